@@ -1,0 +1,1 @@
+"""The shape of the graph: what flows, and where it goes next."""

@@ -1,0 +1,116 @@
+"""What flows through the graph: the question, its turns and the answer; plain JSON, but for the messages."""
+
+from typing import Annotated, Literal
+
+from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
+from langgraph.graph.message import add_messages
+from pydantic import BaseModel, Field, model_validator
+
+# typing's own TypedDict leaves Studio without a form on Python 3.11.
+from typing_extensions import TypedDict
+
+MAX_QUERY_CHARS = 200_000
+
+StopReason = Literal["max_turns", "agreement", "budget", "deadline", "error"]
+Verdict = Literal["keep", "revise"]
+
+
+class Step(TypedDict):
+    """One numbered step of a turn's reasoning."""
+
+    statement: str
+    explanation: str
+
+
+class Turn(TypedDict):
+    """One reply of the model to the question: the first turn's, or a refine turn's."""
+
+    index: int
+    """1 for the first turn."""
+    kind: Literal["first", "refine"]
+    text: str
+    """The reply as written, without the thoughts that reasoning models put in `<think>`."""
+    steps: list[Step]
+    verdict: Verdict | None
+    """What a refine turn decided about the answer before it; None in a first turn, or where it decided nothing."""
+    answer: str | None
+    """The answer that the reply states; None where it states none, never a guess."""
+    model: str
+    """The model that was asked, as "provider:name"."""
+    usage: UsageMetadata | None
+    """Tokens, as the provider counted them."""
+    seconds: float
+    """Wall time of the turn, from the first attempt to the end of the reply."""
+    finish_reason: str | None
+    """Why the model stopped writing: "stop"; "length" where max_tokens cut it."""
+
+
+def keep_turns(turns: list[Turn], update: list[Turn]) -> list[Turn]:
+    """Reduce a list of turns and an update to it: one turn for each index, in order.
+
+    A first turn begins the list anew, so that a second question on a thread, a fork and a parent graph that shares the
+    key never see the last question's turns. A refine turn takes the place of the one with its index. A fork may send
+    only the fields that it edits, with the index: `{"index": 2, "answer": "41"}`.
+    """
+    kept = {turn["index"]: turn for turn in turns}
+    for turn in update:
+        index = turn["index"]
+        if turn.get("kind") == "first":
+            kept = {}
+        kept[index] = {**kept[index], **turn} if index in kept else turn
+    return [kept[index] for index in sorted(kept)]
+
+
+class Question(BaseModel):
+    """The question to think about: `query`, or a conversation (`messages`) whose last human message asks it."""
+
+    query: str | None = Field(
+        default=None,
+        title="Question",
+        description="The question of this run. Leave it out to ask by messages.",
+    )
+    messages: list[AnyMessage] = Field(
+        default_factory=list,
+        title="Messages",
+        description="A conversation: its last human message is the question, what comes before is its context.",
+    )
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> "Question":
+        if self.query is None and not self.messages:
+            raise ValueError('nothing was asked: give {"query": "…"} or {"messages": [...]}')
+        text = self.query
+        if text is None:
+            human = [message.text for message in self.messages if isinstance(message, HumanMessage)]
+            if not human:
+                raise ValueError("messages holds no human message: its last human message is the question")
+            text = human[-1]
+        if not text.strip():
+            raise ValueError(f"the question is blank ({text[:20]!r}): write what is asked")
+        if len(text) > MAX_QUERY_CHARS:
+            raise ValueError(f"the question has {len(text):,} characters: the limit is {MAX_QUERY_CHARS:,}")
+        return self
+
+
+class Answer(TypedDict):
+    """What a run gives back."""
+
+    query: str
+    """The question of this run."""
+    messages: Annotated[list[AnyMessage], add_messages]
+    """The thread's conversation: each run adds its question and its answer."""
+    turns: Annotated[list[Turn], keep_turns]
+    """This question's turns, in order."""
+    answer: str
+    """What the user should read."""
+    concise_answer: str
+    """The answer in a sentence or less, comparable by a program."""
+    stop_reason: StopReason | None
+    """Why refining ended; None while it goes on."""
+    degraded: str | None
+    """What was lost, in a sentence, when a run ended on less than it planned; None when all is well."""
+
+
+class State(Answer):
+    """What the nodes read and write. It holds no more than the answer does: a fork may edit every key of it."""

@@ -1,0 +1,50 @@
+"""The wiring: which node follows which. langgraph.json points at `graph`."""
+
+from typing import Any
+
+from langgraph.cache.base import BaseCache
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer
+
+from llamaberry.graph.context import Context
+from llamaberry.graph.routing import after_turn
+from llamaberry.graph.state import Answer, Question, State
+from llamaberry.nodes.first_turn import first_turn
+from llamaberry.nodes.refine_turn import refine_turn
+from llamaberry.nodes.synthesize import synthesize
+
+ReasoningGraph = CompiledStateGraph[State, Context, Any, Any]
+"""Its input is `{"query": str}` or `{"messages": [...]}` (Question), its output an Answer."""
+
+
+def build_graph(
+    checkpointer: Checkpointer = None,
+    store: BaseStore | None = None,
+    cache: BaseCache[Any] | None = None,
+) -> ReasoningGraph:
+    """Return the compiled graph: a first turn, refine turns until one writes why to stop, and a synthesis.
+
+    Args:
+        checkpointer: where threads are kept, so that a conversation goes on and a run resumes. As a subgraph, and on
+            a server, leave it out: the parent's, or the server's, is used.
+        store: passed on to LangGraph, for nodes of your own.
+        cache: passed on to LangGraph, likewise.
+
+    The graph takes `{"query": str}` or `{"messages": [...]}`, and a Context as `context=`. It raises SetupError before
+    a model call that cannot be made, ModelError for one that failed, and pydantic's ValidationError for a bad input.
+    """
+    builder = StateGraph(State, context_schema=Context, input_schema=Question, output_schema=Answer)
+    # The node's own input schema is what validates the question: the graph's only describes it.
+    builder.add_node("first_turn", first_turn, input_schema=Question)
+    builder.add_node("refine_turn", refine_turn)
+    builder.add_node("synthesize", synthesize)
+    builder.add_edge(START, "first_turn")
+    builder.add_conditional_edges("first_turn", after_turn)
+    builder.add_conditional_edges("refine_turn", after_turn)
+    builder.add_edge("synthesize", END)
+    return builder.compile(checkpointer=checkpointer, store=store, cache=cache, name="llamaberry")
+
+
+graph = build_graph()

@@ -1,0 +1,73 @@
+"""Llamaberry: a question answered in turns, as a LangGraph graph.
+
+    from llamaberry import Context, graph
+
+    result = graph.invoke({"query": "…"}, context=Context(max_turns=3))
+    print(result["answer"])
+
+The names are loaded when they are first used, so that what needs no graph (`llamaberry --version`) does not wait for
+LangGraph.
+"""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llamaberry.graph.answers import normalise as normalise
+    from llamaberry.graph.context import Context as Context
+    from llamaberry.graph.errors import LlamaberryError as LlamaberryError
+    from llamaberry.graph.errors import ModelError as ModelError
+    from llamaberry.graph.errors import SetupError as SetupError
+    from llamaberry.graph.state import Answer as Answer
+    from llamaberry.graph.state import Question as Question
+    from llamaberry.graph.state import State as State
+    from llamaberry.graph.state import Step as Step
+    from llamaberry.graph.state import Turn as Turn
+    from llamaberry.graph.workflow import build_graph as build_graph
+    from llamaberry.graph.workflow import graph as graph
+
+    __version__: str
+
+_HOMES = {
+    "Answer": "state",
+    "Context": "context",
+    "LlamaberryError": "errors",
+    "ModelError": "errors",
+    "Question": "state",
+    "SetupError": "errors",
+    "State": "state",
+    "Step": "state",
+    "Turn": "state",
+    "build_graph": "workflow",
+    "normalise": "answers",
+}
+__all__ = [*sorted(_HOMES), "__version__", "graph"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("llamaberry")
+    if name in _HOMES:
+        return getattr(import_module(f"llamaberry.graph.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'llamaberry' has no attribute {name!r}")
+
+
+class _Face(ModuleType):
+    """`graph` is the compiled graph, though the folder of the same name is a package below this one.
+
+    The import system binds a subpackage to its parent by its name; here that name is taken.
+    """
+
+    @property
+    def graph(self) -> Any:
+        return import_module("llamaberry.graph.workflow").graph
+
+    @graph.setter
+    def graph(self, value: ModuleType) -> None:
+        pass
+
+
+sys.modules[__name__].__class__ = _Face

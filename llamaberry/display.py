@@ -1,0 +1,119 @@
+"""What the terminal shows of a run: the turns while they are written, the answer, and one line of figures."""
+
+import json
+import re
+from typing import Any, Literal
+
+Show = Literal["turns", "full", "concise"]
+
+# A model's reply is a stranger's text: of all control characters only new lines and tabs reach the terminal.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """Return text that a terminal can only print: no escape codes, no carriage returns, no bells."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
+class Display:
+    """Prints one run to standard output, as it goes.
+
+    `show` is "turns" (the replies as they are written, then the answer), "full" or "concise" (a line a turn, then the
+    comprehensive or the concise answer), "quiet" (the answer alone) or "json" (the graph's output as one document).
+    """
+
+    def __init__(self, show: Show | Literal["quiet", "json"]) -> None:
+        from rich.console import Console
+
+        self.show = show
+        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._writing: str | None = None
+
+    def token(self, step: str, text: str) -> None:
+        """Print a piece of a reply, under the name of the step that writes it."""
+        if self.show != "turns" or not text:
+            return
+        if self._writing != step:
+            self._writing = step
+            self.console.print(f"── {step} ──", style="bold cyan")
+        self.console.out(plain(text), style="dim", end="", highlight=False)
+
+    def turn(self, turn: dict[str, Any]) -> None:
+        """Print the line that ends a turn: number, verdict, seconds, tokens."""
+        if self.show in ("quiet", "json"):
+            return
+        if self._writing:
+            self.console.print()
+            self._writing = None
+        parts = [f"turn {turn['index']}", turn["verdict"] or turn["kind"], f"{turn['seconds']:.1f} s"]
+        if turn["usage"]:
+            parts.append(f"{turn['usage']['total_tokens']:,} tokens")
+        if turn["finish_reason"] == "length":
+            parts.append("cut short: raise --max-tokens")
+        if self.show != "turns":
+            parts.append(_line(turn["answer"]) if turn["answer"] else "no answer stated")
+        self.console.print(" · ".join(parts), style="cyan")
+        if self.show == "turns":
+            self.console.print()
+
+    def result(self, state: dict[str, Any], *, seconds: float, whole: bool) -> None:
+        """Print what the run came to; `whole` is False where it was interrupted, and this is what there is."""
+        if self.show == "json":
+            self._json(state)
+            return
+        answer = state.get("concise_answer") if self.show == "concise" else state.get("answer")
+        answer = answer or _newest_answer(state)
+        if self._writing:
+            self.console.print("\n")
+        if self.show == "quiet":
+            if answer:
+                self.console.out(plain(answer), highlight=False)
+            return
+        if answer:
+            self.console.print("── answer ──" if whole else "── the answer so far ──", style="bold green")
+            self._markdown(plain(answer))
+        if state.get("degraded"):
+            self.console.print(state["degraded"], style="yellow")
+        self.console.print(summary(state, seconds=seconds, whole=whole), style="dim")
+
+    def _markdown(self, text: str) -> None:
+        if not self.console.is_terminal:
+            self.console.out(text, highlight=False)
+            return
+        from rich.markdown import Markdown
+
+        self.console.print(Markdown(text, hyperlinks=False), soft_wrap=False)
+
+    def _json(self, state: dict[str, Any]) -> None:
+        document = {**state, "messages": [message.model_dump(mode="json") for message in state.get("messages", [])]}
+        self.console.out(json.dumps(document, ensure_ascii=False, indent=2), highlight=False)
+
+
+def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
+    """Return the last line: turns, stop reason, model, tokens (prompt, cached, output), seconds."""
+    turns = state.get("turns") or []
+    usages = [turn["usage"] for turn in turns]
+    # The synthesis's own usage stands on the message that it wrote.
+    usages += [getattr(message, "usage_metadata", None) for message in (state.get("messages") or [])[-1:]]
+    counted = [usage for usage in usages if usage]
+    prompt, output = (sum(usage[key] for usage in counted) for key in ("input_tokens", "output_tokens"))
+    cached = sum(usage.get("input_token_details", {}).get("cache_read", 0) for usage in counted)
+    stop = (state.get("stop_reason") if whole else "interrupted") or "unfinished"
+    return " · ".join(
+        [
+            f"{len(turns)} turn{'' if len(turns) == 1 else 's'}",
+            stop,
+            turns[-1]["model"] if turns else "no reply",
+            f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens",
+            f"{seconds:.1f} s",
+        ]
+    )
+
+
+def _newest_answer(state: dict[str, Any]) -> str | None:
+    return next((turn["answer"] for turn in reversed(state.get("turns") or []) if turn["answer"]), None)
+
+
+def _line(text: str) -> str:
+    line = " ".join(plain(text).split())
+    return line if len(line) <= 80 else f"{line[:79]}…"

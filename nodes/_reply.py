@@ -1,0 +1,238 @@
+"""A reply's markdown -> a Turn, or a synthesis. Pure, linear in the text, and it never raises.
+
+What it reads is the form that the prompts ask for, and its near misses: a heading at another level, in bold, or with
+its text on the same line. What a reply does not state stays None: nothing is guessed from prose.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from langchain_core.messages import AIMessage
+
+from llamaberry.graph.state import Step, Turn, Verdict
+
+_TURN_NAMES = {
+    "reasoning": "reasoning|reasoning steps|step[- ]by[- ]step reasoning|revised reasoning|updated reasoning",
+    "answer": "answer|final answer|revised answer|updated answer|my answer",
+    "review": "review",
+    "verdict": "verdict|final verdict",
+}
+_SYNTHESIS_NAMES = {
+    "analysis": "analysis of turns|analysis of the turns|analysis",
+    "comparison": "comparison|comparison of turns",
+    "reasoning": "final reasoning",
+    "comprehensive": "comprehensive answer|comprehensive final answer",
+    "concise": "concise answer|concise final answer|short answer",
+}
+_LOOSE_NAMES = _SYNTHESIS_NAMES | {"answer": "answer|final answer"}
+
+
+def _headings(names: dict[str, str]) -> re.Pattern[str]:
+    any_name = "|".join(f"(?P<{name}>{forms})" for name, forms in names.items())
+    return re.compile(
+        rf"[ \t]{{0,3}}(?P<hashes>\#{{1,6}}[ \t]*)?(?P<bold>\*\*|__)?[ \t]*(?:{any_name})(?!\w)[ \t]*(?P<colon>[:：])?"
+        r"(?(bold)[ \t]*(?P<closed>\*\*|__)?)[ \t]*(?P<colon2>[:：])?[ \t]*\#{0,6}(?P<rest>.*)",
+        re.IGNORECASE | re.DOTALL,
+    )
+
+
+_TURN, _SYNTHESIS, _LOOSE = (_headings(names) for names in (_TURN_NAMES, _SYNTHESIS_NAMES, _LOOSE_NAMES))
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})(.*)", re.DOTALL)
+_NUMBER = re.compile(
+    r"[ \t]{0,3}(?:#{1,6}[ \t]*)?(?:\*\*|__)?(?:step[ \t]*)?\d{1,3}[.):、．：][ \t]*(.*)", re.IGNORECASE | re.DOTALL
+)
+_EXPLANATION = re.compile(
+    r"(?:\*\*|__)[ \t]*explanation[ \t]*[:：]?[ \t]*(?:\*\*|__)[ \t]*[:：]?|^[ \t]*(?:[-*][ \t]+)?explanation[ \t]*[:：]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_VERDICT_FIRST = re.compile(r"\W*(keep|revise)\b(?!\s*(?:or\b|/))")
+_VERDICT_WORD = re.compile(r"\b(ke|re)(?:ep|pt|vise|vised)\b")
+_NEGATION = re.compile(r"\b(?:not|no|without|never|neither|nor)\b|n['’]t\b")
+_LEADING_THOUGHTS = re.compile(r"(?:\s*<think>(?:.*?</think>|.*))*", re.DOTALL)
+
+
+class Section(NamedTuple):
+    """A heading's name and what stands under it."""
+
+    name: str
+    body: str
+
+
+class Synthesis(NamedTuple):
+    """What a synthesis states; None where it does not."""
+
+    text: str
+    comprehensive: str | None
+    concise: str | None
+
+
+def read_turn(message: AIMessage, *, index: int, model: str, seconds: float) -> Turn:
+    """Read a reply as the turn with this index: the first one, or a refine turn. `seconds` is the turn's wall time."""
+    text = without_thoughts(message.text)
+    sections = _own_turn(_sections(text, _TURN, labels=False))
+    if not _last(sections, "answer"):
+        sections = _own_turn(_sections(text, _TURN, labels=True))
+    usage = message.usage_metadata
+    return Turn(
+        index=index,
+        kind="first" if index == 1 else "refine",
+        text=text,
+        steps=_steps(_last(sections, "reasoning") or ""),
+        verdict=_verdict(_last(sections, "verdict") or "") if index > 1 else None,
+        answer=_last(sections, "answer"),
+        model=model,
+        usage=usage,
+        seconds=round(seconds, 3),
+        finish_reason=message.response_metadata.get("finish_reason"),
+    )
+
+
+def read_synthesis(message: AIMessage) -> Synthesis:
+    """Read a reply as the synthesis. A reply without any of its headings is the answer as it stands."""
+    text = without_thoughts(message.text)
+    sections = list(_sections(text, _SYNTHESIS, labels=False))
+    comprehensive = _last(sections, "comprehensive")
+    if comprehensive is None:
+        loose = list(_sections(text, _LOOSE, labels=True))
+        comprehensive = _last(loose, "comprehensive") or _last(loose, "answer")
+        sections = sections or loose
+    if comprehensive is None and not sections:
+        comprehensive = text or None
+    return Synthesis(text, comprehensive, _last(sections, "concise"))
+
+
+def as_written(turn: Turn) -> AIMessage:
+    """Return a turn as the message that the next prompt holds: its text, with the answer that it counts for.
+
+    They differ only where a person edited the answer in a fork: then the edit stands below the text.
+    """
+    text, answer = turn["text"], turn["answer"]
+    if answer is not None:
+        stated = read_turn(AIMessage(text), index=turn["index"], model="", seconds=0)["answer"]
+        if stated != answer:
+            text = f"{text}\n\n## Answer\n{answer}".lstrip()
+    return AIMessage(text or "(This turn said nothing.)")
+
+
+def without_thoughts(text: str) -> str:
+    """Return a reply without what a reasoning model thought to itself: `<think>…</think>` outside of code.
+
+    A thought that was cut before its end takes all that follows; where only the end is marked, as some chat templates
+    leave it, all before it is the thought.
+    """
+    text = text[_LEADING_THOUGHTS.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing, too
+    thought, end, spoken = text.partition("</think>")
+    if end and "<think>" not in thought and not thought.endswith("`") and thought.count("```") % 2 == 0:
+        text = spoken
+    if "<think>" in text:
+        text = "\n".join(_spoken(text))
+    return text.strip()
+
+
+def _spoken(text: str) -> Iterator[str]:
+    thinking = False
+    for line, fenced in _lines(text):
+        if thinking or (not fenced and line.lstrip().startswith("<think>")):
+            _, end, rest = line.partition("</think>")
+            thinking = not end
+            yield rest
+        else:
+            yield line
+
+
+def _lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the lines of a text, each with whether it is code in a fence. A fence that nothing closes is no fence."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    unclosed = {"`": len(text) + 1, "~": len(text) + 1}
+    end = -1
+    for place, line in enumerate(lines):
+        if place > end and (fence := _FENCE.match(line)):
+            marks = fence[1]
+            if len(marks) < unclosed[marks[0]] and not (marks[0] == "`" and "`" in fence[2]):
+                end = next((at for at in range(place + 1, len(lines)) if _closes(lines[at], marks)), -1)
+                if end < 0:
+                    unclosed[marks[0]] = len(marks)
+        yield line, place <= end
+
+
+def _closes(line: str, marks: str) -> bool:
+    closing = line.strip()
+    return len(closing) >= len(marks) and not closing.strip(marks[0])
+
+
+def _sections(text: str, headings: re.Pattern[str], *, labels: bool) -> Iterator[Section]:
+    """Yield the sections under known headings, in order; unknown headings belong to the section they stand in.
+
+    A heading is marked by `#` or in bold; with `labels`, "Answer: …" at the beginning of a line is one too.
+    """
+    name, body = "", list[str]()
+    for line, fenced in _lines(text):
+        found = None if fenced else headings.match(line)
+        if found and _is_heading(found, labels=labels):
+            if name:
+                yield Section(name, "\n".join(body).strip())
+            name = str(next(key for key in headings.groupindex if key not in _MARKS and found[key]))
+            rest = found["rest"].strip()
+            body = [rest.removesuffix(found["bold"]).strip() if found["bold"] and not found["closed"] else rest]
+        else:
+            body.append(line)
+    if name:
+        yield Section(name, "\n".join(body).strip())
+
+
+_MARKS = {"hashes", "bold", "colon", "closed", "colon2", "rest"}
+
+
+def _is_heading(found: re.Match[str], *, labels: bool) -> bool:
+    alone = not found["rest"].strip()
+    colon = found["colon"] or found["colon2"]
+    if found["bold"]:
+        return bool((alone and found["closed"]) or colon)
+    return bool((found["hashes"] and (alone or colon)) or (labels and colon))
+
+
+def _own_turn(sections: Iterator[Section]) -> list[Section]:
+    """Cut off what a model that runs on wrote of the next turn: a review that begins after an answer."""
+    own: list[Section] = []
+    for section in sections:
+        if section.name == "review" and _last(own, "answer"):
+            break
+        own.append(section)
+    return own
+
+
+def _last(sections: list[Section], name: str) -> str | None:
+    """A model that corrects itself writes a section again: the last one that says something stands."""
+    return next((section.body for section in reversed(sections) if section.name == name and section.body), None)
+
+
+def _steps(reasoning: str) -> list[Step]:
+    bodies: list[list[str]] = []
+    for line, fenced in _lines(reasoning):
+        number = None if fenced else _NUMBER.match(line)
+        if number:
+            bodies.append([number[1]])
+        elif bodies:
+            bodies[-1].append(line)
+    return [_step("\n".join(body)) for body in bodies]
+
+
+def _step(body: str) -> Step:
+    found = _EXPLANATION.search(body)
+    statement, explanation = (body[: found.start()], body[found.end() :]) if found else (body, "")
+    statement = statement.strip()
+    if statement.count("**") in (1, 2):
+        statement = statement.removeprefix("**").removesuffix("**").strip()
+    return Step(statement=statement, explanation=explanation.strip())
+
+
+def _verdict(section: str) -> Verdict | None:
+    """A verdict that begins with its word, or holds one of the two and no "not"; else it is none."""
+    section = section[:300].lower()
+    if begun := _VERDICT_FIRST.match(section):
+        return "keep" if begun[1] == "keep" else "revise"
+    words = {word[1] for word in _VERDICT_WORD.finditer(section)}
+    if len(words) != 1 or _NEGATION.search(section):
+        return None
+    return "keep" if words == {"ke"} else "revise"

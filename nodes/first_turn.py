@@ -1,0 +1,62 @@
+"""The first turn: take the question, reason step by step, and answer."""
+
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+
+from llamaberry.graph.context import Context
+from llamaberry.graph.routing import why_stop
+from llamaberry.graph.state import State
+from llamaberry.nodes._model import Asked
+from llamaberry.nodes._node import Node
+from llamaberry.nodes._reply import read_turn
+
+ASK = """\
+This is the first turn. Reason step by step, then answer. Reply under these headings: \
+`## Reasoning` (numbered steps, each with its `**Explanation:**`), `## Answer`."""
+
+
+def prompt(state: State, context: Context) -> list[AnyMessage]:
+    """Return the system prompt, the conversation so far, and the question with what is asked of the first turn."""
+    *earlier, question = conversation(state)
+    content = question.content
+    asked = f"{content}\n\n{ASK}" if isinstance(content, str) else [*content, {"type": "text", "text": ASK}]
+    return [SystemMessage(context.system_prompt), *earlier, HumanMessage(asked)]
+
+
+def update(state: State, context: Context, asked: Asked) -> dict[str, Any]:
+    """Begin the turns of this question anew, and write its message where the conversation lacks it."""
+    question = conversation(state)[-1]
+    turn = read_turn(asked.reply, index=1, model=asked.model, seconds=asked.seconds)
+    return {
+        "query": question.text,
+        "messages": [] if question in state["messages"] else [question],
+        "turns": [turn],
+        "answer": "",
+        "concise_answer": "",
+        "stop_reason": why_stop([turn], context),
+        "degraded": None,
+    }
+
+
+def conversation(state: State) -> list[AnyMessage]:
+    """Return what was said before, and this run's question as the last message.
+
+    The state still holds the last run's `query` when this run was asked by messages. So a human message that nobody
+    has answered is the question, unless `query` is one that does not stand in the conversation yet.
+    """
+    said = [_plain(m) for m in state.get("messages", []) if m.text.strip() and m.type in ("human", "ai", "system")]
+    asked = [place for place, m in enumerate(said) if m.type == "human"]
+    query = state.get("query")
+    waiting = bool(asked) and all(m.type != "ai" for m in said[asked[-1] :])
+    if query is None or (waiting and any(said[place].text == query for place in asked)):
+        return said[: asked[-1] + 1]
+    return [*said, HumanMessage(query)]
+
+
+def _plain(message: AnyMessage) -> AnyMessage:
+    """A host agent's tool calls, and a model's own thoughts, are not sent on: providers refuse them out of place."""
+    return AIMessage(message.text) if message.type == "ai" else message
+
+
+first_turn = Node("first_turn", prompt, update)

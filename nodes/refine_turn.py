@@ -1,0 +1,37 @@
+"""A refine turn: check what was thought before, and keep the answer or revise it."""
+
+from typing import Any
+
+from langchain_core.messages import AnyMessage, HumanMessage
+
+from llamaberry.graph.context import Context
+from llamaberry.graph.routing import why_stop
+from llamaberry.graph.state import State, keep_turns
+from llamaberry.nodes import first_turn as first
+from llamaberry.nodes._model import Asked
+from llamaberry.nodes._node import Node
+from llamaberry.nodes._reply import as_written, read_turn
+
+ASK = """\
+This is a refine turn. Test the answer above against the question by a way of its own. Name a specific error, or keep \
+the answer. Reply under these headings: `## Review` (what you tested; the error, or that none was found), \
+`## Verdict` (one word: keep or revise), `## Reasoning` (numbered steps, each with its `**Explanation:**`), \
+`## Answer`."""
+
+
+def prompt(state: State, context: Context) -> list[AnyMessage]:
+    """Return the first turn's prompt, each turn as it was written, and after each what is asked of a refine turn."""
+    messages = first.prompt(state, context)
+    for turn in state["turns"]:
+        messages += [as_written(turn), HumanMessage(ASK)]
+    return messages
+
+
+def update(state: State, context: Context, asked: Asked) -> dict[str, Any]:
+    """Add a turn, and write whether it was the last one."""
+    index = state["turns"][-1]["index"] + 1
+    turn = read_turn(asked.reply, index=index, model=asked.model, seconds=asked.seconds)
+    return {"turns": [turn], "stop_reason": why_stop(keep_turns(state["turns"], [turn]), context)}
+
+
+refine_turn = Node("refine_turn", prompt, update)

