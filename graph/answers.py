@@ -7,39 +7,63 @@ from collections.abc import Sequence
 
 from llamaberry.graph.state import Turn
 
-# Every pattern is linear in the text: a run of marks is entered at its first mark only, and never given back.
-_EMPHASIS = re.compile(r"(?<![\w*_~])[*_~]++(?=\S)|(?<=[^\s*_~])[*_~]++(?!\w)")
+# Every pattern is linear in the text: a run is entered at its first sign only, and never given back.
 _BOXED = re.compile(r"\\boxed\{([^{}]{0,1000})\}")
-_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})++(?![\d,])")
-_ZEROS = re.compile(r"(?<![\d.])(\d++)\.(\d++)(?![\d.]*\d)")
-_DOLLAR = re.compile(r"\$(?=\s?[-\d.])")
-_LATEX = re.compile(r"\\[()\[\]]|\$+")
+_EMPHASIS = re.compile(r"[*_~]++")
+_DOLLAR = re.compile(r"\$(?=\s?[-\d.])|\\[()\[\]]|\$+")
+_THOUSANDS = re.compile(r"(?<![\d.])(?<!\d,)\d{1,3}(?:,\d{3})++(?!\d|,\d)")
+_NO_CENTS = re.compile(r"(?<![\w.])(\d++)\.0++(?!\w|\.\d)")
+_DECIMAL = re.compile(r"-?\d++\.\d++")
+_BARE_POINT = re.compile(r"(?<![\w.])\.(?=\d)")  # ".5"
+# Full-width forms are how some keyboards write ASCII; every dash before a number may be its minus.
+_PLAIN = {0xFF01 + sign: 0x21 + sign for sign in range(94)} | dict.fromkeys(
+    map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-"
+)
 # Signs that carry meaning in an answer, though Unicode counts them as punctuation.
-_MEANING = set("-/%&@#()[]{}*_\\")
+_MEANING = set("-/%&@#()[]{}*_\\٪‰‱")
 
 
 def normalise(answer: str) -> str:
     """Return `answer` in the form by which answers are compared.
 
     Case, space, punctuation, markdown, a dollar sign and the way a number is written make no difference: "**42**." is
-    "42", "$1,000.00" is "1000". What could be another answer stays another: "-5", "50%", "3/4", "1.5".
+    "42", "$1,000.00" is "1000". What could be another answer stays another: "-5", "50%", "3/4", "1.5", "3.10".
     """
-    text = unicodedata.normalize("NFKC", answer).casefold().replace("\u2212", "-").replace("`", "")
-    text = _DOLLAR.sub("", _EMPHASIS.sub("", _BOXED.sub(r"\1", text)))
-    text = _LATEX.sub("", text)
+    # Composing accents takes quadratic time where there are very many on one letter: no answer is that long.
+    text = unicodedata.normalize("NFC", answer) if len(answer) < 10_000 else answer
+    text = text.translate(_PLAIN).casefold().replace("`", "")
+    text = _DOLLAR.sub("", _without_emphasis(_BOXED.sub(r"\1", text)))
     text = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), text)
-    text = _ZEROS.sub(lambda number: f"{number[1]}.{number[2]}".rstrip("0").rstrip("."), text)
+    text = _BARE_POINT.sub("0.", text)
     last = len(text) - 1
     kept = (
         " "
         if unicodedata.category(sign).startswith("P")
         and sign not in _MEANING
-        and not (0 < place < last and text[place - 1].isalnum() and text[place + 1].isalnum())
-        and not (sign == "." and place < last and text[place + 1].isdigit())
+        and (sign == "," or not (0 < place < last and text[place - 1].isalnum() and text[place + 1].isalnum()))
         else sign
         for place, sign in enumerate(text)
     )
-    return " ".join("".join(kept).split()) or text.strip()
+    text = _NO_CENTS.sub(r"\1", " ".join("".join(kept).split()))
+    return (text.rstrip("0") if _DECIMAL.fullmatch(text) else text) or answer.strip()
+
+
+def _without_emphasis(text: str) -> str:
+    """Take away the marks of bold, italics and strike-through that stand in pairs around something."""
+    waiting: dict[str, int] = {}
+    marks: list[tuple[int, int]] = []
+    for run in _EMPHASIS.finditer(text):
+        before, after = text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1]
+        if run[0] in waiting and before.strip() and not after.isalnum():
+            begun = waiting.pop(run[0])
+            marks += [(begun, begun + len(run[0])), run.span()]
+        elif after.strip() and not before.isalnum():
+            waiting[run[0]] = run.start()
+    kept, end = [], 0
+    for start, stop in sorted(marks):
+        kept.append(text[end:start])
+        end = stop
+    return "".join([*kept, text[end:]])
 
 
 def agree(one: Turn, other: Turn) -> bool:

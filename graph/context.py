@@ -11,7 +11,7 @@ from llamaberry.graph.system_prompt import SYSTEM_PROMPT
 class Context(BaseModel):
     """How one run thinks: which model, how many turns, when to stop. Frozen; an unknown or bad value is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     model: str = Field(
         default="auto",

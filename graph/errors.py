@@ -10,9 +10,13 @@ class SetupError(LlamaberryError):
 
 
 class ModelError(LlamaberryError):
-    """The model was called and gave no usable reply; the provider's own exception is the `__cause__`."""
+    """The model was called and gave no usable reply; the provider's own exception is the `__cause__`.
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
+    `passing`: whether the same call may succeed when it is made again. `retry_after_s`: how many seconds the provider
+    asked to wait before that.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False, retry_after_s: float = 0) -> None:
         super().__init__(message)
         self.passing = passing
-        """Whether the same call may succeed when it is made again."""
+        self.retry_after_s = retry_after_s

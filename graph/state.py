@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from langchain_core.messages import AnyMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
+from langgraph.channels import EphemeralValue
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel, Field, model_validator
 
@@ -51,14 +52,24 @@ def keep_turns(turns: list[Turn], update: list[Turn]) -> list[Turn]:
 
     A first turn begins the list anew, so that a second question on a thread, a fork and a parent graph that shares the
     key never see the last question's turns. A refine turn takes the place of the one with its index. A fork may send
-    only the fields that it edits, with the index: `{"index": 2, "answer": "41"}`.
+    only the fields that it edits, with the index: `{"index": 2, "answer": "41"}`. Sent with a text and
+    no answer, the old answer is gone: the next node reads the new one in the text.
+
+    Raises:
+        ValueError: an edit names a turn that is not there.
     """
     kept = {turn["index"]: turn for turn in turns}
-    for turn in update:
-        index = turn["index"]
-        if turn.get("kind") == "first":
+    for edit in update:
+        index = edit["index"]
+        old = kept.get(index)
+        if old is None and (missing := Turn.__required_keys__ - edit.keys()):
+            raise ValueError(f"there is no turn {index} to edit, and a new one lacks {', '.join(sorted(missing))}")
+        turn: Turn = {**old, **edit} if old else edit
+        if old and "text" in edit and "answer" not in edit:
+            turn["answer"] = None
+        if edit.get("kind") == "first":
             kept = {}
-        kept[index] = {**kept[index], **turn} if index in kept else turn
+        kept[index] = turn
     return [kept[index] for index in sorted(kept)]
 
 
@@ -96,8 +107,8 @@ class Question(BaseModel):
 class Answer(TypedDict):
     """What a run gives back."""
 
-    query: str
-    """The question of this run."""
+    query: Annotated[str, EphemeralValue]
+    """The question of this run. Each node writes it anew, so that the next run on the thread does not find it."""
     messages: Annotated[list[AnyMessage], add_messages]
     """The thread's conversation: each run adds its question and its answer."""
     turns: Annotated[list[Turn], keep_turns]

@@ -63,7 +63,9 @@ class _Face(ModuleType):
 
     @property
     def graph(self) -> Any:
-        return import_module("llamaberry.graph.workflow").graph
+        compiled = import_module("llamaberry.graph.workflow").graph
+        compiled.__name__ = "llamaberry.graph"  # `import llamaberry.graph.state as s` looks here for the package
+        return compiled
 
     @graph.setter
     def graph(self, value: ModuleType) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 from langchain_core.messages import AIMessageChunk
 from langgraph.types import StreamMode, StreamPart
 
+from llamaberry import local_server
 from llamaberry.display import Display, Show
 from llamaberry.graph.context import Context
 from llamaberry.graph.workflow import graph
@@ -27,6 +28,8 @@ def answer(question: str, context: Context, *, show: Show | Literal["quiet", "js
         whole = True
     except KeyboardInterrupt:
         whole = False
+    finally:
+        local_server.close()
     display.result(state, seconds=time.monotonic() - begun, whole=whole)
     return whole
 

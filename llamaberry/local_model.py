@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from llamaberry.graph.errors import SetupError
-from llamaberry.nodes._local import FILE_NAME, gguf_path, missing_packages, pulled_path
+from llamaberry.local_server import FILE_NAME, gguf_path, missing_packages, pulled_path
 
 REPOSITORY = "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF"
 LICENCE = "Apache-2.0"

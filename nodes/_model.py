@@ -7,19 +7,23 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
 from pydantic import SecretStr
 
+from llamaberry import local_server
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.nodes import _local
+from llamaberry.nodes._faults import explained
 
 DEFAULT_MODEL = "groq:openai/gpt-oss-120b"
 LOCAL_PATIENCE = 10
 """How many times `turn_timeout_s` the local model gets: a busy machine writes a token or two in a second."""
 
+_CHARS_PER_TOKEN = 32  # more than any tokenizer's average: a reply beyond it has run away
 _KEPT_CLIENTS = 32
 
 
@@ -52,31 +56,71 @@ def ask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig
 
     Raises:
         SetupError: no call was made: a key, a package, a model or its name is missing.
-        ModelError: the call failed.
+        ModelError: the call failed, or took longer than `turn_timeout_s`.
     """
     settings = settings_of(context)
     model = _client(settings, None)
+    bound = _Bound(settings)
     try:
-        reply = model.invoke(list(messages), config)
+        reply = model.invoke(list(messages), merge_configs(config, {"callbacks": [bound]}))
+    except _RanAwayError:
+        reply = bound.reply()
     except Exception as error:  # whatever a provider's package raises: told, and chained
-        raise _explained(error, settings) from error
-    return Asked(reply, settings.model, time.time() - begun)
+        raise _fault(error, settings) from error
+    return Asked(bound.cut(reply), settings.model, time.time() - begun)
 
 
 async def aask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
     """Send `messages` and wait for the reply, in this event loop. Raises as `ask` does."""
     settings = settings_of(context)
     loop = asyncio.get_running_loop()
-    # Building a client reads certificates from the disk and may start the local model's server: not in the loop.
     model = _clients.get((settings, loop))
     if model is None:
+        # Building a client reads certificates from the disk, and may start the local model's server: not in the loop.
         model = await asyncio.to_thread(_client, settings, loop)
+    bound = _Bound(settings)
     try:
         async with asyncio.timeout(settings.timeout_s):
-            reply = await model.ainvoke(list(messages), config)
+            reply = await model.ainvoke(list(messages), merge_configs(config, {"callbacks": [bound]}))
+    except _RanAwayError:
+        reply = bound.reply()
     except Exception as error:  # whatever a provider's package raises: told, and chained
-        raise _explained(error, settings) from error
-    return Asked(reply, settings.model, time.time() - begun)
+        raise _fault(error, settings) from error
+    return Asked(bound.cut(reply), settings.model, time.time() - begun)
+
+
+class _RanAwayError(Exception):
+    """A reply is far longer than max_tokens allow."""
+
+
+class _Bound(BaseCallbackHandler):
+    """Ends a streamed reply that runs away, or that drips on past the call's time, and keeps what was written."""
+
+    raise_error = True
+    run_inline = True
+
+    def __init__(self, settings: Settings) -> None:
+        self.most = settings.max_tokens * _CHARS_PER_TOKEN
+        self.until = time.monotonic() + settings.timeout_s
+        self.written: list[str] = []
+        self.size = 0
+
+    def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
+        self.written.append(token if isinstance(token, str) else "")
+        self.size += len(self.written[-1])
+        if self.size > self.most:
+            raise _RanAwayError(f"the reply was cut at {self.most:,} characters")
+        if time.monotonic() > self.until:
+            raise TimeoutError
+
+    def reply(self) -> AIMessage:
+        return AIMessage("".join(self.written), response_metadata={"finish_reason": "length"})
+
+    def cut(self, reply: AIMessage) -> AIMessage:
+        if len(reply.text) <= self.most:
+            return reply
+        ended = {**reply.response_metadata, "finish_reason": "length"}
+        return AIMessage(reply.text[: self.most], usage_metadata=reply.usage_metadata, response_metadata=ended)
 
 
 def settings_of(context: Context) -> Settings:
@@ -87,35 +131,41 @@ def settings_of(context: Context) -> Settings:
     """
     spec = context.model.strip()
     if spec == "auto":
-        spec = DEFAULT_MODEL if os.environ.get("GROQ_API_KEY") else "local"
+        spec = DEFAULT_MODEL if os.environ.get("GROQ_API_KEY", "").strip() else "local"
     if spec == "local":
-        _need_local(chosen=context.model.strip() == "local")
-        spec = f"local:{_local.gguf_path().stem}"
+        spec = f"local:{_local_model(chosen=context.model.strip() == 'local')}"
     provider, colon, name = spec.partition(":")
     if not colon:
         provider, name = "groq", spec
     provider = provider.lower().replace("-", "_")
     if not name:
         raise SetupError(f'model {spec!r} names no model: write "{provider}:name", such as "{DEFAULT_MODEL}"')
-    if provider == "groq" and not os.environ.get("GROQ_API_KEY"):
+    if provider == "groq":
+        _need_key(os.environ.get("GROQ_API_KEY", ""))
+    timeout_s = context.turn_timeout_s
+    if provider == "local":
+        timeout_s *= LOCAL_PATIENCE
+        # A server that has ended comes back at another address: a client belongs to one server.
+        environment = local_server.running()
+    else:
+        prefix = provider.partition("_")[0].upper() + "_"
+        environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith(prefix)))
+    return Settings(provider, name, context.temperature, context.max_tokens, timeout_s, environment)
+
+
+def _need_key(key: str) -> None:
+    if not key.strip():
         raise SetupError(
             "GROQ_API_KEY is not set: get a key at https://console.groq.com/keys and export it, or run with "
             '--model local (in code: Context(model="local"))'
         )
-    prefix = provider.partition("_")[0].upper() + "_"
-    return Settings(
-        provider,
-        name,
-        context.temperature,
-        context.max_tokens,
-        context.turn_timeout_s * (LOCAL_PATIENCE if provider == "local" else 1),
-        tuple(sorted((key, value) for key, value in os.environ.items() if key.startswith(prefix))),
-    )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SetupError("GROQ_API_KEY holds a space, a line break or a letter that no key has: copy it once more")
 
 
-def _need_local(*, chosen: bool) -> None:
+def _local_model(*, chosen: bool) -> str:
     try:
-        _local.require()
+        return local_server.require().stem
     except SetupError as missing:
         if chosen:
             raise
@@ -123,93 +173,48 @@ def _need_local(*, chosen: bool) -> None:
 
 
 # One event loop's connections are of no use in another, so a client belongs to one loop (None: to the threads).
-_Key = tuple[Settings, asyncio.AbstractEventLoop | None]
-_clients: dict[_Key, BaseChatModel] = {}
+_clients: dict[tuple[Settings, asyncio.AbstractEventLoop | None], BaseChatModel] = {}
 _building = threading.Lock()
 
 
 def _client(settings: Settings, loop: asyncio.AbstractEventLoop | None) -> BaseChatModel:
     """Return the client of these settings in this loop, built once however many runs ask for it at the same time."""
+    if settings.provider == "local":
+        local_server.server()
+        settings = settings._replace(environment=local_server.running())
     key = (settings, loop)
     with _building:
         if key not in _clients:
-            _clients[key] = _local_client(settings) if settings.provider == "local" else _built(settings)
+            _clients[key] = _built(settings)
             if len(_clients) > _KEPT_CLIENTS:
                 _clients.pop(next(iter(_clients)))
         return _clients[key]
 
 
-def _local_client(settings: Settings) -> BaseChatModel:
-    from langchain_openai import ChatOpenAI
-
-    server = _local.server()
-    return ChatOpenAI(
-        model=settings.name,
-        base_url=server.base_url,
-        api_key=SecretStr(server.api_key),
-        stream_usage=True,
-        max_retries=0,
-        **_dials(settings),
-    )
-
-
 def _built(settings: Settings) -> BaseChatModel:
-    from langchain.chat_models import init_chat_model
-
-    try:
-        model: BaseChatModel = init_chat_model(
-            settings.name, model_provider=settings.provider, max_retries=2, **_dials(settings)
-        )
-    except Exception as error:
-        raise SetupError(f'model "{settings.model}" cannot be set up: {_told(error, settings)}') from error
-    return model
-
-
-def _dials(settings: Settings) -> dict[str, Any]:
-    return {
+    # The graph's retry policy is the only one: two would multiply.
+    dials: dict[str, Any] = {
         "temperature": settings.temperature,
         "max_tokens": settings.max_tokens,
         "timeout": settings.timeout_s,
+        "max_retries": 0,
     }
+    if settings.provider == "local":
+        from langchain_openai import ChatOpenAI
 
-
-_REMEDIES = {
-    400: "the provider refused the request",
-    401: "the provider refused the key: check {key}",
-    403: "the key may not use this model: check {key} and the account's permissions",
-    404: "the provider has no such model: check the model's name",
-    413: "the request is over the account's limit: lower max_tokens (--max-tokens), or ask less at once",
-    422: "the provider could not take the request",
-    429: "the rate limit is used up: wait, or ask less at once",
-    498: "the provider has no capacity for now: try again",
-}
-
-
-def _explained(error: Exception, settings: Settings) -> ModelError:
-    """Say what failed and what to do, in a line."""
-    status = getattr(error, "status_code", None)
-    told = _told(error, settings)
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
-        return ModelError(
-            f"{settings.model} gave no whole reply within {settings.timeout_s:g} s: "
-            "allow more with turn_timeout_s (--turn-timeout)",
+        ((base_url, api_key),) = settings.environment
+        return ChatOpenAI(
+            model=settings.name, base_url=base_url, api_key=SecretStr(api_key), stream_usage=True, **dials
         )
-    if isinstance(status, int):
-        remedy = _REMEDIES.get(status, "the provider is in trouble: try again later")
-        key = f"{settings.provider.upper()}_API_KEY"
-        return ModelError(f"{settings.model} answered {status}: {remedy.format(key=key)} ({told})")
-    if "Connect" in type(error).__name__:
-        return ModelError(f"{settings.model} cannot be reached: check the network ({told})")
-    return ModelError(f"{settings.model} failed: {told}")
+    from langchain.chat_models import init_chat_model
+
+    try:
+        model: BaseChatModel = init_chat_model(settings.name, model_provider=settings.provider, **dials)
+    except Exception as error:
+        raise SetupError(f'model "{settings.model}" cannot be set up: {" ".join(str(error).split())}') from error
+    return model
 
 
-def _told(error: Exception, settings: Settings) -> str:
-    """Return the provider's own words in one line, without any secret of the environment."""
-    body = getattr(error, "body", None)
-    inner = body.get("error", body) if isinstance(body, dict) else None
-    said = inner.get("message") if isinstance(inner, dict) else None
-    told = " ".join(str(said or error or type(error).__name__).split())[:500] or type(error).__name__
-    for key, value in settings.environment:
-        if value and key.endswith(("_KEY", "_TOKEN", "_SECRET")):
-            told = told.replace(value, "[secret]")
-    return told
+def _fault(error: Exception, settings: Settings) -> ModelError:
+    secrets = tuple(value for key, value in settings.environment if value and not key.endswith(("_BASE", "_URL")))
+    return explained(error, settings.provider, settings.name, settings.timeout_s, secrets)

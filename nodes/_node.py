@@ -1,52 +1,117 @@
-"""What a node of the graph is: what it asks of the model, and what it makes of the reply."""
+"""What a node of the graph is: what it asks of the model, what it makes of the reply, and of a call that fails."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import get_runtime
+from langgraph.types import RetryPolicy
+from langsmith import get_current_run_tree
 
 from llamaberry.graph.context import Context, own_context
+from llamaberry.graph.errors import ModelError
 from llamaberry.graph.state import State
-from llamaberry.nodes._model import aask, ask
+from llamaberry.nodes._model import Asked, aask, ask
+from llamaberry.nodes._reply import incomplete
 
 Prompt = Callable[[State, Context], list[AnyMessage] | None]
 Update = Callable[[State, Context, Any], dict[str, Any]]
+Lost = Callable[[State, Context, ModelError], dict[str, Any]]
+
+ATTEMPTS = 3
+PATIENCE_S = 60.0
+"""The longest `retry-after` that is waited for where no deadline says otherwise."""
+
+retry_policy = RetryPolicy(
+    max_attempts=ATTEMPTS,
+    initial_interval=0.5,
+    retry_on=lambda error: isinstance(error, ModelError) and error.passing,
+)
 
 
 class Node(Runnable[Any, dict[str, Any]]):
     """A node with two doors, `invoke` and `ainvoke`, on one body: `prompt`, a model call, `update`.
 
     `prompt(state, context)` returns the messages to send, or None where there is nothing to ask; `update(state,
-    context, asked)` makes of the reply (an Asked, or None) the change of the state. Both are pure. A plain Runnable,
-    rather than a RunnableLambda, adds no run of its own to a trace: the model call stands right below the node.
+    context, asked)` makes of the reply (an Asked, or None) the change of the state; `lost(state, context, error)` makes
+    one of a call that failed for good, so that what was thought before stands: without it the run fails. All are pure.
+    A plain Runnable, rather than a RunnableLambda, adds no run of its own to a trace: the model call stands right below
+    the node.
     """
 
-    def __init__(self, name: str, prompt: Prompt, update: Update) -> None:
+    def __init__(self, name: str, prompt: Prompt, update: Update, lost: Lost | None = None) -> None:
         self.name = name
         self.prompt = prompt
         self.update = update
+        self.lost = lost
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the node in this thread. Raises SetupError before a model call, ModelError after one that failed."""
-        state, context, begun = _given(input)
-        messages = self.prompt(state, context)
-        asked = ask(context, messages, config, begun) if messages else None
-        return self.update(state, context, asked)
+        given = _given(input)
+        messages = self.prompt(given.state, given.context)
+        try:
+            asked = _whole(ask(given.context, messages, config, given.begun)) if messages else None
+        except ModelError as error:
+            if (wait := _wait(error, given)) is None:
+                return self._ended(error, given)
+            time.sleep(wait)
+            raise
+        return self.update(given.state, given.context, asked)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the node in this event loop, which it never blocks. Raises as `invoke` does."""
-        state, context, begun = _given(input)
-        messages = self.prompt(state, context)
-        asked = await aask(context, messages, config, begun) if messages else None
-        return self.update(state, context, asked)
+        given = _given(input)
+        messages = self.prompt(given.state, given.context)
+        try:
+            asked = _whole(await aask(given.context, messages, config, given.begun)) if messages else None
+        except ModelError as error:
+            if (wait := _wait(error, given)) is None:
+                return self._ended(error, given)
+            await asyncio.sleep(wait)
+            raise
+        return self.update(given.state, given.context, asked)
+
+    def _ended(self, error: ModelError, given: "_Given") -> dict[str, Any]:
+        error.passing = False
+        if self.lost is None:
+            raise error
+        if run := get_current_run_tree():
+            run.error = str(error)  # the run goes on; the trace shows this node as failed
+        return self.lost(given.state, given.context, error)
 
 
-def _given(input: Any) -> tuple[State, Context, float]:
+class _Given(NamedTuple):
+    """What LangGraph gives to one attempt of a node."""
+
+    state: State
+    context: Context
+    begun: float
+    attempt: int
+
+
+def _given(input: Any) -> _Given:
     runtime = get_runtime()
     info = runtime.execution_info
-    begun = info.node_first_attempt_time if info else None
-    state = input if isinstance(input, Mapping) else dict(input)
-    return cast("State", state), own_context(runtime.context), begun or time.time()
+    state = cast("State", input if isinstance(input, Mapping) else dict(input))
+    begun = (info and info.node_first_attempt_time) or time.time()
+    return _Given(state, own_context(runtime.context), begun, info.node_attempt if info else ATTEMPTS)
+
+
+def _whole(asked: Asked) -> Asked:
+    if what := incomplete(asked.reply):
+        raise ModelError(f"{asked.model} {what}: try again, or another model", passing=True)
+    return asked
+
+
+def _wait(error: ModelError, given: _Given) -> float | None:
+    """Seconds to wait before the graph tries again; None where it should not."""
+    wait, deadline = error.retry_after_s, given.context.deadline_s
+    if not error.passing or given.attempt >= ATTEMPTS:
+        return None
+    if deadline is None:
+        return wait if wait <= PATIENCE_S else None
+    thought = sum(turn["seconds"] for turn in given.state.get("turns", []))
+    return wait if wait <= deadline - thought - (time.time() - given.begun) else None

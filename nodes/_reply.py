@@ -17,6 +17,7 @@ _TURN_NAMES = {
     "answer": "answer|final answer|revised answer|updated answer|my answer",
     "review": "review",
     "verdict": "verdict|final verdict",
+    "synthesis": "analysis of turns|analysis of the turns|comprehensive answer|concise answer",
 }
 _SYNTHESIS_NAMES = {
     "analysis": "analysis of turns|analysis of the turns|analysis",
@@ -31,24 +32,29 @@ _LOOSE_NAMES = _SYNTHESIS_NAMES | {"answer": "answer|final answer"}
 def _headings(names: dict[str, str]) -> re.Pattern[str]:
     any_name = "|".join(f"(?P<{name}>{forms})" for name, forms in names.items())
     return re.compile(
-        rf"[ \t]{{0,3}}(?P<hashes>\#{{1,6}}[ \t]*)?(?P<bold>\*\*|__)?[ \t]*(?:{any_name})(?!\w)[ \t]*(?P<colon>[:：])?"
-        r"(?(bold)[ \t]*(?P<closed>\*\*|__)?)[ \t]*(?P<colon2>[:：])?[ \t]*\#{0,6}(?P<rest>.*)",
+        rf"(?:[ \t]{{0,3}}(?P<hashes>\#{{1,6}})[ \t]*+)?(?P<bold>\*\*|__)?[ \t]*+(?:{any_name})(?![^\W_])[ \t]*+"
+        r"(?P<colon>[:：])?(?(bold)[ \t]*+(?P<closed>\*\*|__)?)[ \t]*+(?P<colon2>[:：])?(?P<rest>.*)",
         re.IGNORECASE | re.DOTALL,
     )
 
 
 _TURN, _SYNTHESIS, _LOOSE = (_headings(names) for names in (_TURN_NAMES, _SYNTHESIS_NAMES, _LOOSE_NAMES))
-_FENCE = re.compile(r"\s*(`{3,}|~{3,})(.*)", re.DOTALL)
+_MARKS = {"hashes", "bold", "colon", "closed", "colon2", "rest"}
+_FENCE = re.compile(r"[ \t]*+(?:(?:[-*+]|\d{1,3}[.)])[ \t]++){0,3}(`{3,12}|~{3,12})(?![`~])(.*)", re.DOTALL)
+_RULE = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})$")
 _NUMBER = re.compile(
-    r"[ \t]{0,3}(?:#{1,6}[ \t]*)?(?:\*\*|__)?(?:step[ \t]*)?\d{1,3}[.):、．：][ \t]*(.*)", re.IGNORECASE | re.DOTALL
+    r"[ \t]{0,3}(?:#{1,6}[ \t]*+)?(?P<bold>\*\*|__)?(?:step[ \t]*\d{1,3}[.):、．：]?|\d{1,3}[.)、．])(?!\d)"
+    r"(?(bold)(?P<closed>\*\*|__)?)[ \t]*+(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
 )
 _EXPLANATION = re.compile(
-    r"(?:\*\*|__)[ \t]*explanation[ \t]*[:：]?[ \t]*(?:\*\*|__)[ \t]*[:：]?|^[ \t]*(?:[-*][ \t]+)?explanation[ \t]*[:：]",
+    r"(?:\n[ \t]*+[-*][ \t]++)?(?:\*\*|__)[ \t]*+explanation[ \t]*+[:：]?[ \t]*+(?:\*\*|__)[ \t]*+[:：]?"
+    r"|^[ \t]*+(?:[-*][ \t]++)?explanation[ \t]*+[:：]",
     re.IGNORECASE | re.MULTILINE,
 )
-_VERDICT_FIRST = re.compile(r"\W*(keep|revise)\b(?!\s*(?:or\b|/))")
+_VERDICT_FIRST = re.compile(r"[\W_]*(keep|revise)(?![^\W_])(?!\W{0,8}(?:or\b|keep|revise))")
 _VERDICT_WORD = re.compile(r"\b(ke|re)(?:ep|pt|vise|vised)\b")
-_NEGATION = re.compile(r"\b(?:not|no|without|never|neither|nor)\b|n['’]t\b")
+_NEGATION = re.compile(r"\b(?:not|cannot|nothing|no|without|never|neither|nor)\b|n['’]t\b")
 _LEADING_THOUGHTS = re.compile(r"(?:\s*<think>(?:.*?</think>|.*))*", re.DOTALL)
 
 
@@ -70,10 +76,9 @@ class Synthesis(NamedTuple):
 def read_turn(message: AIMessage, *, index: int, model: str, seconds: float) -> Turn:
     """Read a reply as the turn with this index: the first one, or a refine turn. `seconds` is the turn's wall time."""
     text = without_thoughts(message.text)
-    sections = _own_turn(_sections(text, _TURN, labels=False))
+    sections = _own_turn(_sections(text, _TURN, labels=False), index)
     if not _last(sections, "answer"):
-        sections = _own_turn(_sections(text, _TURN, labels=True))
-    usage = message.usage_metadata
+        sections = _own_turn(_sections(text, _TURN, labels=True), index)
     return Turn(
         index=index,
         kind="first" if index == 1 else "refine",
@@ -82,10 +87,27 @@ def read_turn(message: AIMessage, *, index: int, model: str, seconds: float) -> 
         verdict=_verdict(_last(sections, "verdict") or "") if index > 1 else None,
         answer=_last(sections, "answer"),
         model=model,
-        usage=usage,
+        usage=message.usage_metadata,
         seconds=round(seconds, 3),
         finish_reason=message.response_metadata.get("finish_reason"),
     )
+
+
+def reread(turns: list[Turn]) -> list[Turn]:
+    """Return the turns, those whose text a person has edited read again.
+
+    An edited text shows by its steps or its verdict, which are no longer the turn's. Where the answer alone differs,
+    it is the answer that was edited, and it counts.
+    """
+    return [_reread(turn) for turn in turns]
+
+
+def _reread(turn: Turn) -> Turn:
+    now = read_turn(AIMessage(turn["text"]), index=turn["index"], model="", seconds=0)
+    same_text = (now["steps"], now["verdict"]) == (turn["steps"], turn["verdict"])
+    if now["answer"] is None or (same_text and turn["answer"] is not None):
+        return turn
+    return {**turn, "steps": now["steps"], "verdict": now["verdict"], "answer": now["answer"]}
 
 
 def read_synthesis(message: AIMessage) -> Synthesis:
@@ -102,16 +124,26 @@ def read_synthesis(message: AIMessage) -> Synthesis:
     return Synthesis(text, comprehensive, _last(sections, "concise"))
 
 
-def as_written(turn: Turn) -> AIMessage:
-    """Return a turn as the message that the next prompt holds: its text, with the answer that it counts for.
+def incomplete(message: AIMessage) -> str | None:
+    """Say what a reply lacks that came without an error and is none all the same; None where it is whole.
 
-    They differ only where a person edited the answer in a fork: then the edit stands below the text.
+    A stream that was cut may end as cleanly as a whole one, but without its finish reason. A reply that was cut at
+    max_tokens is kept, with its finish reason for all to see.
     """
-    text, answer = turn["text"], turn["answer"]
-    if answer is not None:
-        stated = read_turn(AIMessage(text), index=turn["index"], model="", seconds=0)["answer"]
-        if stated != answer:
-            text = f"{text}\n\n## Answer\n{answer}".lstrip()
+    ended = message.response_metadata
+    if not any(ended.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
+        return "broke off: its reply ends without a finish reason"
+    if not without_thoughts(message.text) and ended.get("finish_reason") != "length":
+        return "gave an empty reply"
+    return None
+
+
+def as_written(turn: Turn) -> AIMessage:
+    """Return a turn as the message that the next prompt holds: its text, and below it the answer that was edited."""
+    text, answer = turn["text"], _reread(turn)["answer"]
+    stated = read_turn(AIMessage(text), index=turn["index"], model="", seconds=0)["answer"]
+    if answer is not None and answer != stated:
+        text = f"{text}\n\n## Answer\n{answer}".lstrip()
     return AIMessage(text or "(This turn said nothing.)")
 
 
@@ -122,8 +154,8 @@ def without_thoughts(text: str) -> str:
     leave it, all before it is the thought.
     """
     text = text[_LEADING_THOUGHTS.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing, too
-    thought, end, spoken = text.partition("</think>")
-    if end and "<think>" not in thought and not thought.endswith("`") and thought.count("```") % 2 == 0:
+    thought, end, spoken = text.rpartition("</think>")
+    if end and "<think>" not in thought and thought.count("`") % 2 == 0 and thought.count("~~~") % 2 == 0:
         text = spoken
     if "<think>" in text:
         text = "\n".join(_spoken(text))
@@ -133,18 +165,20 @@ def without_thoughts(text: str) -> str:
 def _spoken(text: str) -> Iterator[str]:
     thinking = False
     for line, fenced in _lines(text):
-        if thinking or (not fenced and line.lstrip().startswith("<think>")):
-            _, end, rest = line.partition("</think>")
-            thinking = not end
+        rest, thought = line, False
+        while thinking or (not fenced and rest.lstrip().startswith("<think>")):
+            _, end, rest = rest.partition("</think>")
+            thinking, thought = not end, True
+            if thinking:
+                break
+        if rest.strip() or not thought:
             yield rest
-        else:
-            yield line
 
 
 def _lines(text: str) -> Iterator[tuple[str, bool]]:
     """Yield the lines of a text, each with whether it is code in a fence. A fence that nothing closes is no fence."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    unclosed = {"`": len(text) + 1, "~": len(text) + 1}
+    unclosed = {"`": 99, "~": 99}
     end = -1
     for place, line in enumerate(lines):
         if place > end and (fence := _FENCE.match(line)):
@@ -171,33 +205,39 @@ def _sections(text: str, headings: re.Pattern[str], *, labels: bool) -> Iterator
         found = None if fenced else headings.match(line)
         if found and _is_heading(found, labels=labels):
             if name:
-                yield Section(name, "\n".join(body).strip())
+                yield Section(name, _body(body))
             name = str(next(key for key in headings.groupindex if key not in _MARKS and found[key]))
             rest = found["rest"].strip()
-            body = [rest.removesuffix(found["bold"]).strip() if found["bold"] and not found["closed"] else rest]
+            if found["bold"] and not found["closed"]:
+                rest = rest.removesuffix(found["bold"])
+            body = [rest.strip() if found["colon"] or found["colon2"] else rest.strip("# \t")]
         else:
             body.append(line)
     if name:
-        yield Section(name, "\n".join(body).strip())
+        yield Section(name, _body(body))
 
 
-_MARKS = {"hashes", "bold", "colon", "closed", "colon2", "rest"}
+def _body(lines: list[str]) -> str:
+    return _RULE.sub("", "\n".join(lines).strip()).strip()
 
 
 def _is_heading(found: re.Match[str], *, labels: bool) -> bool:
-    alone = not found["rest"].strip()
+    alone = not found["rest"].strip("# \t")
     colon = found["colon"] or found["colon2"]
     if found["bold"]:
         return bool((alone and found["closed"]) or colon)
     return bool((found["hashes"] and (alone or colon)) or (labels and colon))
 
 
-def _own_turn(sections: Iterator[Section]) -> list[Section]:
-    """Cut off what a model that runs on wrote of the next turn: a review that begins after an answer."""
+def _own_turn(sections: Iterator[Section], index: int) -> list[Section]:
+    """Cut off what a model that runs on wrote of the next job: what no turn says after its answer."""
+    foreign = {"review", "synthesis"} | ({"verdict"} if index == 1 else set())
     own: list[Section] = []
+    answered = False
     for section in sections:
-        if section.name == "review" and _last(own, "answer"):
+        if answered and section.name in foreign:
             break
+        answered = answered or (section.name == "answer" and bool(section.body))
         own.append(section)
     return own
 
@@ -212,7 +252,9 @@ def _steps(reasoning: str) -> list[Step]:
     for line, fenced in _lines(reasoning):
         number = None if fenced else _NUMBER.match(line)
         if number:
-            bodies.append([number[1]])
+            # "**1. Bold**" lost its first mark with the number; "**1.** Plain" lost both.
+            mark = number["bold"] if number["bold"] and not number["closed"] else ""
+            bodies.append([mark + number["rest"]])
         elif bodies:
             bodies[-1].append(line)
     return [_step("\n".join(body)) for body in bodies]
@@ -222,8 +264,8 @@ def _step(body: str) -> Step:
     found = _EXPLANATION.search(body)
     statement, explanation = (body[: found.start()], body[found.end() :]) if found else (body, "")
     statement = statement.strip()
-    if statement.count("**") in (1, 2):
-        statement = statement.removeprefix("**").removesuffix("**").strip()
+    if statement.startswith("**") and statement.endswith("**") and statement.count("**") == 2:
+        statement = statement[2:-2].strip()
     return Step(statement=statement, explanation=explanation.strip())
 
 

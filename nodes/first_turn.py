@@ -42,20 +42,26 @@ def update(state: State, context: Context, asked: Asked) -> dict[str, Any]:
 def conversation(state: State) -> list[AnyMessage]:
     """Return what was said before, and this run's question as the last message.
 
-    The state still holds the last run's `query` when this run was asked by messages. So a human message that nobody
-    has answered is the question, unless `query` is one that does not stand in the conversation yet.
+    That is the last human message, once the first turn is done or where there is no `query`. A `query` that has not
+    been said yet is a question of its own; one that stands above a human message which nobody has answered is an old
+    one, which a parent graph handed down again.
     """
-    said = [_plain(m) for m in state.get("messages", []) if m.text.strip() and m.type in ("human", "ai", "system")]
-    asked = [place for place, m in enumerate(said) if m.type == "human"]
+    said = [_plain(message) for message in state.get("messages", []) if _counts(message)]
+    human = [place for place, message in enumerate(said) if message.type == "human"]
     query = state.get("query")
-    waiting = bool(asked) and all(m.type != "ai" for m in said[asked[-1] :])
-    if query is None or (waiting and any(said[place].text == query for place in asked)):
-        return said[: asked[-1] + 1]
+    waiting = bool(human) and human[-1] == len(said) - 1
+    if query is None or state.get("turns") or (waiting and any(said[place].text == query for place in human)):
+        return said[: human[-1] + 1]
     return [*said, HumanMessage(query)]
 
 
+def _counts(message: AnyMessage) -> bool:
+    """Whether a message goes to the model: a host agent's tool calls and their results do not."""
+    return message.type == "human" or (message.type in ("ai", "system") and bool(message.text.strip()))
+
+
 def _plain(message: AnyMessage) -> AnyMessage:
-    """A host agent's tool calls, and a model's own thoughts, are not sent on: providers refuse them out of place."""
+    """Providers refuse tool calls without their results, and a model's own thoughts."""
     return AIMessage(message.text) if message.type == "ai" else message
 
 

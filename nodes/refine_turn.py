@@ -5,12 +5,13 @@ from typing import Any
 from langchain_core.messages import AnyMessage, HumanMessage
 
 from llamaberry.graph.context import Context
+from llamaberry.graph.errors import ModelError
 from llamaberry.graph.routing import why_stop
-from llamaberry.graph.state import State, keep_turns
+from llamaberry.graph.state import State
 from llamaberry.nodes import first_turn as first
 from llamaberry.nodes._model import Asked
 from llamaberry.nodes._node import Node
-from llamaberry.nodes._reply import as_written, read_turn
+from llamaberry.nodes._reply import as_written, read_turn, reread
 
 ASK = """\
 This is a refine turn. Test the answer above against the question by a way of its own. Name a specific error, or keep \
@@ -29,9 +30,26 @@ def prompt(state: State, context: Context) -> list[AnyMessage]:
 
 def update(state: State, context: Context, asked: Asked) -> dict[str, Any]:
     """Add a turn, and write whether it was the last one."""
+    before = reread(state["turns"])
+    turn = read_turn(asked.reply, index=before[-1]["index"] + 1, model=asked.model, seconds=asked.seconds)
+    edited = before != state["turns"]
+    return {
+        "query": question_of(state),
+        "turns": [*before, turn] if edited else [turn],
+        "stop_reason": why_stop([*before, turn], context),
+    }
+
+
+def lost(state: State, context: Context, error: ModelError) -> dict[str, Any]:
+    """End refining: the turns before this one stand."""
     index = state["turns"][-1]["index"] + 1
-    turn = read_turn(asked.reply, index=index, model=asked.model, seconds=asked.seconds)
-    return {"turns": [turn], "stop_reason": why_stop(keep_turns(state["turns"], [turn]), context)}
+    why = f"Turn {index} failed, and the turns before it stand: {error}."
+    return {"query": question_of(state), "stop_reason": "error", "degraded": why}
 
 
-refine_turn = Node("refine_turn", prompt, update)
+def question_of(state: State) -> str:
+    """Return the text of this run's question."""
+    return first.conversation(state)[-1].text
+
+
+refine_turn = Node("refine_turn", prompt, update, lost)

@@ -1,16 +1,18 @@
 """The synthesis: weigh all turns, and write the answer that the user reads."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.context import Context
-from llamaberry.graph.state import State
+from llamaberry.graph.errors import ModelError
+from llamaberry.graph.state import State, Turn
 from llamaberry.nodes import refine_turn as refine
 from llamaberry.nodes._model import Asked
 from llamaberry.nodes._node import Node
-from llamaberry.nodes._reply import read_synthesis
+from llamaberry.nodes._reply import read_synthesis, reread
 
 ASK = """\
 This is the synthesis. Weigh all the turns above by their reasons: a later turn is not better for being later. Then \
@@ -22,34 +24,59 @@ or less)."""
 def prompt(state: State, context: Context) -> list[AnyMessage] | None:
     """Return the last refine turn's prompt, its reply, and what is asked of the synthesis.
 
-    None where a single turn was asked for: there is nothing to weigh, and its answer is the answer.
+    None where there is nothing to weigh, because a single turn was asked for, or nothing to weigh it with, because a
+    turn has failed: then the best answer of the turns is the answer.
     """
-    if len(state["turns"]) == 1 and state["stop_reason"] == "max_turns":
+    if state["stop_reason"] == "error" or (len(state["turns"]) == 1 and state["stop_reason"] == "max_turns"):
         return None
     return [*refine.prompt(state, context)[:-1], HumanMessage(ASK)]
 
 
 def update(state: State, context: Context, asked: Asked | None) -> dict[str, Any]:
-    """Write the answer, and say in `degraded` where it is not the synthesis's own.
+    """Write the answer, and say in `degraded` what was lost on the way to it.
 
     The answer's message keeps what the synthesis cost (`usage_metadata`) and the reply as written
     (`response_metadata`): what the user paid for is in the thread.
     """
-    turns = state["turns"]
-    best = best_turn(turns)
-    stated = (best and best["answer"]) or ""
-    if asked is None:
-        answer = stated or turns[-1]["text"]
-        lost = None if best else "The turn states no answer under its heading: its whole text stands for it."
-        return {"answer": answer, "concise_answer": stated, "messages": [AIMessage(answer)], "degraded": lost}
-    text, comprehensive, concise = read_synthesis(asked.reply)
-    answer = comprehensive or stated or turns[-1]["text"]
-    written = asked.reply.response_metadata | {"model": asked.model, "seconds": round(asked.seconds, 3), "text": text}
-    message = AIMessage(answer, usage_metadata=asked.reply.usage_metadata, response_metadata=written)
-    missing = [name for name, said in (("comprehensive", comprehensive), ("concise", concise)) if not said]
-    source = f"turn {best['index']}'s answer" if best else "the text of the last turn"
-    lost = f"The synthesis states no {' and no '.join(missing)} answer: {source} stands for it." if missing else None
-    return {"answer": answer, "concise_answer": concise or stated, "messages": [message], "degraded": lost}
+    source, answer, concise = _best(reread(state["turns"]))
+    degraded = state.get("degraded")
+    lost = [degraded] if degraded else []
+    message = AIMessage(answer)
+    if asked:
+        text, comprehensive, short = read_synthesis(asked.reply)
+        answer, concise = comprehensive or answer, short or concise
+        missing = [name for name, said in (("comprehensive", comprehensive), ("concise", short)) if not said]
+        if missing:
+            lost.append(f"The synthesis states no {' and no '.join(missing)} answer: {source} stands for it.")
+        ended = asked.reply.response_metadata | {"model": asked.model, "seconds": round(asked.seconds, 3), "text": text}
+        message = AIMessage(answer, usage_metadata=asked.reply.usage_metadata, response_metadata=ended)
+    elif not concise:
+        lost.append(f"No turn states an answer under its heading: {source} stands for it.")
+    cut = [f"turn {turn['index']}" for turn in state["turns"] if turn["finish_reason"] == "length"]
+    cut += ["the synthesis"] if message.response_metadata.get("finish_reason") == "length" else []
+    if cut:
+        lost.append(f"Cut short at max_tokens ({context.max_tokens}; --max-tokens raises it): {', '.join(cut)}.")
+    return {
+        "query": refine.question_of(state),
+        "answer": answer,
+        "concise_answer": concise,
+        "messages": [message],
+        "degraded": " ".join(lost) or None,
+    }
 
 
-synthesize = Node("synthesize", prompt, update)
+def lost(state: State, context: Context, error: ModelError) -> dict[str, Any]:
+    """Answer with the best of the turns."""
+    source, *_ = _best(reread(state["turns"]))
+    why = f"The synthesis failed, and {source} stands for it: {error}."
+    return {**update({**state, "degraded": why}, context, None), "stop_reason": "error"}
+
+
+def _best(turns: Sequence[Turn]) -> tuple[str, str, str]:
+    """Return the best of the turns: what it is, its answer to read, and its answer to compare ("" for none)."""
+    if best := best_turn(turns):
+        return f"turn {best['index']}'s answer", best["answer"] or "", best["answer"] or ""
+    return f"the text of turn {turns[-1]['index']}", turns[-1]["text"], ""
+
+
+synthesize = Node("synthesize", prompt, update, lost)

@@ -165,6 +165,8 @@ class ScriptedGroq:
         for _ in range(5):  # turns of the loop, in which what was just accepted gets its handler
             await asyncio.sleep(0)
         server.close()
+        for _ in range(5):  # and what is cancelled now has begun, so that it closes its socket
+            await asyncio.sleep(0)
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)

@@ -3,6 +3,9 @@
 import asyncio
 import itertools
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -66,10 +69,7 @@ async def test_a_run_gives_its_answer_and_the_conversation(scripted: Scripted) -
     assert set(result) == {"query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"}
     assert concise(result) == ("It is 42.", "42", "max_turns", 3)
     assert (result["query"], result["degraded"]) == ("What is 6 x 7?", None)
-    assert [(type(m), m.text) for m in result["messages"]] == [
-        (HumanMessage, "What is 6 x 7?"),
-        (AIMessage, "It is 42."),
-    ]
+    assert [(m.type, m.text) for m in result["messages"]] == [("human", "What is 6 x 7?"), ("ai", "It is 42.")]
 
 
 async def test_every_turn_says_what_it_was(scripted: Scripted) -> None:
@@ -96,8 +96,7 @@ async def test_with_one_turn_its_answer_is_the_answer_and_one_call_is_made(groq:
     """The single-turn baseline: no synthesis."""
     result = await graph.ainvoke(ASKED, context=Context(max_turns=1))
     assert concise(result) == ("42", "42", "max_turns", 1)
-    assert [m.text for m in result["messages"]] == ["What is 6 x 7?", "42"]
-    assert len(groq.requests) == 1
+    assert ([m.text for m in result["messages"]], len(groq.requests)) == (["What is 6 x 7?", "42"], 1)
 
 
 async def test_ten_turns_take_eleven_calls(groq: ScriptedGroq) -> None:
@@ -217,25 +216,26 @@ def test_invoke_and_ainvoke_come_to_the_same(scripted: Scripted) -> None:
     assert requests[0] == requests[1] == requests[2]
 
 
-def test_two_event_loops_in_one_process_share_no_connection(groq: ScriptedGroq) -> None:
-    """The same settings in a second loop: each question is asked once, and nothing is sent twice."""
-    for _ in range(2):
-        assert asyncio.run(graph.ainvoke(ASKED))["answer"] == "The answer is 42."
+def test_two_event_loops_in_one_process_share_no_connection() -> None:
+    """Though connections are kept alive, nothing is sent twice. In a process of its own, which ends with them."""
+    run = "asyncio.run(graph.ainvoke({'query': 'What is 6 x 7?'}))"
+    code = f"import asyncio; from llamaberry import graph; {run}; {run}"
+    with ScriptedGroq() as groq:
+        environment = {**os.environ, "GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     assert len(groq.requests) == 8
 
 
 def echo(request: Request) -> str:
     """A model whose every reply names the question."""
-    name = request.messages[1]["content"].split("?")[0]
-    form = good_model(request)
-    return form.replace("42", name)
+    return good_model(request).replace("42", request.messages[1]["content"].split("?")[0])
 
 
 async def test_a_hundred_runs_at_once_keep_their_turns_apart(scripted: Scripted) -> None:
     """Each has its own turns and its own answer."""
     groq = scripted(echo)
-    context = Context(max_turns=2)
-    results = await asyncio.gather(*(graph.ainvoke({"query": f"Q{n}?"}, context=context) for n in range(100)))
+    runs = (graph.ainvoke({"query": f"Q{n}?"}, context={"max_turns": 2}) for n in range(100))
+    results = await asyncio.gather(*runs)
     assert [result["concise_answer"] for result in results] == [f"Q{n}" for n in range(100)]
     assert [[turn["answer"] for turn in r["turns"]] for r in results] == [[f"Q{n}"] * 2 for n in range(100)]
     assert len(groq.requests) == 300

@@ -19,9 +19,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from llamaberry import local_model
+from llamaberry import local_model, local_server
 from llamaberry.graph.errors import SetupError
-from llamaberry.nodes import _local
 
 PARTS = {1: b"one,", 2: b"two,", 10: b"ten"}
 WHOLE = b"one,two,ten"
@@ -32,7 +31,7 @@ SHA256 = hashlib.sha256(WHOLE).hexdigest()
 def no_server_left() -> Iterator[None]:
     """End the server that the tests started; those with the real model share one, as loading takes seconds."""
     yield
-    _local.close()
+    local_server.close()
 
 
 @pytest.fixture
@@ -83,14 +82,14 @@ def quiet() -> Console:
 
 
 def test_the_model_lies_in_llamaberry_home_and_needs_not_be_there(tmp_path: Path) -> None:
-    assert _local.gguf_path().parent == tmp_path / "models"
+    assert local_server.gguf_path().parent == tmp_path / "models"
     assert not local_model.status().present
 
 
 def test_a_missing_model_is_an_error_that_names_the_path_and_the_remedy(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp")
-    with pytest.raises(SetupError, match="The local model is not at .*: run `llamaberry model pull`") as error:
-        _local.server()
+    with pytest.raises(SetupError, match=r"The local model is not at .*: run `llamaberry model pull`") as error:
+        local_server.server()
     assert str(tmp_path) in str(error.value)
     assert "llamaberry model pull" in local_model.describe()
 
@@ -101,12 +100,12 @@ def test_a_missing_package_is_an_error_that_names_the_extra() -> None:
         "import sys, types\n"
         "sys.modules['platformdirs'] = types.ModuleType('platformdirs')\n"
         "sys.modules['llamaberry'] = types.ModuleType('llamaberry')\n"
-        "sys.modules['llamaberry'].__path__ = [sys.argv[1]]\n"
-        "from llamaberry.nodes import _local\n"
-        "try: _local.server()\n"
+        "sys.modules['llamaberry'].__path__ = sys.argv[1:]\n"
+        "from llamaberry import local_server\n"
+        "try: local_server.server()\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
-    bare = [sys.executable, "-I", "-S", "-c", code, Path(_local.__file__).parents[1]]
+    bare = [sys.executable, "-I", "-S", "-c", code, *map(str, Path(local_server.__file__).parents[:2])]
     run = subprocess.run(bare, capture_output=True, text=True, check=True)
     assert run.stdout.startswith("SetupError")
     assert "xllamacpp and langchain_openai" in run.stdout
@@ -114,11 +113,11 @@ def test_a_missing_package_is_an_error_that_names_the_extra() -> None:
 
 
 def test_a_file_of_ones_own_is_used_and_a_missing_one_is_named(garbage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _local.gguf_path() == garbage
+    assert local_server.gguf_path() == garbage
     assert local_model.status(verify=True).sha256_ok is None
     monkeypatch.setenv("LLAMABERRY_LOCAL_GGUF", "/no/such.gguf")
     with pytest.raises(SetupError, match=r"LLAMABERRY_LOCAL_GGUF is '/no/such.gguf'"):
-        _local.gguf_path()
+        local_server.gguf_path()
 
 
 # ------------------------------------------------------------------------------------------------------- the download
@@ -281,7 +280,7 @@ def test_a_broken_file_is_an_error_with_the_end_of_the_log(garbage: Path) -> Non
     pytest.importorskip("langchain_openai")
     start = time.monotonic()
     with pytest.raises(SetupError, match=r"ended while starting(.|\n)*failed to load") as error:
-        _local.server()
+        local_server.server()
     assert str(garbage) in str(error.value)
     assert time.monotonic() - start < 30
 
@@ -298,7 +297,7 @@ def stuck(tmp_path: Path) -> Path:
 
 def test_a_start_that_takes_too_long_is_given_up(stuck: Path) -> None:
     pytest.importorskip("xllamacpp")
-    server = _local.LocalServer(stuck)
+    server = local_server.LocalServer(stuck)
     with pytest.raises(SetupError, match=r"was not ready after 1 s"):
         server.wait_until_ready(timeout_s=1)
     assert not server.alive()
@@ -306,7 +305,7 @@ def test_a_start_that_takes_too_long_is_given_up(stuck: Path) -> None:
 
 def test_close_ends_the_waiting_for_a_model_that_loads(stuck: Path) -> None:
     pytest.importorskip("xllamacpp")
-    server = _local.LocalServer(stuck)
+    server = local_server.LocalServer(stuck)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(server.wait_until_ready)
         time.sleep(0.5)
@@ -333,7 +332,7 @@ def gone(pid: int, within_s: float) -> bool:
 
 def orphan(code: str, model: Path, how: signal.Signals = signal.SIGKILL) -> int:
     """Start a server in another process, end that one (as the kernel would), and return the pid of the server."""
-    program = f"import sys, pathlib; from llamaberry.nodes import _local; model = pathlib.Path(sys.argv[1])\n{code}"
+    program = f"import sys, pathlib; from llamaberry import local_server; model = pathlib.Path(sys.argv[1])\n{code}"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", program, model], stdin=pipe, stdout=pipe, stderr=pipe) as parent:
         assert parent.stdout
@@ -352,7 +351,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 @needs_proc
 def test_ctrl_c_ends_the_waiting_and_the_child(stuck: Path) -> None:
     pytest.importorskip("xllamacpp")
-    code = "server = _local.LocalServer(model); print(server._child.pid, flush=True); server.wait_until_ready()"
+    code = "server = local_server.LocalServer(model); print(server._child.pid, flush=True); server.wait_until_ready()"
     assert gone(orphan(code, stuck, signal.SIGINT), 5)
 
 
@@ -360,10 +359,10 @@ def test_ctrl_c_ends_the_waiting_and_the_child(stuck: Path) -> None:
 
 
 @pytest.fixture
-def server() -> _local.LocalServer:
+def server() -> local_server.LocalServer:
     """Start the real model, or skip where it is not there."""
     try:
-        return _local.server()
+        return local_server.server()
     except SetupError as error:
         if "ended while" in str(error):
             raise
@@ -384,7 +383,7 @@ def ask(address: str, key: str | None) -> int:
 
 @pytest.mark.local_model
 @pytest.mark.parametrize("streaming", [False, True])
-def test_answers_carry_text_usage_and_why_they_ended(server: _local.LocalServer, streaming: bool) -> None:
+def test_answers_carry_text_usage_and_why_they_ended(server: local_server.LocalServer, streaming: bool) -> None:
     """Through the real client; a prompt that is the last one's plus a suffix is read from the cache."""
     import httpx
     from langchain_core.messages import HumanMessage, SystemMessage
@@ -415,7 +414,7 @@ def test_answers_carry_text_usage_and_why_they_ended(server: _local.LocalServer,
 
 
 @pytest.mark.local_model
-def test_only_who_has_the_key_is_answered(server: _local.LocalServer) -> None:
+def test_only_who_has_the_key_is_answered(server: local_server.LocalServer) -> None:
     assert server.base_url.startswith("http://127.0.0.1:")
     statuses = [ask(server.base_url, key) for key in (None, "wrong", server.api_key)]
     assert statuses == [401, 401, 200]
@@ -424,34 +423,34 @@ def test_only_who_has_the_key_is_answered(server: _local.LocalServer) -> None:
 
 @pytest.mark.local_model
 @needs_proc
-def test_the_key_is_on_no_command_line(server: _local.LocalServer) -> None:
+def test_the_key_is_on_no_command_line(server: local_server.LocalServer) -> None:
     pid = server._child.pid
     assert server.api_key not in Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
 
 
 @pytest.mark.local_model
-def test_all_threads_share_one_server_and_a_dead_one_is_started_again(server: _local.LocalServer) -> None:
+def test_all_threads_share_one_server_and_a_dead_one_is_started_again(server: local_server.LocalServer) -> None:
     with ThreadPoolExecutor(4) as pool:
-        assert {*pool.map(lambda _: _local.server(), range(8))} == {server}
+        assert {*pool.map(lambda _: local_server.server(), range(8))} == {server}
         server._child.kill()
         server._child.wait()
-        (second,) = {*pool.map(lambda _: _local.server(), range(8))}
+        (second,) = {*pool.map(lambda _: local_server.server(), range(8))}
     assert second is not server
     assert ask(second.base_url, second.api_key) == 200
 
 
 @pytest.mark.local_model
 @needs_proc
-def test_a_killed_parent_leaves_no_server(server: _local.LocalServer) -> None:
-    assert gone(orphan("print(_local.server()._child.pid, flush=True); sys.stdin.read()", server.model), 5)
+def test_a_killed_parent_leaves_no_server(server: local_server.LocalServer) -> None:
+    assert gone(orphan("print(local_server.server()._child.pid, flush=True); sys.stdin.read()", server.model), 5)
 
 
 @pytest.mark.local_model
 @needs_proc
-def test_a_parent_killed_while_the_model_loads_leaves_no_server(server: _local.LocalServer) -> None:
+def test_a_parent_killed_while_the_model_loads_leaves_no_server(server: local_server.LocalServer) -> None:
     """Loading can't be interrupted from within, so it is finished first."""
     code = (
-        "import threading, time; server = _local.LocalServer(model)\n"
+        "import threading, time; server = local_server.LocalServer(model)\n"
         "threading.Thread(target=server.wait_until_ready).start()\n"
         "time.sleep(0.5); print(server._child.pid, flush=True)"
     )
@@ -460,7 +459,7 @@ def test_a_parent_killed_while_the_model_loads_leaves_no_server(server: _local.L
 
 @pytest.mark.local_model
 @needs_proc
-def test_an_interrupt_from_the_terminal_leaves_the_server_alone(server: _local.LocalServer) -> None:
+def test_an_interrupt_from_the_terminal_leaves_the_server_alone(server: local_server.LocalServer) -> None:
     assert os.getpgid(server._child.pid) != os.getpgid(0)
     server._child.send_signal(signal.SIGINT)
     assert ask(server.base_url, server.api_key) == 200

@@ -1,4 +1,4 @@
-"""The program of the local model's child process: llama.cpp's own OpenAI server. Run by path, by `_local.py` only.
+"""The program of the local model's child process: llama.cpp's own OpenAI server. Run by path, by `local_server.py`.
 
 Standard input brings one line of settings, and its end is the order to end; standard output says the address, once.
 """

@@ -73,7 +73,7 @@ class LocalServer:
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115
         # By path and with -P: the child imports neither this package nor its neighbours, which would cost a second.
         # A session of its own: Ctrl-C in the terminal is for the parent, which may still want an answer.
-        command = [sys.executable, "-P", str(Path(__file__).with_name("_local_server.py"))]
+        command = [sys.executable, "-P", str(Path(__file__).with_name("local_child.py"))]
         pipe = subprocess.PIPE
         self._child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._log, start_new_session=True)
         atexit.register(self.close)
@@ -138,6 +138,12 @@ def server() -> LocalServer:
             _server = LocalServer(model)
             _server.wait_until_ready()
         return _server
+
+
+def running() -> tuple[tuple[str, str], ...]:
+    """Return the address and the key of the server if it is ready to answer, as one pair; else nothing."""
+    now = _server
+    return ((now.base_url, now.api_key),) if now and now.base_url and now.alive() else ()
 
 
 def close() -> None:

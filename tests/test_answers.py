@@ -1,0 +1,209 @@
+"""Which answers are the same, which turn to trust, and why a run stops: promises of the pure functions of the turns."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llamaberry.graph.answers import agree, best_turn, normalise
+from llamaberry.graph.context import Context
+from llamaberry.graph.routing import after_turn, tokens, why_stop
+from llamaberry.graph.state import Turn
+
+PROPERTY = settings(deadline=None, derandomize=True, max_examples=300)
+MB = 1_000_000
+PIECES = [
+    "1,000",
+    ",",
+    ".",
+    "0",
+    "5.0",
+    "$",
+    "\\(",
+    "\\boxed{",
+    "}",
+    "*",
+    "**",
+    "_",
+    "~",
+    "`",
+    " ",
+    "-",
+    "−",
+    "–",
+    "%",
+    "a",
+]
+ANSWERS = st.text() | st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+STATED = st.lists(st.sampled_from([None, "4", "**4**.", "5", "six"]), max_size=6)
+
+
+def turn(answer: str | None = None, index: int = 1, seconds: float = 1.0, total: int | None = None) -> Turn:
+    usage: Any = None if total is None else {"input_tokens": 0, "output_tokens": total, "total_tokens": total}
+    return Turn(
+        index=index, kind="first" if index == 1 else "refine", text="", steps=[], verdict=None, answer=answer,
+        model="groq:m", usage=usage, seconds=seconds, finish_reason="stop",
+    )  # fmt: skip
+
+
+def turns(*answers: str | None) -> list[Turn]:
+    return [turn(answer, index) for index, answer in enumerate(answers, 1)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Paris", "  paris\n"), ("PARIS!", "paris"), ("Straße", "STRASSE"), ("a  b\n c", "A b c"),
+        ("Yes, it is.", "yes it is"), ("42.", "**42**"), ("`42`", "42"), ("__42__", "*42*"), ("~~42~~", "42"),
+        ("“42”", '"42"'), ("**42**.", "**42.**"), ("the *big* **one**", "The big one."), ("$1,000.00", "1000"),
+        ("1,234,567", "1234567"), ("$ 5", "5"), ("-$5", "$-5"), ("5.0", "5"), ("1.50", "1.5"), ("10", "10.00"),
+        ("$42$", "42"), ("\\(42\\)", "42"), ("\\[42\\]", "42"), ("\\boxed{42}", "42"), ("$\\boxed{42}$.", "42"),
+        ("\u22125", "-5"), ("‑5", "-5"), ("–5", "-5"), ("－５", "-5"), ("４２", "42"), ("１，０００", "1000"),
+        ("四十二。", "四十二"), ("「四十二」", "四十二"), ("是，对！", "是，对"), ("٤٢؟", "٤٢"),
+        ("نعم، ٤٢.", "نعم ٤٢"), ("1, 2, 3", "1,2,3"), ("1,000, 2,000", "1000, 2000"), ("caf\u00e9", "cafe\u0301"),
+        ("ﬁve", "five"), ("5\u00a0km", "5 km"),
+    ],
+)  # fmt: skip
+def test_the_same_answer_written_in_another_way_is_the_same(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("-5", "5"), ("\u22125", "5"), ("–5", "5"), ("‑5", "5"), ("50%", "50"), ("50٪", "50"), ("5‰", "5"),
+        ("3/4", "34"), ("3/4", "3 4"), ("1.5", "15"), ("1.5", "1 5"), (".5", "5"), ("1,5", "15"), ("1:2", "12"),
+        ("100", "10"), ("5.05", "5.5"), ("0", "0.01"), ("1.10.0", "1.1.0"), ("v1.10", "v1.1"),
+        ("10.0.0.1", "10.0.0.10"), ("x*y", "xy"), ("2 * 3", "2 3"), ("2 *3", "2 3"), ("2**3", "2*3"),
+        ("snake_case", "snakecase"), ("a_b", "a b"), ("C#", "C"), ("C++", "C"), ("a@b.c", "ab.c"), ("+5", "-5"),
+        ("x^2", "x2"), ("10²", "102"), ("H", "H₂"), ("(1, 2)", "[1, 2]"), ("<5", "5"), ("≥5", "≤5"), ("€5", "$5"),
+        ("yes", "no"), ("!", "?"), ("5 km", "5 m"), ("A*", "A"), ("四十二", "四十三"), ("٤٢", "٤٣"), ("not 5", "5"),
+        ("f(x)", "fx"),
+    ],
+)  # fmt: skip
+def test_what_could_be_another_answer_stays_another(one: str, other: str) -> None:
+    assert normalise(one) != normalise(other)
+
+
+@PROPERTY
+@given(ANSWERS)
+def test_any_answer_has_one_form_that_is_its_own_form(answer: str) -> None:
+    form = normalise(answer)
+    assert normalise(form) == form
+    assert form == form.strip()
+    assert normalise(f"  {answer}\n") == form
+    assert not answer.strip() or form
+
+
+@PROPERTY
+@given(st.integers(-(10**15), 10**15), st.integers(1, 3))
+def test_a_whole_number_is_the_same_in_every_usual_writing(number: int, zeros: int) -> None:
+    forms = [f"{number:,}", f"{number}.", f"**{number}**", f"{number:,}.{'0' * zeros}", f"`{number}`", f"${number:,}"]
+    assert {normalise(form) for form in forms} == {str(number)}
+    assert normalise(str(number + 1)) != str(number)
+
+
+@pytest.mark.parametrize(
+    "shape", ["1", "1,000", ",", ".", "1.", "1.0 ", "*", "a*", " *a", "_*~", "\\boxed{", "$ ", " ", "-"]
+)
+def test_a_megabyte_of_any_shape_has_a_form(shape: str) -> None:
+    assert isinstance(normalise(shape * (MB // len(shape))), str)
+    assert isinstance(normalise("1.1" + shape * (MB // len(shape)) + "x"), str)
+
+
+def test_turns_agree_on_the_same_answer_and_a_turn_without_one_agrees_with_none() -> None:
+    assert agree(turn("$8"), turn("**8.00**."))
+    assert not agree(turn("8"), turn("9"))
+    assert not agree(turn(None), turn(None))
+    assert not agree(turn(None), turn("8"))
+    assert not agree(turn("8"), turn(None))
+
+
+@pytest.mark.parametrize(
+    ("answers", "index"),
+    [
+        ([], None), ([None], None), ([None, None], None), (["4"], 1), (["4", None], 1), ([None, "4", None], 2),
+        (["4", "4", "5"], 2), (["4", "5", "**4**."], 3), (["5", "4", "4"], 3), (["4", "5", "4", "6", "5"], 5),
+        (["4", "5"], 2), (["4", "5", "6"], 3), (["4", "4", "5", "5", "6"], 4), (["5", "4", "4", "5", "6"], 4),
+        (["4", None, None, None], 1),
+    ],
+)  # fmt: skip
+def test_the_most_stated_answer_is_trusted_and_in_a_tie_the_newest_of_those(
+    answers: list[Any], index: int | None
+) -> None:
+    best = best_turn(turns(*answers))
+    assert (best and best["index"]) == index
+
+
+@PROPERTY
+@given(STATED)
+def test_no_other_answer_has_more_votes_than_the_trusted_one(answers: list[str | None]) -> None:
+    best, stated = best_turn(turns(*answers)), [normalise(answer) for answer in answers if answer]
+    if best is None or best["answer"] is None:
+        assert not stated
+        return
+    votes = stated.count(normalise(best["answer"]))
+    assert votes == max(map(stated.count, stated))
+    newer = [normalise(answer) for answer in answers[best["index"] :] if answer]
+    assert all(stated.count(answer) < votes for answer in newer)
+
+
+def test_the_default_run_stops_at_three_turns_and_for_nothing_else() -> None:
+    same = [turn("4", index, seconds=1e9, total=10**9) for index in (1, 2, 3)]
+    assert [why_stop(same[:count], Context()) for count in (1, 2, 3)] == [None, None, "max_turns"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "dials", "reason"),
+    [
+        (["4"], {"max_turns": 1}, "max_turns"),
+        (["4", "5"], {"max_turns": 2}, "max_turns"),
+        (["4"] * 11, {"max_turns": 10}, "max_turns"),
+        (["4"], {"early_stop": True}, None),
+        (["4", "**4**."], {"early_stop": True}, "agreement"),
+        (["4", "4"], {"early_stop": False}, None),
+        (["4", "5"], {"early_stop": True}, None),
+        (["4", "5", "4"], {"early_stop": True, "max_turns": 4}, None),
+        (["4", "4", "5"], {"early_stop": True, "max_turns": 4}, None),
+        ([None, None], {"early_stop": True}, None),
+        (["4", "4"], {"token_budget": 20}, "budget"),
+        (["4", "4"], {"token_budget": 21}, None),
+        (["4"], {"token_budget": 1}, "budget"),
+        (["4", "4"], {"deadline_s": 2}, "deadline"),
+        (["4", "4"], {"deadline_s": 2.1}, None),
+        (["4", "4"], {"early_stop": True, "max_turns": 2, "token_budget": 1, "deadline_s": 1}, "agreement"),
+        (["4", "4"], {"max_turns": 2, "token_budget": 1, "deadline_s": 1}, "max_turns"),
+        (["4", "4"], {"token_budget": 1, "deadline_s": 1}, "budget"),
+    ],
+)
+def test_each_dial_stops_the_run_for_its_own_reason(
+    answers: list[Any], dials: dict[str, Any], reason: str | None
+) -> None:
+    past = [turn(answer, index, seconds=1, total=10) for index, answer in enumerate(answers, 1)]
+    assert why_stop(past, Context(**dials)) == reason
+
+
+def test_tokens_that_no_provider_counted_take_nothing_from_the_budget() -> None:
+    past = [turn("4", 1), turn("4", 2, total=7), turn("4", 3, total=0)]
+    assert tokens(past) == 7
+    assert why_stop(past[:1], Context(token_budget=1)) is None
+    assert tokens([]) == 0
+
+
+@PROPERTY
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=10), st.floats(0.1, 500))
+def test_a_run_goes_on_only_while_all_its_dials_allow_it(seconds: list[float], deadline: float) -> None:
+    past = [turn("4", index, seconds=s, total=1) for index, s in enumerate(seconds, 1)]
+    reason = why_stop(past, Context(max_turns=10, deadline_s=deadline))
+    assert reason == ("max_turns" if len(past) == 10 else "deadline" if sum(seconds) >= deadline else None)
+
+
+@pytest.mark.parametrize("reason", ["max_turns", "agreement", "budget", "deadline", "error"])
+def test_the_next_node_is_what_the_state_alone_says(reason: Any) -> None:
+    stopped: Any = {"turns": [], "stop_reason": reason}
+    going: Any = {"turns": turns("4", "4", "4", "4"), "stop_reason": None}
+    assert after_turn(stopped) == "synthesize"
+    assert after_turn(going) == "refine_turn"
+    del going["stop_reason"]
+    assert after_turn(going) == "refine_turn"

@@ -1,0 +1,223 @@
+"""What flows: turns stay in order whatever is forked, a question asks something, and a bad dial is a clear error."""
+
+import copy
+import dataclasses
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from pydantic import ValidationError
+
+from llamaberry.graph.context import Context, own_context
+from llamaberry.graph.state import MAX_QUERY_CHARS, Question, Turn, keep_turns
+
+PROPERTY = settings(deadline=None, derandomize=True, max_examples=300)
+
+
+def turn(index: int, text: str = "t", answer: str | None = "4") -> Turn:
+    return Turn(
+        index=index, kind="first" if index == 1 else "refine", text=text, steps=[], verdict=None, answer=answer,
+        model="groq:m", usage=None, seconds=1, finish_reason="stop",
+    )  # fmt: skip
+
+
+TURNS: Any = st.lists(
+    st.builds(turn, st.integers(1, 5), st.text(max_size=3), st.none() | st.sampled_from("45")), max_size=6
+)
+
+
+@PROPERTY
+@given(TURNS, TURNS)
+def test_turns_are_in_order_and_one_for_each_index(turns: list[Turn], update: list[Turn]) -> None:
+    kept = keep_turns(keep_turns([], turns), update)
+    indexes = [one["index"] for one in kept]
+    assert indexes == sorted(set(indexes))
+    newest = update[-1:]
+    assert {one["index"]: one["text"] for one in kept}.items() >= {one["index"]: one["text"] for one in newest}.items()
+
+
+@PROPERTY
+@given(TURNS, TURNS)
+def test_the_turns_and_the_update_given_are_left_as_they_were(turns: list[Turn], update: list[Turn]) -> None:
+    before = copy.deepcopy((turns, update))
+    keep_turns(turns, update)
+    assert (turns, update) == before
+
+
+def test_an_edit_of_a_turn_that_is_not_there_is_refused() -> None:
+    edit: Any = {"index": 9, "answer": "4"}
+    with pytest.raises(ValueError, match="no turn 9 to edit"):
+        keep_turns([turn(1)], [edit])
+
+
+@PROPERTY
+@given(TURNS, st.text(max_size=3))
+def test_a_first_turn_begins_the_turns_of_a_question_anew(turns: list[Turn], text: str) -> None:
+    assert keep_turns(turns, [turn(1, text)]) == [turn(1, text)]
+    assert keep_turns(turns, [turn(3), turn(1, text), turn(2)]) == [turn(1, text), turn(2)]
+
+
+@PROPERTY
+@given(st.integers(1, 6), st.data())
+def test_a_fork_s_edit_of_some_fields_changes_those_fields_of_that_turn_alone(count: int, data: st.DataObject) -> None:
+    turns = [turn(index) for index in range(1, count + 1)]
+    index = data.draw(st.integers(1, count))
+    edit: Any = data.draw(st.dictionaries(st.sampled_from(["answer", "text", "model"]), st.text())) | {"index": index}
+    kept = keep_turns(turns, [edit])
+    expected = {**turns[index - 1], **edit}
+    if "text" in edit and "answer" not in edit:
+        expected["answer"] = None  # it is read again in the new text
+    assert kept[index - 1] == expected
+    assert kept[: index - 1] + kept[index:] == turns[: index - 1] + turns[index:]
+
+
+def test_an_edit_of_a_whole_refine_turn_takes_its_place_and_keeps_the_others() -> None:
+    turns = [turn(1), turn(2), turn(3)]
+    assert keep_turns(turns, [turn(2, "edit", None)]) == [turn(1), turn(2, "edit", None), turn(3)]
+    partial: Any = {"index": 2, "answer": "41"}
+    assert keep_turns(turns, [partial]) == [turn(1), turn(2, answer="41"), turn(3)]
+    assert keep_turns(turns, [turn(4)]) == [*turns, turn(4)]
+    assert keep_turns([], []) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "nothing was asked"),
+        ({"messages": []}, "nothing was asked"),
+        ({"query": None}, "nothing was asked"),
+        ({"query": ""}, "question is blank"),
+        ({"query": " \n\t"}, "question is blank"),
+        ({"messages": [AIMessage("Hello")]}, "no human message"),
+        ({"messages": [SystemMessage("Be kind"), AIMessage("Hello")]}, "no human message"),
+        ({"messages": [HumanMessage("")]}, "question is blank"),
+        ({"messages": [HumanMessage("What?"), AIMessage("That."), HumanMessage(" \n")]}, "question is blank"),
+        (
+            {"messages": [HumanMessage([{"type": "image_url", "image_url": {"url": "x"}}])]},
+            "question is blank",
+        ),
+        ({"query": "x" * (MAX_QUERY_CHARS + 1)}, "200,001 characters: the limit is 200,000"),
+        ({"messages": [HumanMessage("x" * (MAX_QUERY_CHARS + 1))]}, "200,001 characters: the limit is 200,000"),
+        ({"query": 42}, "query\n"),
+        ({"query": ["What?"]}, "query\n"),
+    ],
+)
+def test_a_question_that_asks_nothing_or_too_much_is_refused_with_the_reason(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Question.model_validate(given)
+    assert says in str(refused.value)
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"query": "What?"},
+        {"query": "问？", "messages": [AIMessage("Hello")]},
+        {"query": "x" * MAX_QUERY_CHARS},
+        {"messages": [HumanMessage("x" * MAX_QUERY_CHARS)]},
+        {"messages": [HumanMessage("What?"), AIMessage("That.")]},
+        {"messages": [SystemMessage("Be kind"), HumanMessage([{"type": "text", "text": "What?"}])]},
+        {"messages": [{"type": "ai", "content": "Hello"}, {"type": "human", "content": "What?"}]},
+        {"messages": [HumanMessage(""), HumanMessage("What?")]},
+    ],
+)
+def test_a_question_is_asked_by_query_or_by_messages(given: dict[str, Any]) -> None:
+    question = Question.model_validate(given)
+    assert question.query == given.get("query")
+    assert [type(message) for message in question.messages if isinstance(message, dict)] == []
+    assert len(question.messages) == len(given.get("messages", []))
+
+
+class Mine(Context):
+    """A host that adds a dial of its own."""
+
+    colour: str = "red"
+
+
+@dataclasses.dataclass
+class Parent:
+    """A parent graph's context, whose fields happen to be called like ours."""
+
+    model: str = "theirs"
+    max_turns: int = 99
+    llamaberry: Any = None
+
+
+@pytest.mark.parametrize(
+    ("given", "turns"),
+    [(no, 3) for no in (None, {}, object(), Context(), Parent(), {"max_turns": 5}, {"llamaberry": None})]
+    + [(own, 5) for own in (Context(max_turns=5), Mine(max_turns=5), SimpleNamespace(llamaberry=Context(max_turns=5)))]
+    + [({"llamaberry": held, "model": 9}, 5) for held in (Context(max_turns=5), Mine(max_turns=5), {"max_turns": 5})]
+    + [(Parent(llamaberry=held), 5) for held in (Context(max_turns=5), {"max_turns": 5})],
+)  # fmt: skip
+def test_a_run_s_dials_are_its_own_and_never_a_parent_s_fields_of_the_same_name(given: Any, turns: int) -> None:
+    own = own_context(given)
+    assert isinstance(own, Context)
+    assert (own.max_turns, own.model) == (turns, "auto")
+
+
+@pytest.mark.parametrize("held", [{"max_turns": 99}, {"max_turn": 3}, {"model": ""}, "local", 5, [Context()]])
+def test_a_bad_dial_inside_a_parent_s_context_is_an_error(held: Any) -> None:
+    for parent in ({"llamaberry": held}, Parent(llamaberry=held)):
+        with pytest.raises(ValidationError, match="Context"):
+            own_context(parent)
+
+
+BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
+    ("model", ["auto", "local", "groq:openai/gpt-oss-120b"], ["", None, 5]),
+    ("max_turns", [1, 10], [0, 11, -1, 1.5, "many", None]),
+    ("early_stop", [True, False], ["perhaps", None, 2]),
+    ("temperature", [0, 0.7, 2], [-0.1, 2.1, float("nan"), None]),
+    ("max_tokens", [64, 65536], [63, 65537, None]),
+    ("token_budget", [None, 1, 10**9], [0, -1, 1.5]),
+    ("deadline_s", [None, 0.001, 86400], [0, -1, float("nan")]),
+    ("turn_timeout_s", [0.001, 3600], [0, -1, 3601, float("inf"), float("nan"), None]),
+    ("system_prompt", ["Be kind."], ["", None]),
+]
+
+
+@pytest.mark.parametrize(("field", "good", "bad"), BOUNDS)
+def test_a_dial_takes_what_is_in_its_bounds_and_names_itself_otherwise(
+    field: str, good: list[Any], bad: list[Any]
+) -> None:
+    for value in good:
+        assert getattr(Context.model_validate({field: value}), field) == value
+    for value in bad:
+        with pytest.raises(ValidationError, match=f"(?m)^{field}$"):
+            Context.model_validate({field: value})
+
+
+def test_every_dial_s_bounds_are_tested_here_and_its_default_is_in_them() -> None:
+    assert [field for field, _, _ in BOUNDS] == list(Context.model_fields)
+    assert Context.model_validate(Context().model_dump()) == Context()
+
+
+@pytest.mark.parametrize("unknown", ["max_turn", "api_key", "base_url", "groq_api_key", "llamaberry"])
+def test_an_unknown_dial_is_refused_by_name(unknown: str) -> None:
+    with pytest.raises(ValidationError, match=unknown):
+        Context.model_validate({unknown: "x"})
+
+
+@pytest.mark.parametrize("field", list(Context.model_fields))
+def test_a_run_s_dials_cannot_change_while_it_runs(field: str) -> None:
+    context = Context()
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(context, field, getattr(context, field))
+    assert context == Context()
+
+
+@pytest.mark.parametrize("shape", [Context, Question])
+def test_studio_finds_a_title_and_a_description_for_every_field(shape: type[Context | Question]) -> None:
+    schema = shape.model_json_schema()
+    assert json.loads(json.dumps(schema)) == schema
+    for field in shape.model_fields:
+        drawn = schema["properties"][field]
+        assert drawn["title"].strip()
+        assert drawn["title"] != field
+        assert len(drawn["description"]) > len(drawn["title"])
+    assert not shape.model_fields.keys() & {"api_key", "key", "base_url", "url", "token"}
