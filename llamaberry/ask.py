@@ -1,44 +1,138 @@
-"""One question from the command line: stream the graph, and show it."""
+"""A question from the command line: stream the graph on a thread, and show it. Also: resume one, and look back."""
 
 import asyncio
+import json
+import sys
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessageChunk
-from langgraph.types import StreamMode, StreamPart
+from langgraph.types import StateSnapshot, StreamMode, StreamPart
 
-from llamaberry import local_server
+from llamaberry import local_server, threads
 from llamaberry.display import Display, Show
 from llamaberry.graph.context import Context
-from llamaberry.graph.workflow import graph
+from llamaberry.graph.errors import SetupError
+from llamaberry.graph.workflow import ReasoningGraph, build_graph
+
+How = Show | Literal["quiet", "json"]
+INTERRUPTED, DEGRADED = 130, 3
 
 
-def answer(question: str, context: Context, *, show: Show | Literal["quiet", "json"]) -> bool:
-    """Ask, and print to standard output. Returns False where Ctrl-C ended it, after printing what there was.
+def ask(question: str, context: Context, *, show: How, thread: str | None = None) -> int:
+    """Ask on a thread (a new one where it has no name), print to standard output, and return the exit code.
 
-    Raises as the graph does: ValidationError, SetupError, ModelError.
+    Where the threads cannot be kept, that is said on standard error, and the question is answered all the same: only
+    a thread that was asked for by name has to be there. Raises as the graph does: ValidationError, SetupError,
+    ModelError.
     """
-    display = Display(show)
+    return _shown(_ask(question, context, Display(show), thread))
+
+
+def resume(name: str | None, dials: dict[str, Any], *, show: How) -> int:
+    """Go on with a thread whose run was cut (the newest such one where no name is given); otherwise as `ask`.
+
+    `dials` take the place of those that the run was begun with.
+    """
+    return _shown(_resume(name, dials, Display(show)))
+
+
+def _shown(run: Any) -> int:
+    try:
+        code: int = asyncio.run(run)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    finally:
+        local_server.close()
+    return code
+
+
+async def _ask(question: str, context: Context, display: Display, name: str | None) -> int:
+    async with _graph(needed=name is not None) as graph:
+        thread = name or threads.new_name()
+        if name and graph.checkpointer:
+            now = await graph.aget_state(threads.config_of(name))
+            if now.next and now.values.get("turns"):
+                raise SetupError(f"thread {name!r} was cut in a question: `llamaberry resume {name}` goes on with it")
+        return await _run(graph, {"query": question}, context, display, thread)
+
+
+async def _resume(name: str | None, dials: dict[str, Any], display: Display) -> int:
+    async with threads.open_graph() as graph:
+        if name:
+            thread = await threads.find_thread(graph, name)
+            if not thread.cut:
+                raise SetupError(f"thread {name!r} was not cut: `llamaberry ask --thread {name}` asks on")
+        else:
+            cut = [thread for thread in await threads.list_threads(graph) if thread.cut]
+            if not cut:
+                raise SetupError("no thread was cut: `llamaberry history` lists them all")
+            thread = cut[0]
+        context = Context.model_validate(_begun_with(thread.state) | dials)
+        for turn in thread.state.values.get("turns", []):
+            display.turn(turn)
+        return await _run(graph, None, context, display, thread.name)
+
+
+def _begun_with(state: StateSnapshot) -> dict[str, Any]:
+    """The dials that the run was begun with, as its checkpoints tell."""
+    metadata: Any = state.metadata or {}
+    dials: dict[str, Any] = json.loads(metadata.get("dials", "{}"))
+    return dials
+
+
+@asynccontextmanager
+async def _graph(*, needed: bool) -> AsyncIterator[ReasoningGraph]:
+    async with AsyncExitStack() as stack:
+        try:
+            graph = await stack.enter_async_context(threads.open_graph())
+        except SetupError as error:
+            if needed:
+                raise
+            print(f"llamaberry: this answer is not kept: {error}", file=sys.stderr)  # noqa: T201
+            graph = build_graph()
+        yield graph
+
+
+async def _run(
+    graph: ReasoningGraph, asked: dict[str, str] | None, context: Context, display: Display, name: str
+) -> int:
+    """Run the graph to its end, or until Ctrl-C; print as it goes, and then what it came to."""
     begun = time.monotonic()
     state: dict[str, Any] = {}
     try:
-        asyncio.run(_stream(question, context, display, state))
-        whole = True
-    except KeyboardInterrupt:
-        whole = False
-    finally:
-        local_server.close()
-    display.result(state, seconds=time.monotonic() - begun, whole=whole)
-    return whole
+        await _stream(graph, asked, context, display, name, state)
+    except asyncio.CancelledError:
+        local_server.close()  # a thread may be waiting for it
+        display.result(state, seconds=time.monotonic() - begun, whole=False)
+        if graph.checkpointer:
+            print(f"llamaberry: `llamaberry resume {name}` goes on from here", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    display.result(state, seconds=time.monotonic() - begun, whole=True)
+    return DEGRADED if state["stop_reason"] == "error" else 0
 
 
-async def _stream(question: str, context: Context, display: Display, state: dict[str, Any]) -> None:
-    """Run the graph; `state` holds what it has come to at any moment."""
+async def _stream(
+    graph: ReasoningGraph,
+    asked: dict[str, str] | None,
+    context: Context,
+    display: Display,
+    name: str,
+    state: dict[str, Any],
+) -> None:
+    """Stream the graph to the display; `state` holds what it has come to at any moment."""
     modes: list[StreamMode] = ["messages", "updates", "values"]
-    stream = graph.astream({"query": question}, context=context, stream_mode=modes, version="v2")
-    turns = 0
+    dials = context.model_dump_json(exclude_defaults=True)
+    stream = graph.astream(
+        asked,
+        threads.config_of(name, dials=dials),
+        context=context,
+        stream_mode=modes,
+        durability="sync" if graph.checkpointer else None,
+        version="v2",
+    )
     # Closed before the loop is, whatever ends it: an interrupt, a reader of the pipe that has gone.
     async with aclosing(cast("AsyncGenerator[StreamPart[Any, Any]]", stream)) as parts:
         async for part in parts:
@@ -46,11 +140,38 @@ async def _stream(question: str, context: Context, display: Display, state: dict
                 message, metadata = part["data"]
                 if isinstance(message, AIMessageChunk):
                     synthesis = metadata["langgraph_node"] == "synthesize"
+                    turns = len(state.get("turns", [])) if metadata["langgraph_node"] != "first_turn" else 0
                     display.token("synthesis" if synthesis else f"turn {turns + 1}", message.text)
             elif part["type"] == "updates":
                 for update in part["data"].values():
                     for turn in update.get("turns", []):
-                        turns = turn["index"]
                         display.turn(turn)
             elif part["type"] == "values":
                 state.update(part["data"])
+
+
+def history(name: str | None) -> None:
+    """Print the threads, the newest first; or one of them, with its questions, their turns and answers."""
+    asyncio.run(_history(name))
+
+
+async def _history(name: str | None) -> None:
+    display = Display("full")
+    async with threads.open_graph() as graph:
+        if name is None:
+            for thread in await threads.list_threads(graph):
+                display.thread(thread.name, thread.state, cut=thread.cut)
+            return
+        await threads.find_thread(graph, name)
+        for state in await threads.answered(graph, name):
+            display.question(state)
+
+
+def forget(name: str) -> None:
+    """Delete a thread."""
+    asyncio.run(_forget(name))
+
+
+async def _forget(name: str) -> None:
+    async with threads.open_graph() as graph:
+        await threads.forget(graph, name)

@@ -12,7 +12,7 @@ from llamaberry.display import Show
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
+FAILURE, MISTAKE, DEGRADED, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     help="Llamaberry puts a question to a model in turns: it answers, checks, revises, and writes a final answer.",
@@ -22,6 +22,16 @@ app = typer.Typer(
 )
 model_app = typer.Typer(help="The local model: what is there, and how to fetch it.", rich_markup_mode=None)
 app.add_typer(model_app, name="model")
+
+ShowOption = Annotated[Show, typer.Option("--show", help="The turns and the answer, or an answer alone.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer, and nothing else.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the graph's output as one JSON document.")]
+ModelOption = Annotated[str | None, typer.Option("--model", "-m", help='"auto", "local" or "provider:model".')]
+TimeoutOption = Annotated[float | None, typer.Option("--turn-timeout", help="Seconds of one model call. [60]")]
+AcceptDegraded = Annotated[
+    bool,
+    typer.Option("--accept-degraded", help="Exit with 0, not 3, where a failed call cost a turn."),
+]
 
 # The option that turns a context field, for a message that names what the user typed.
 OPTIONS = {
@@ -83,10 +93,10 @@ def _options(
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")],
-    show: Annotated[Show, typer.Option(help="What to print: the turns and the answer, or an answer alone.")] = "turns",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer, and nothing else.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the graph's output as one JSON document.")] = False,
-    model: Annotated[str | None, typer.Option("--model", "-m", help='"auto", "local" or "provider:model".')] = None,
+    show: ShowOption = "turns",
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+    model: ModelOption = None,
     max_turns: Annotated[int | None, typer.Option("--turns", "-t", help="The most turns, 1 to 10. [3]")] = None,
     early_stop: Annotated[
         bool | None, typer.Option("--early-stop/--no-early-stop", help="Stop when two turns in a row agree.")
@@ -97,18 +107,13 @@ def ask(
     deadline_s: Annotated[
         float | None, typer.Option("--deadline", help="Seconds after which no further turn begins.")
     ] = None,
-    turn_timeout_s: Annotated[
-        float | None, typer.Option("--turn-timeout", help="Seconds that one model call may take. [60]")
-    ] = None,
+    turn_timeout_s: TimeoutOption = None,
     system_prompt: Annotated[str | None, typer.Option(help="A system prompt of your own.")] = None,
+    thread: Annotated[str | None, typer.Option(help="Go on with the conversation of this name, or begin it.")] = None,
+    accept_degraded: AcceptDegraded = False,
 ) -> None:
     """Ask a question, and watch the turns come."""
-    from pydantic import ValidationError
-
-    from llamaberry.ask import answer
-    from llamaberry.graph.context import Context
-
-    dials: dict[str, Any] = {
+    dials = {
         "model": model,
         "max_turns": max_turns,
         "early_stop": early_stop,
@@ -121,13 +126,64 @@ def ask(
     }
     if question == "-":
         question = sys.stdin.read()
+    from pydantic import ValidationError
+
+    from llamaberry import Context
+    from llamaberry.ask import ask as ask_graph
+
     try:
-        context = Context(**{name: value for name, value in dials.items() if value is not None})
-        completed = answer(question, context, show="json" if json else "quiet" if quiet else show)
+        context = Context(**_given(dials))
+        code = ask_graph(question, context, show="json" if json else "quiet" if quiet else show, thread=thread)
     except ValidationError as error:
         _complain(_first_mistake(error))
         raise typer.Exit(MISTAKE) from None
-    raise typer.Exit(0 if completed else INTERRUPTED)
+    raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)
+
+
+@app.command()
+def resume(
+    thread: Annotated[str | None, typer.Argument(help="The thread; without it, the newest that was cut.")] = None,
+    show: ShowOption = "turns",
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+    model: ModelOption = None,
+    turn_timeout_s: TimeoutOption = None,
+    accept_degraded: AcceptDegraded = False,
+) -> None:
+    """Go on with a question that was cut: no turn is lost, and none is paid for twice."""
+    from pydantic import ValidationError
+
+    from llamaberry.ask import resume as resume_graph
+
+    dials = _given({"model": model, "turn_timeout_s": turn_timeout_s})
+    try:
+        code = resume_graph(thread, dials, show="json" if json else "quiet" if quiet else show)
+    except ValidationError as error:
+        _complain(_first_mistake(error))
+        raise typer.Exit(MISTAKE) from None
+    raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)
+
+
+@app.command()
+def history(
+    thread: Annotated[str | None, typer.Argument(help="One thread, with its questions, turns and answers.")] = None,
+) -> None:
+    """List the threads that are kept, or show one."""
+    from llamaberry.ask import history as print_history
+
+    print_history(thread)
+
+
+@app.command()
+def forget(thread: Annotated[str, typer.Argument(help="The thread to delete.")]) -> None:
+    """Delete a thread, with all its turns."""
+    from llamaberry.ask import forget as forget_thread
+
+    forget_thread(thread)
+
+
+def _given(dials: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in dials.items() if value is not None}
 
 
 def _first_mistake(error: "ValidationError") -> str:

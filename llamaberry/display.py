@@ -49,7 +49,7 @@ class Display:
         if turn["usage"]:
             parts.append(f"{turn['usage']['total_tokens']:,} tokens")
         if turn["finish_reason"] == "length":
-            parts.append("cut short: raise --max-tokens")
+            parts.append("cut at max_tokens: raise it with --max-tokens")
         if self.show != "turns":
             parts.append(_line(turn["answer"]) if turn["answer"] else "no answer stated")
         self.console.print(" · ".join(parts), style="cyan")
@@ -75,6 +75,20 @@ class Display:
         if state.get("degraded"):
             self.console.print(state["degraded"], style="yellow")
         self.console.print(summary(state, seconds=seconds, whole=whole), style="dim")
+
+    def thread(self, name: str, state: Any, *, cut: bool) -> None:
+        """Print a line of the list of threads: its name, when, how it stands, its newest question."""
+        when = str(state.created_at or "")[:16].replace("T", " ")
+        parts = [plain(name), when, "cut" if cut else "answered", _line(state.values.get("query") or "")]
+        self.console.print(" · ".join(parts), style="yellow" if cut else None)
+
+    def question(self, state: dict[str, Any]) -> None:
+        """Print a question of the past, a line for each of its turns, and the answer."""
+        self.console.print(f"── {_line(state.get('query') or '')} ──", style="bold cyan")
+        for turn in state.get("turns") or []:
+            self.turn(turn)
+        self.result(state, seconds=sum(turn["seconds"] for turn in state.get("turns") or []), whole=True)
+        self.console.print()
 
     def _markdown(self, text: str) -> None:
         if not self.console.is_terminal:
