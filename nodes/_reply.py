@@ -11,6 +11,7 @@ from typing import NamedTuple
 from langchain_core.messages import AIMessage
 
 from llamaberry.graph.state import Step, Turn, Verdict
+from llamaberry.nodes._markdown import lines, without_thoughts
 
 _TURN_NAMES = {
     "reasoning": "reasoning|reasoning steps|step[- ]by[- ]step reasoning|revised reasoning|updated reasoning",
@@ -40,7 +41,6 @@ def _headings(names: dict[str, str]) -> re.Pattern[str]:
 
 _TURN, _SYNTHESIS, _LOOSE = (_headings(names) for names in (_TURN_NAMES, _SYNTHESIS_NAMES, _LOOSE_NAMES))
 _MARKS = {"hashes", "bold", "colon", "closed", "colon2", "rest"}
-_FENCE = re.compile(r"[ \t]*+(?:(?:[-*+]|\d{1,3}[.)])[ \t]++){0,3}(`{3,12}|~{3,12})(?![`~])(.*)", re.DOTALL)
 _RULE = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})$")
 _NUMBER = re.compile(
     r"[ \t]{0,3}(?:#{1,6}[ \t]*+)?(?P<bold>\*\*|__)?(?:step[ \t]*\d{1,3}[.):、．：]?|\d{1,3}[.)、．])(?!\d)"
@@ -55,7 +55,6 @@ _EXPLANATION = re.compile(
 _VERDICT_FIRST = re.compile(r"[\W_]*(keep|revise)(?![^\W_])(?!\W{0,8}(?:or\b|keep|revise))")
 _VERDICT_WORD = re.compile(r"\b(ke|re)(?:ep|pt|vise|vised)\b")
 _NEGATION = re.compile(r"\b(?:not|cannot|nothing|no|without|never|neither|nor)\b|n['’]t\b")
-_LEADING_THOUGHTS = re.compile(r"(?:\s*<think>(?:.*?</think>|.*))*", re.DOTALL)
 
 
 class Section(NamedTuple):
@@ -147,61 +146,13 @@ def as_written(turn: Turn) -> AIMessage:
     return AIMessage(text or "(This turn said nothing.)")
 
 
-def without_thoughts(text: str) -> str:
-    """Return a reply without what a reasoning model thought to itself: `<think>…</think>` outside of code.
-
-    A thought that was cut before its end takes all that follows; where only the end is marked, as some chat templates
-    leave it, all before it is the thought.
-    """
-    text = text[_LEADING_THOUGHTS.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing, too
-    thought, end, spoken = text.rpartition("</think>")
-    if end and "<think>" not in thought and thought.count("`") % 2 == 0 and thought.count("~~~") % 2 == 0:
-        text = spoken
-    if "<think>" in text:
-        text = "\n".join(_spoken(text))
-    return text.strip()
-
-
-def _spoken(text: str) -> Iterator[str]:
-    thinking = False
-    for line, fenced in _lines(text):
-        rest, thought = line, False
-        while thinking or (not fenced and rest.lstrip().startswith("<think>")):
-            _, end, rest = rest.partition("</think>")
-            thinking, thought = not end, True
-            if thinking:
-                break
-        if rest.strip() or not thought:
-            yield rest
-
-
-def _lines(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the lines of a text, each with whether it is code in a fence. A fence that nothing closes is no fence."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    unclosed = {"`": 99, "~": 99}
-    end = -1
-    for place, line in enumerate(lines):
-        if place > end and (fence := _FENCE.match(line)):
-            marks = fence[1]
-            if len(marks) < unclosed[marks[0]] and not (marks[0] == "`" and "`" in fence[2]):
-                end = next((at for at in range(place + 1, len(lines)) if _closes(lines[at], marks)), -1)
-                if end < 0:
-                    unclosed[marks[0]] = len(marks)
-        yield line, place <= end
-
-
-def _closes(line: str, marks: str) -> bool:
-    closing = line.strip()
-    return len(closing) >= len(marks) and not closing.strip(marks[0])
-
-
 def _sections(text: str, headings: re.Pattern[str], *, labels: bool) -> Iterator[Section]:
     """Yield the sections under known headings, in order; unknown headings belong to the section they stand in.
 
     A heading is marked by `#` or in bold; with `labels`, "Answer: …" at the beginning of a line is one too.
     """
     name, body = "", list[str]()
-    for line, fenced in _lines(text):
+    for line, fenced in lines(text):
         found = None if fenced else headings.match(line)
         if found and _is_heading(found, labels=labels):
             if name:
@@ -249,7 +200,7 @@ def _last(sections: list[Section], name: str) -> str | None:
 
 def _steps(reasoning: str) -> list[Step]:
     bodies: list[list[str]] = []
-    for line, fenced in _lines(reasoning):
+    for line, fenced in lines(reasoning):
         number = None if fenced else _NUMBER.match(line)
         if number:
             # "**1. Bold**" lost its first mark with the number; "**1.** Plain" lost both.

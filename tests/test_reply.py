@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from llamaberry.graph.state import Turn
-from llamaberry.nodes._reply import as_written, read_synthesis, read_turn, without_thoughts
+from llamaberry.nodes._markdown import without_thoughts
+from llamaberry.nodes._reply import as_written, read_synthesis, read_turn
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=200)
 MB = 1_000_000
