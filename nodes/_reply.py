@@ -173,7 +173,8 @@ def _body(lines: list[str]) -> str:
 
 
 def _is_heading(found: re.Match[str], *, labels: bool) -> bool:
-    alone = not found["rest"].strip("# \t")
+    rest = found["rest"].strip("# \t")
+    alone = not rest or (bool(found.groupdict().get("verdict")) and rest.startswith("("))  # "**Verdict** (keep)"
     colon = found["colon"] or found["colon2"]
     if found["bold"]:
         return bool((alone and found["closed"]) or colon)

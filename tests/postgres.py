@@ -1,0 +1,92 @@
+"""A real PostgreSQL for the tests: started once a test run on a free port of loopback, gone when the run ends."""
+
+import atexit
+import functools
+import glob
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+PASSWORD = "pg-password-planted"
+_names = itertools.count(1)
+
+
+def new_database() -> str:
+    """Return the address of an empty database; skip the test where PostgreSQL is not installed."""
+    server = _address()
+    name = f"threads{next(_names)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    return server.removesuffix("postgres") + name
+
+
+@functools.cache
+def _address() -> str:
+    stack = ExitStack()
+    address = stack.enter_context(running())
+    atexit.register(stack.close)
+    return address
+
+
+def _program(name: str) -> str:
+    places = [shutil.which(name), *sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True)]
+    found = next((place for place in places if place), None)
+    return found or pytest.skip("PostgreSQL is not installed: no initdb and postgres on the PATH")
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """Start a PostgreSQL of its own in a new directory, and yield the address of its first database."""
+    initdb, postgres = _program("initdb"), _program("postgres")
+    # The server refuses to run as root.
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    try:
+        data, secret = folder / "data", folder / "password"
+        secret.write_text(PASSWORD)
+        for path in (folder, secret) if user else ():
+            shutil.chown(path, "postgres", "postgres")
+        how: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, **user}
+        make = [initdb, "-D", str(data), "-U", "tester", "-A", "scram-sha-256", "--pwfile", str(secret), "--no-sync"]
+        subprocess.run([*make, "-E", "UTF8", "--locale", "C"], check=True, capture_output=True, timeout=60, **how)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        serve = [postgres, "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-c", "fsync=off"]
+        with open(folder / "log", "wb") as log, subprocess.Popen(serve, stdout=log, stderr=log, **how) as server:
+            try:
+                address = f"postgresql://tester:{PASSWORD}@127.0.0.1:{port}/postgres"
+                _wait(address, server, folder / "log")
+                yield address
+            finally:
+                server.send_signal(signal.SIGINT)  # a fast shutdown
+                try:
+                    server.wait(20)
+                finally:
+                    server.kill()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            psycopg.connect(address).close()
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"PostgreSQL does not start: {log.read_text()}") from None
+            time.sleep(0.05)
+        else:
+            return

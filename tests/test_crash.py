@@ -1,0 +1,204 @@
+"""SIGKILL at any moment: what was thought and paid for is there, and the run goes on from it, once."""
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from llamaberry import build_graph
+from tests.conftest import Scripted
+from tests.postgres import new_database
+from tests.scripted_groq import Reply, Request, ScriptedGroq, good_model
+
+# Runs of one graph, all at once, in a process that can be killed: each is an input (None: resume) and a config.
+PROGRAM = """
+import asyncio, json, sys
+from llamaberry import build_graph
+
+async def main(where, durability, runs):
+    if "://" in where:
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver as Saver
+    else:
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver as Saver
+    async with Saver.from_conn_string(where) as saver:
+        await saver.setup()
+        graph = build_graph(saver)
+        done = await asyncio.gather(*(graph.ainvoke(given, config, durability=durability) for given, config in runs))
+    for state in done:
+        state["messages"] = [(message.type, message.text) for message in state["messages"]]
+    print(json.dumps(done))
+
+asyncio.run(main(*json.loads(sys.argv[1])))
+"""
+NODES = {1: "first_turn", 2: "refine_turn", 3: "refine_turn", 4: "synthesize"}
+Run = tuple[dict[str, str] | None, dict[str, Any]]
+
+
+def command(where: str, durability: str, runs: Sequence[Run]) -> list[str]:
+    return [sys.executable, "-c", PROGRAM, json.dumps([where, durability, runs])]
+
+
+def run_until(moment: Callable[[], bool], *args: Any) -> None:
+    """Run the program up to the moment, and kill it."""
+    with subprocess.Popen(command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            end = time.monotonic() + 30
+            while not moment():
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < end
+                time.sleep(0.001)
+        finally:
+            process.kill()
+
+
+def resumed(*args: Any) -> list[dict[str, Any]]:
+    done = subprocess.run(command(*args), capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    states: list[dict[str, Any]] = json.loads(done.stdout)
+    return states
+
+
+@contextmanager
+def kept(where: str) -> Iterator[Any]:
+    """The graph with what the killed process has left, in this process."""
+    saver: Any = PostgresSaver if "://" in where else SqliteSaver
+    with saver.from_conn_string(where) as opened:
+        yield build_graph(opened)
+
+
+def standing(where: str, threads: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """For each thread: which node comes next and how many turns are kept; and the turns."""
+    with kept(where) as graph:
+        states = {thread: graph.get_state(config(thread)) for thread in threads}
+    turns = {thread: state.values.get("turns", []) for thread, state in states.items()}
+    return {thread: (state.next, len(turns[thread])) for thread, state in states.items()}, turns
+
+
+def config(thread: str, **more: str) -> dict[str, Any]:
+    return {"configurable": {"thread_id": thread, **more}}
+
+
+def call(request: Request) -> tuple[str, int]:
+    """Which question it is that a request belongs to, and its how manieth call."""
+    return request.messages[1]["content"].split("\n")[0], len(request.messages) // 2
+
+
+def counted(groq: ScriptedGroq) -> Counter[tuple[str, int]]:
+    return Counter(map(call, groq.requests))
+
+
+def hanging(calls: set[tuple[str, int]]) -> Callable[[Request], Reply]:
+    """A good model that hangs in each of these calls, but only once; every reply is another."""
+    left, dice = set(calls), random.Random(0)
+
+    def script(request: Request) -> Reply:
+        if call(request) in left:
+            left.discard(call(request))
+            return Reply(hang=True)
+        return Reply(f"Thought {dice.random()}.\n\n{good_model(request)}")
+
+    return script
+
+
+def place(saver: str, folder: Path) -> str:
+    return new_database() if saver == "postgres" else str(folder / "threads.sqlite")
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+@pytest.mark.parametrize("saver", ["sqlite", "postgres"])
+def test_killed_in_the_call_of_any_node_it_goes_on_with_that_call(
+    scripted: Scripted, tmp_path: Path, saver: str, durability: str
+) -> None:
+    """Four threads, one cut in each call; what was there before is there after, byte for byte.
+
+    With "sync" a turn is kept before the next call is made, with "async" while it is made.
+    """
+    where = place(saver, tmp_path)
+    threads = [str(cut) for cut in NODES]
+    groq = scripted(hanging({(thread, int(thread)) for thread in threads}))
+    asked = [({"query": thread}, config(thread)) for thread in threads]
+    expected = {thread: ((NODES[int(thread)],), int(thread) - 1) for thread in threads}
+
+    def cut() -> bool:
+        calling = groq.open_requests == 4 and len(groq.requests) == 10
+        return calling and (durability == "sync" or standing(where, threads)[0] == expected)
+
+    run_until(cut, where, durability, asked)
+    stand, before = standing(where, threads)
+    assert stand == expected
+    after = resumed(where, durability, [(None, config(thread)) for thread in threads])
+    for thread, state in zip(threads, after, strict=True):
+        assert json.dumps(state["turns"][: int(thread) - 1]) == json.dumps(before[thread])
+        assert [turn["index"] for turn in state["turns"]] == [1, 2, 3]
+        assert (state["query"], state["stop_reason"], state["degraded"]) == (thread, "max_turns", None)
+        assert state["messages"] == [["human", thread], ["ai", "The answer is 42."]]
+    assert counted(groq) == {(thread, n): 1 + (n == int(thread)) for thread in threads for n in NODES}
+
+
+@pytest.mark.parametrize("saver", ["sqlite", "postgres"])
+def test_killed_at_any_moment_no_finished_call_is_made_again(scripted: Scripted, tmp_path: Path, saver: str) -> None:
+    """Many threads, each somewhere else: in a call, between two, at the end. At most the call in flight is repeated."""
+    where, dice = place(saver, tmp_path), random.Random(7)
+    groq = scripted(lambda request: Reply(f"{call(request)}\n{good_model(request)}", delay=dice.uniform(0, 0.3)))
+    threads = [f"Q{n}" for n in range(30)]
+    asked = [({"query": thread}, config(thread)) for thread in threads]
+    run_until(lambda: len(groq.requests) >= 75, where, "sync", asked)
+    groq.wait(0)
+    before = counted(groq)
+    assert len({n for _, n in before}) > 2
+    after = resumed(where, "sync", [(None, config(thread)) for thread in threads])
+    for thread, state in zip(threads, after, strict=True):
+        assert [turn["text"].split("\n")[0] for turn in state["turns"]] == [f"('{thread}', {n})" for n in (1, 2, 3)]
+        assert state["messages"] == [["human", thread], ["ai", "The answer is 42."]]
+        last = max(n for asked, n in before if asked == thread)
+        calls = [counted(groq)[thread, n] for n in NODES]
+        assert [count for n, count in zip(NODES, calls, strict=True) if n != last] == [1, 1, 1]
+        assert calls[last - 1] <= 2
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+async def test_the_same_input_with_the_same_run_id_is_the_same_run(
+    scripted: Scripted, tmp_path: Path, durability: Any
+) -> None:
+    """Sent again after a kill it goes on, and after the end it gives the answer; another run_id is another question."""
+    where, given = str(tmp_path / "threads.sqlite"), {"query": "Q"}
+    one: Any = config("T", run_id="11111111-1111-4111-8111-111111111111")
+    other: Any = config("T", run_id="22222222-2222-4222-8222-222222222222")
+    groq = scripted(hanging({("Q", 3)}))
+
+    def cut() -> bool:
+        return len(groq.requests) == 3 and standing(where, ["T"])[0] == {"T": (("refine_turn",), 2)}
+
+    await asyncio.to_thread(run_until, cut, where, durability, [(given, one)])
+    async with AsyncSqliteSaver.from_conn_string(where) as saver:
+        graph = build_graph(saver)
+        before = (await graph.aget_state(one)).values["turns"]
+        state = await graph.ainvoke(given, one, durability=durability)
+        assert (len(before), state["turns"][:2]) == (2, before)
+        assert counted(groq) == {("Q", 1): 1, ("Q", 2): 1, ("Q", 3): 2, ("Q", 4): 1}
+        assert await graph.ainvoke(given, one, durability=durability) == state
+        assert len(groq.requests) == 5
+        again = await graph.ainvoke(given, other, durability=durability)
+    assert (len(again["messages"]), len(groq.requests)) == (4, 9)
+
+
+def test_durability_exit_keeps_nothing_of_a_run_that_was_killed(scripted: Scripted, tmp_path: Path) -> None:
+    """It is for runs that may be lost: nothing is written before the end."""
+    where = str(tmp_path / "threads.sqlite")
+    groq = scripted(hanging({("Q", 3)}))
+    run_until(lambda: len(groq.requests) == 3, where, "exit", [({"query": "Q"}, config("T"))])
+    with kept(where) as graph:
+        state = graph.get_state(config("T"))
+    assert (state.created_at, state.values) == (None, {})
