@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from llamaberry.display import Show
+from llamaberry.display import Show, plain
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _complain(message: str) -> None:
-    print(f"llamaberry: {message}", file=sys.stderr)  # noqa: T201
+    print(f"llamaberry: {plain(message)}", file=sys.stderr)  # noqa: T201
 
 
 def _version(asked: bool) -> None:

@@ -73,7 +73,7 @@ class Display:
             self.console.print("── answer ──" if whole else "── the answer so far ──", style="bold green")
             self._markdown(plain(answer))
         if state.get("degraded"):
-            self.console.print(state["degraded"], style="yellow")
+            self.console.print(plain(state["degraded"]), style="yellow")
         self.console.print(summary(state, seconds=seconds, whole=whole), style="dim")
 
     def thread(self, name: str, state: Any, *, cut: bool) -> None:
@@ -100,7 +100,9 @@ class Display:
 
     def _json(self, state: dict[str, Any]) -> None:
         document = {**state, "messages": [message.model_dump(mode="json") for message in state.get("messages", [])]}
-        self.console.out(json.dumps(document, ensure_ascii=False, indent=2), highlight=False)
+        written = json.dumps(document, ensure_ascii=False, indent=2)
+        # JSON escapes the control codes of ASCII alone.
+        self.console.out(_CONTROL.sub(lambda code: f"\\u{ord(code[0]):04x}", written), highlight=False)
 
 
 def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:

@@ -1,6 +1,5 @@
 """What a failed call means: in words with the remedy, whether it may pass, and how long the provider asks to wait."""
 
-import json
 import time
 from email.utils import parsedate_to_datetime
 
@@ -32,16 +31,17 @@ def explained(error: Exception, provider: str, name: str, timeout_s: float, secr
     told = _told(error, secrets)
     status = getattr(error, "status_code", None)
     if not isinstance(status, int):
-        # A stream cut in mid-reply, an error event in it, broken JSON: nobody has tried those again yet.
+        # A stream that is cut or empty, an error event in it, broken JSON or none of a reply's shape.
         unheard = isinstance(error, httpx.TransportError) or isinstance(error.__cause__, httpx.TransportError)
-        passing = unheard or isinstance(error, json.JSONDecodeError) or hasattr(error, "request")
-        words = "cannot be reached, or broke off" if unheard else "failed"
+        unread = isinstance(error, ValueError | TypeError | LookupError | AttributeError)
+        passing = unheard or unread or hasattr(error, "request")
+        words = "cannot be reached, or broke off" if unheard else "sent what is no reply" if unread else "failed"
         return ModelError(f"{model} {words} ({type(error).__name__}: {told})", passing=passing)
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     remedy = _REMEDIES.get(status, "the provider is in trouble: try again later" if status >= 500 else "refused")
     wait = _retry_after(headers.get("retry-after", ""))
     if wait:
-        remedy += f": it asks to wait {wait:g} s, which a deadline_s (--deadline) of more than that allows"
+        remedy += f": it asks to wait {wait:g} s"
     return ModelError(
         f"{model} answered {status}: {remedy.format(key=f'{provider.upper()}_API_KEY')} ({told})",
         passing=status in _PASSING and headers.get("x-should-retry") != "false",
@@ -54,7 +54,7 @@ def _told(error: Exception, secrets: tuple[str, ...]) -> str:
     body = getattr(error, "body", None)
     inner = body.get("error", body) if isinstance(body, dict) else None
     said = inner.get("message") if isinstance(inner, dict) else None
-    told = " ".join(str(said or error).split()) or type(error).__name__
+    told = "".join(sign for sign in " ".join(str(said or error).split()) if sign.isprintable()) or type(error).__name__
     for secret in secrets:
         told = told.replace(secret, "[secret]")
     return told if len(told) <= 300 else f"{told[:299]}…"
@@ -63,7 +63,7 @@ def _told(error: Exception, secrets: tuple[str, ...]) -> str:
 def _retry_after(header: str) -> float:
     """Seconds that a `retry-after` header asks for: a number, or a date; 0 where it says neither."""
     try:
-        return max(0.0, float(header))
+        return min(max(0.0, float(header)), 1e6)
     except ValueError:
         pass
     try:

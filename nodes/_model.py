@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -51,70 +52,70 @@ class Settings(NamedTuple):
         return f"{self.provider}:{self.name}"
 
 
-def ask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
-    """Send `messages` and wait for the reply, in this thread. `begun` is the time.time() of the first attempt.
+async def aask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
+    """Send `messages` and wait for the reply, in this event loop. `begun` is the time.time() of the first attempt.
 
     Raises:
         SetupError: no call was made: a key, a package, a model or its name is missing.
         ModelError: the call failed, or took longer than `turn_timeout_s`.
     """
     settings = settings_of(context)
-    model = _client(settings, None)
-    bound = _Bound(settings)
-    try:
-        reply = model.invoke(list(messages), merge_configs(config, {"callbacks": [bound]}))
-    except _RanAwayError:
-        reply = bound.reply()
-    except Exception as error:  # whatever a provider's package raises: told, and chained
-        raise _fault(error, settings) from error
-    return Asked(bound.cut(reply), settings.model, time.time() - begun)
-
-
-async def aask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
-    """Send `messages` and wait for the reply, in this event loop. Raises as `ask` does."""
-    settings = settings_of(context)
     loop = asyncio.get_running_loop()
     model = _clients.get((settings, loop))
     if model is None:
         # Building a client reads certificates from the disk, and may start the local model's server: not in the loop.
         model = await asyncio.to_thread(_client, settings, loop)
-    bound = _Bound(settings)
+    bound = _Bound(settings.max_tokens * _CHARS_PER_TOKEN)
+    call = asyncio.ensure_future(model.ainvoke(list(messages), merge_configs(config, {"callbacks": [bound]})))
+    bound.call = call
     try:
         async with asyncio.timeout(settings.timeout_s):
-            reply = await model.ainvoke(list(messages), merge_configs(config, {"callbacks": [bound]}))
-    except _RanAwayError:
-        reply = bound.reply()
+            reply = bound.cut(await call)
+    except asyncio.CancelledError:
+        if bound.size <= bound.most:
+            raise
+        reply = bound.cut(AIMessage("".join(bound.written)))
     except Exception as error:  # whatever a provider's package raises: told, and chained
         raise _fault(error, settings) from error
-    return Asked(bound.cut(reply), settings.model, time.time() - begun)
+    return Asked(reply, settings.model, time.time() - begun)
 
 
-class _RanAwayError(Exception):
-    """A reply is far longer than max_tokens allow."""
+def ask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
+    """Do as `aask`, in a thread: it waits for the one event loop that serves all threads of the process.
+
+    So both doors are one body, a call in a thread ends on time and is hung up, and threads share connections.
+    """
+    call = asyncio.run_coroutine_threadsafe(aask(context, messages, config, begun), _loop_of_threads(os.getpid()))
+    try:
+        return call.result()
+    except BaseException:
+        call.cancel()
+        raise
+
+
+@lru_cache(maxsize=1)
+def _loop_of_threads(_process: int) -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="llamaberry", daemon=True).start()
+    return loop
 
 
 class _Bound(BaseCallbackHandler):
-    """Ends a streamed reply that runs away, or that drips on past the call's time, and keeps what was written."""
+    """Hangs up on a streamed reply that runs away, and keeps what was written."""
 
-    raise_error = True
     run_inline = True
 
-    def __init__(self, settings: Settings) -> None:
-        self.most = settings.max_tokens * _CHARS_PER_TOKEN
-        self.until = time.monotonic() + settings.timeout_s
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.call: asyncio.Future[AIMessage] | None = None
         self.written: list[str] = []
         self.size = 0
 
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
         self.written.append(token if isinstance(token, str) else "")
         self.size += len(self.written[-1])
-        if self.size > self.most:
-            raise _RanAwayError(f"the reply was cut at {self.most:,} characters")
-        if time.monotonic() > self.until:
-            raise TimeoutError
-
-    def reply(self) -> AIMessage:
-        return AIMessage("".join(self.written), response_metadata={"finish_reason": "length"})
+        if self.size > self.most and self.call:
+            self.call.cancel()
 
     def cut(self, reply: AIMessage) -> AIMessage:
         if len(reply.text) <= self.most:
@@ -148,8 +149,8 @@ def settings_of(context: Context) -> Settings:
         # A server that has ended comes back at another address: a client belongs to one server.
         environment = local_server.running()
     else:
-        prefix = provider.partition("_")[0].upper() + "_"
-        environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith(prefix)))
+        named = provider[:4].upper()  # GROQ_API_KEY, OPENAI_BASE_URL, MISTRAL_API_KEY for mistralai
+        environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith(named)))
     return Settings(provider, name, context.temperature, context.max_tokens, timeout_s, environment)
 
 
@@ -172,12 +173,12 @@ def _local_model(*, chosen: bool) -> str:
         raise SetupError(f"no model is set up: export GROQ_API_KEY=…, or use the local model: {missing}") from None
 
 
-# One event loop's connections are of no use in another, so a client belongs to one loop (None: to the threads).
-_clients: dict[tuple[Settings, asyncio.AbstractEventLoop | None], BaseChatModel] = {}
+# One event loop's connections are of no use in another, so a client belongs to one loop.
+_clients: dict[tuple[Settings, asyncio.AbstractEventLoop], BaseChatModel] = {}
 _building = threading.Lock()
 
 
-def _client(settings: Settings, loop: asyncio.AbstractEventLoop | None) -> BaseChatModel:
+def _client(settings: Settings, loop: asyncio.AbstractEventLoop) -> BaseChatModel:
     """Return the client of these settings in this loop, built once however many runs ask for it at the same time."""
     if settings.provider == "local":
         local_server.server()
@@ -216,5 +217,6 @@ def _built(settings: Settings) -> BaseChatModel:
 
 
 def _fault(error: Exception, settings: Settings) -> ModelError:
-    secrets = tuple(value for key, value in settings.environment if value and not key.endswith(("_BASE", "_URL")))
+    secret = ("KEY", "TOKEN", "SECRET") if settings.provider != "local" else ""
+    secrets = tuple(value for name, value in settings.environment if len(value) > 5 and name.endswith(secret))
     return explained(error, settings.provider, settings.name, settings.timeout_s, secrets)

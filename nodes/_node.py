@@ -108,10 +108,13 @@ def _whole(asked: Asked) -> Asked:
 
 def _wait(error: ModelError, given: _Given) -> float | None:
     """Seconds to wait before the graph tries again; None where it should not."""
-    wait, deadline = error.retry_after_s, given.context.deadline_s
+    wait, most = error.retry_after_s, PATIENCE_S
     if not error.passing or given.attempt >= ATTEMPTS:
         return None
-    if deadline is None:
-        return wait if wait <= PATIENCE_S else None
-    thought = sum(turn["seconds"] for turn in given.state.get("turns", []))
-    return wait if wait <= deadline - thought - (time.time() - given.begun) else None
+    if given.context.deadline_s is not None:
+        thought = sum(turn["seconds"] for turn in given.state.get("turns", []))
+        most = given.context.deadline_s - thought - (time.time() - given.begun)
+    if wait and wait > most:
+        error.args = (f"{error}; a longer deadline_s (--deadline) allows the wait",)
+        return None
+    return wait

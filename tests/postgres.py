@@ -6,7 +6,6 @@ import glob
 import itertools
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -20,6 +19,8 @@ import psycopg
 import pytest
 
 PASSWORD = "pg-password-planted"
+# Ends the server and takes its folder away when our end of the pipe closes: also when the tests are killed.
+KEEPER = '"$@" & read _; kill -INT $!; wait $!; rm -rf "$0"'
 _names = itertools.count(1)
 
 
@@ -28,7 +29,7 @@ def new_database() -> str:
     server = _address()
     name = f"threads{next(_names)}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE DATABASE {name}")
     return server.removesuffix("postgres") + name
 
 
@@ -64,28 +65,24 @@ def running() -> Iterator[str]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         serve = [postgres, "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-c", "fsync=off"]
-        with open(folder / "log", "wb") as log, subprocess.Popen(serve, stdout=log, stderr=log, **how) as server:
-            try:
-                address = f"postgresql://tester:{PASSWORD}@127.0.0.1:{port}/postgres"
-                _wait(address, server, folder / "log")
-                yield address
-            finally:
-                server.send_signal(signal.SIGINT)  # a fast shutdown
-                try:
-                    server.wait(20)
-                finally:
-                    server.kill()
+        how |= {"stdin": subprocess.PIPE, "start_new_session": True}
+        with open(folder / "log", "wb") as log:
+            server = subprocess.Popen(["sh", "-c", KEEPER, str(folder), *serve], stdout=log, stderr=log, **how)
+        with server:
+            address = f"postgresql://tester:{PASSWORD}@127.0.0.1:{port}/postgres"
+            _wait(address, folder / "log")
+            yield address
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(address: str, log: Path) -> None:
     end = time.monotonic() + 30
     while True:
         try:
             psycopg.connect(address).close()
         except psycopg.OperationalError:
-            if server.poll() is not None or time.monotonic() > end:
+            if time.monotonic() > end:
                 raise RuntimeError(f"PostgreSQL does not start: {log.read_text()}") from None
             time.sleep(0.05)
         else:

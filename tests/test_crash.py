@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -19,8 +22,11 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llamaberry import build_graph
 from tests.conftest import Scripted
-from tests.postgres import new_database
-from tests.scripted_groq import Reply, Request, ScriptedGroq, good_model
+from tests.postgres import PASSWORD, new_database
+from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model, refine, synthesis
+from tests.test_cli import llamaberry
+from tests.test_cli_threads import ASK, HANG, NAMED, at_once, begun, not_kept, refused, until
+from tests.test_cli_threads import kept as is_kept
 
 # Runs of one graph, all at once, in a process that can be killed: each is an input (None: resume) and a config.
 PROGRAM = """
@@ -147,10 +153,9 @@ def test_killed_in_the_call_of_any_node_it_goes_on_with_that_call(
     assert counted(groq) == {(thread, n): 1 + (n == int(thread)) for thread in threads for n in NODES}
 
 
-@pytest.mark.parametrize("saver", ["sqlite", "postgres"])
-def test_killed_at_any_moment_no_finished_call_is_made_again(scripted: Scripted, tmp_path: Path, saver: str) -> None:
+def test_killed_at_any_moment_no_finished_call_is_made_again(scripted: Scripted, tmp_path: Path) -> None:
     """Many threads, each somewhere else: in a call, between two, at the end. At most the call in flight is repeated."""
-    where, dice = place(saver, tmp_path), random.Random(7)
+    where, dice = str(tmp_path / "threads.sqlite"), random.Random(7)
     groq = scripted(lambda request: Reply(f"{call(request)}\n{good_model(request)}", delay=dice.uniform(0, 0.3)))
     threads = [f"Q{n}" for n in range(30)]
     asked = [({"query": thread}, config(thread)) for thread in threads]
@@ -202,3 +207,37 @@ def test_durability_exit_keeps_nothing_of_a_run_that_was_killed(scripted: Script
     with kept(where) as graph:
         state = graph.get_state(config("T"))
     assert (state.created_at, state.values) == (None, {})
+
+
+def test_postgresql_by_the_same_door(scripted: Scripted, tmp_path: Path) -> None:
+    """Two questions at once on a new database, and a run that is cut and resumed."""
+    where = {"LLAMABERRY_CHECKPOINTS": new_database()}
+    groq = scripted([first(), first(), first("41"), HANG, refine("42"), synthesis("It is 42.")])
+    for run in at_once(ASK, ASK, **where):
+        is_kept(run)
+    with begun("ask", "Cut?", "--turns", "2", "--thread", "T", env=os.environ | where) as process:
+        until(lambda: len(groq.requests) == 4)
+    is_kept(llamaberry("resume", "-q", **where), "It is 42.\n")
+    assert process.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_postgresql_cannot_keep_costs_no_answer(scripted: Scripted) -> None:
+    """A NUL character."""
+    scripted([first("4\x002")])
+    run = llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=new_database())
+    assert (run.returncode, run.stdout) == (0, "42\n"), run.stderr[-300:]
+
+
+def test_postgresql_that_cannot_be_used_is_told_without_its_password(groq: ScriptedGroq) -> None:
+    """Nothing listens there; the password is wrong; the user may not make a table."""
+    address = new_database()
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("CREATE ROLE weak LOGIN PASSWORD 'weak-password'")
+    unreachable = f"postgresql://tester:{PASSWORD}@127.0.0.1:1/threads"
+    weak = address.replace(f"tester:{PASSWORD}", "weak:weak-password")
+    refused(llamaberry(*NAMED, LLAMABERRY_CHECKPOINTS=unreachable), "PostgreSQL")
+    for where in (unreachable, address.replace(PASSWORD, f"wrong-{PASSWORD}"), weak):
+        run = llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=where)
+        assert "password" not in run.stderr
+        not_kept(run, "PostgreSQL")

@@ -1,0 +1,249 @@
+"""The key goes to the model's provider and nowhere else; and nobody who asks a question says where the provider is."""
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.load.dump import dumpd
+from langchain_core.messages import HumanMessage, SystemMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import ValidationError
+
+from llamaberry import Context, LlamaberryError, build_graph
+from tests.conftest import Scripted
+from tests.scripted_groq import Reply, ScriptedGroq, first, refine, synthesis
+from tests.test_cli import COMMAND, llamaberry
+
+KEY = "gsk_PLANTED0key0that0nobody0else0may0see"
+ECHO = f"Invalid API Key: {KEY} (Bearer {KEY})"
+
+
+INFO = {
+    "version": "0.13.0",
+    "instance_flags": {"zstd_compression_enabled": True},
+    "batch_ingest_config": {
+        "use_multipart_endpoint": True,
+        "size_limit": 100,
+        "size_limit_bytes": 20_000_000,
+        "scale_up_qsize_trigger": 1000,
+        "scale_up_nthreads_limit": 4,
+        "scale_down_nempty_trigger": 4,
+    },
+}
+
+
+class Collector(ThreadingHTTPServer):
+    """LangSmith's side of tracing, on loopback: every byte that comes in, unpacked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Receiver)
+        self.got: list[bytes] = []
+
+    @property
+    def everything(self) -> bytes:
+        return b"\n".join(self.got)
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    server: Collector
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.got.append(self.path.encode() + bytes(self.headers))
+        self._answer(json.dumps(INFO).encode())
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if self.headers.get("content-encoding") == "zstd":
+            zstandard = pytest.importorskip("zstandard")
+            body = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(body), read_across_frames=True).read()
+        self.server.got.append(self.path.encode() + bytes(self.headers) + body)
+        self._answer(b"{}")
+
+    do_PATCH = do_POST  # noqa: N815 - http.server's own name
+
+    def _body(self) -> bytes:
+        if self.headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """Trace to a collector on loopback, with the planted key as Groq's."""
+    with Collector() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        more = {"LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "ls_other", "LANGSMITH_PROJECT": "tests"}
+        for name, value in (more | {"LANGSMITH_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}).items():
+            monkeypatch.setenv(name, value)
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def sent(groq: ScriptedGroq) -> bytes:
+    """All that Groq was sent, but for the one header that the key belongs in."""
+    assert groq.requests
+    assert {request.headers.pop("authorization") for request in groq.requests} == {f"Bearer {KEY}"}
+    parts = [json.dumps(request.headers).encode() + request.path.encode() + request.raw for request in groq.requests]
+    return b"\n".join(parts)
+
+
+def written(folder: Path) -> bytes:
+    """Every byte of every file of the command line."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert folder / "threads.sqlite" in files
+    return b"\n".join(path.name.encode() + path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ([first(), refine(), synthesis()], 0),
+        ([Reply(status=401, error=ECHO)], 1),
+        ([first(), *[Reply(error_event=ECHO)] * 3], 3),
+        ([first(), refine(), Reply(status=400, error={"code": "x", "failed_generation": ECHO})], 3),
+    ],
+    ids=["all well", "first turn", "refine turn, in the stream", "synthesis, in another shape"],
+)
+def test_the_key_is_in_nothing_that_is_written_printed_or_traced(
+    scripted: Scripted, collector: Collector, tmp_path: Path, script: list[Any], code: int
+) -> None:
+    """Also where the provider's error repeats it."""
+    groq = scripted(script)
+    run = llamaberry("ask", "Q", "--json", "--turns", "2", "--thread", "T", GROQ_API_KEY=KEY)
+    assert (run.returncode, "Traceback" in run.stderr) == (code, False), run.stderr
+    traced = collector.everything
+    assert b"first_turn" in traced
+    assert b"ChatGroq" in traced
+    secret = KEY.encode()
+    history = llamaberry("history", "T", LANGSMITH_TRACING="false")
+    assert secret not in run.stdout.encode() + run.stderr.encode()
+    assert secret not in history.stdout.encode() + history.stderr.encode()
+    assert secret not in written(tmp_path)
+    assert secret not in sent(groq)
+    assert secret not in traced
+
+
+def test_the_key_is_in_no_file_of_a_process_that_was_killed(scripted: Scripted, tmp_path: Path) -> None:
+    """The write-ahead log of the database included; and the logs at their most talkative say no key."""
+    groq = scripted([first(), Reply(hang=True)])
+    more = {"GROQ_API_KEY": KEY, "GROQ_LOG": "debug", "LANGGRAPH_DEBUG": "true"}
+    with subprocess.Popen(
+        [*COMMAND, "ask", "Q"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | more
+    ) as run:
+        while len(groq.requests) < 2 and run.poll() is None:
+            threading.Event().wait(0.01)
+        run.send_signal(signal.SIGKILL)
+        out, err = run.communicate(timeout=10)
+    assert (tmp_path / "threads.sqlite-wal").stat().st_size > 0
+    assert b"chat/completions" in err
+    assert KEY.encode() not in out + err + written(tmp_path) + sent(groq)
+
+
+async def test_the_key_is_in_no_exception_and_no_state(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a host agent gets to see: the error with its notes, the checkpoints with their metadata, the context."""
+    groq = scripted([Reply(status=401, error=ECHO), first()])
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    graph = build_graph(saver := InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "T"}}
+    with pytest.raises(LlamaberryError) as caught:
+        await graph.ainvoke({"query": "Q"}, config)
+    assert KEY not in f"{caught.value} {caught.value!r} {caught.value.args} {getattr(caught.value, '__notes__', '')}"
+    context = Context(max_turns=1)
+    events = [part async for part in graph.astream({"query": "Q"}, config, context=context, stream_mode="debug")]
+    kept = [repr(point) async for point in graph.aget_state_history(config)]
+    assert len(kept) > 2
+    assert KEY not in f"{events} {kept} {saver.storage} {saver.writes} {saver.blobs} {context!r}"
+    assert KEY.encode() not in sent(groq)
+
+
+# What a stranger may send: the dials, the config of the run, the question. {host} is his own.
+MODELS = ["groq:{host}/x", "{host}/x", "groq:x@{host}", "openai:{host}/v1", "openai:x", "local:{host}", "ollama:{host}"]
+FIELDS = ["base_url", "api_base", "groq_api_base", "groq_proxy", "api_key", "endpoint", "model_kwargs", "url", "extra"]
+
+
+@pytest.fixture
+def stranger() -> Iterator[socket.socket]:
+    """A stranger's host, which must hear nothing: whoever connects stands in its queue."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.setblocking(False)
+        yield listener
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def host(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_a_model_name_never_says_where_the_key_goes(
+    groq: ScriptedGroq, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """Whatever it looks like, it is a name that the operator's provider is asked for, or a mistake."""
+    for provider in ("OPENAI", "OLLAMA"):
+        monkeypatch.setenv(f"{provider}_API_KEY", KEY)
+        monkeypatch.setenv(f"{provider}_API_BASE", f"{groq.url}/openai/v1")
+    dials = {"model": model.format(host=host(stranger)), "max_turns": 1, "turn_timeout_s": 3}
+    with suppress(LlamaberryError):
+        await build_graph().ainvoke({"query": "Q"}, context=dials)
+    assert all(request.path == "/openai/v1/chat/completions" for request in groq.requests)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_no_field_of_the_context_is_an_address(groq: ScriptedGroq, stranger: socket.socket, field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        await build_graph().ainvoke({"query": "Q"}, context={field: host(stranger)})
+    assert groq.requests == []
+
+
+async def test_no_config_and_no_message_says_where_the_key_goes(groq: ScriptedGroq, stranger: socket.socket) -> None:
+    """Nor is an address in an image, a made-up message or a field beside the question ever called up."""
+    address = host(stranger)
+    fields: dict[str, Any] = dict.fromkeys(
+        [*FIELDS, "model", "http_client", "default_headers", "langsmith-trace"], address
+    )
+    fields |= {"baggage": f'langsmith-replicas=[["{address}","x"]]', "model_kwargs": {"base_url": address}}
+    config: Any = {"configurable": {**fields, "thread_id": "T"}, "metadata": fields, "tags": [address]}
+    image = {"type": "image_url", "image_url": {"url": f"{address}/image.png"}}
+    said = [
+        SystemMessage("S", additional_kwargs=fields, response_metadata=fields),
+        HumanMessage([{"type": "text", "text": "Q"}, image], name="ann", additional_kwargs=fields),
+    ]
+    graph = build_graph(InMemorySaver())
+    await graph.ainvoke({"query": "Q", **fields}, config, context=Context(max_turns=1))
+    await graph.ainvoke({"messages": said}, config, context=Context(max_turns=1))
+    assert [request.body["model"] for request in groq.requests] == ["openai/gpt-oss-120b"] * 2
+    for request in groq.requests:
+        assert {key for message in request.messages for key in message} <= {"role", "content", "name"}
+        assert request.raw.count(address.encode()) == request.raw.count(b"/image.png")
+    made_up = {"lc": 1, "type": "constructor", "id": ["langchain_groq", "ChatGroq"], "kwargs": dumpd(fields)}
+    with pytest.raises((ValueError, NotImplementedError)):
+        await graph.ainvoke({"messages": [made_up]}, config)
+    assert len(groq.requests) == 2
