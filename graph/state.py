@@ -104,6 +104,17 @@ class Question(BaseModel):
         return self
 
 
+class Asking(TypedDict):
+    """What the first turn reads: Question's keys as they came. It validates them itself.
+
+    Were Question the node's own input schema, LangGraph would validate it whenever it reads a checkpoint: a thread that
+    was once asked a blank question could then never be read, asked or deleted again.
+    """
+
+    query: str
+    messages: list[AnyMessage]
+
+
 class Answer(TypedDict):
     """What a run gives back."""
 

@@ -10,7 +10,7 @@ from langgraph.types import Checkpointer
 
 from llamaberry.graph.context import Context
 from llamaberry.graph.routing import after_turn
-from llamaberry.graph.state import Answer, Question, State
+from llamaberry.graph.state import Answer, Asking, Question, State
 from llamaberry.nodes._node import retry_policy
 from llamaberry.nodes.first_turn import first_turn
 from llamaberry.nodes.refine_turn import refine_turn
@@ -37,8 +37,7 @@ def build_graph(
     a model call that cannot be made, ModelError for one that failed, and pydantic's ValidationError for a bad input.
     """
     builder = StateGraph(State, context_schema=Context, input_schema=Question, output_schema=Answer)
-    # The node's own input schema is what validates the question: the graph's only describes it.
-    builder.add_node("first_turn", first_turn, input_schema=Question, retry_policy=retry_policy)
+    builder.add_node("first_turn", first_turn, input_schema=Asking, retry_policy=retry_policy)
     builder.add_node("refine_turn", refine_turn, retry_policy=retry_policy)
     builder.add_node("synthesize", synthesize, retry_policy=retry_policy)
     builder.add_edge(START, "first_turn")

@@ -9,16 +9,17 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessageChunk
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import StateSnapshot, StreamMode, StreamPart
 
 from llamaberry import local_server, threads
-from llamaberry.display import Display, Show
+from llamaberry.display import DEGRADED, INTERRUPTED, Display, Show
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
+from llamaberry.nodes._model import settings_of
 
 How = Show | Literal["quiet", "json"]
-INTERRUPTED, DEGRADED = 130, 3
 
 
 def ask(question: str, context: Context, *, show: How, thread: str | None = None) -> int:
@@ -52,9 +53,10 @@ def _shown(run: Any) -> int:
 async def _ask(question: str, context: Context, display: Display, name: str | None) -> int:
     async with _graph(needed=name is not None) as graph:
         thread = name or threads.new_name()
-        if name and graph.checkpointer:
-            now = await graph.aget_state(threads.config_of(name))
-            if now.next and now.values.get("turns"):
+        if name:
+            threads.kept(graph)
+            now = threads.Thread(name, await graph.aget_state(threads.config_of(name)))
+            if now.cut and now.values.get("turns"):
                 raise SetupError(f"thread {name!r} was cut in a question: `llamaberry resume {name}` goes on with it")
         return await _run(graph, {"query": question}, context, display, thread)
 
@@ -71,7 +73,7 @@ async def _resume(name: str | None, dials: dict[str, Any], display: Display) -> 
                 raise SetupError("no thread was cut: `llamaberry history` lists them all")
             thread = cut[0]
         context = Context.model_validate(_begun_with(thread.state) | dials)
-        for turn in thread.state.values.get("turns", []):
+        for turn in thread.values.get("turns", []):
             display.turn(turn)
         return await _run(graph, None, context, display, thread.name)
 
@@ -102,8 +104,14 @@ async def _run(
     """Run the graph to its end, or until Ctrl-C; print as it goes, and then what it came to."""
     begun = time.monotonic()
     state: dict[str, Any] = {}
+    display.waiting(settings_of(context).provider == "local" and not local_server.running())
     try:
-        await _stream(graph, asked, context, display, name, state)
+        try:
+            await _stream(graph, asked, context, display, name, state)
+        except threads.storage_errors() as error:
+            print(f"llamaberry: this answer is not kept: {error}", file=sys.stderr)  # noqa: T201
+            graph = build_graph(InMemorySaver())
+            await _stream(graph, await _taken_up(graph, state, asked, name), context, display, name, state)
     except asyncio.CancelledError:
         local_server.close()  # a thread may be waiting for it
         display.result(state, seconds=time.monotonic() - begun, whole=False)
@@ -114,9 +122,20 @@ async def _run(
     return DEGRADED if state["stop_reason"] == "error" else 0
 
 
+async def _taken_up(
+    graph: ReasoningGraph, state: dict[str, Any], asked: dict[str, str] | None, name: str
+) -> dict[str, Any] | None:
+    """Bring what a run has come to into another graph; return the input that goes on with it there."""
+    if not state.get("turns"):
+        return {**(asked or {"query": state.get("query")}), "messages": state.get("messages", [])}
+    as_node = "first_turn" if len(state["turns"]) == 1 else "refine_turn"
+    await graph.aupdate_state(threads.config_of(name), state, as_node=as_node)
+    return None
+
+
 async def _stream(
     graph: ReasoningGraph,
-    asked: dict[str, str] | None,
+    asked: dict[str, Any] | None,
     context: Context,
     display: Display,
     name: str,
@@ -125,6 +144,7 @@ async def _stream(
     """Stream the graph to the display; `state` holds what it has come to at any moment."""
     modes: list[StreamMode] = ["messages", "updates", "values"]
     dials = context.model_dump_json(exclude_defaults=True)
+    fresh = asked is None
     stream = graph.astream(
         asked,
         threads.config_of(name, dials=dials),
@@ -143,11 +163,14 @@ async def _stream(
                     turns = len(state.get("turns", [])) if metadata["langgraph_node"] != "first_turn" else 0
                     display.token("synthesis" if synthesis else f"turn {turns + 1}", message.text)
             elif part["type"] == "updates":
+                fresh = True
                 for update in part["data"].values():
                     for turn in update.get("turns", []):
                         display.turn(turn)
             elif part["type"] == "values":
-                state.update(part["data"])
+                # Before its first turn, a question's state still holds the turns and the answer of the one before.
+                keys = part["data"] if fresh else ("query", "messages")
+                state.update({key: part["data"][key] for key in keys if key in part["data"]})
 
 
 def history(name: str | None) -> None:

@@ -1,5 +1,6 @@
 """The command line. Each command loads what it needs when it runs, so that `--version` and `--help` answer at once."""
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from llamaberry.display import Show, plain
+from llamaberry.display import DEGRADED, FAILURE, INTERRUPTED, MISTAKE, Show, plain
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
-
-FAILURE, MISTAKE, DEGRADED, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     help="Llamaberry puts a question to a model in turns: it answers, checks, revises, and writes a final answer.",
@@ -51,6 +50,9 @@ def main() -> None:
     """Run the command line; what went wrong is a line or two on standard error, and the exit code."""
     from llamaberry.graph.errors import ModelError, SetupError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a reply in a script that the terminal has no letters for
     try:
         sys.exit(app(standalone_mode=False))
     except TyperException as error:
@@ -126,6 +128,9 @@ def ask(
     }
     if question == "-":
         question = sys.stdin.read()
+    if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in question):
+        _complain("the question is not text in UTF-8: save it as UTF-8, and ask again")
+        raise typer.Exit(MISTAKE)
     from pydantic import ValidationError
 
     from llamaberry import Context

@@ -6,13 +6,16 @@ from typing import Any, Literal
 
 Show = Literal["turns", "full", "concise"]
 
+FAILURE, MISTAKE, DEGRADED, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes: the provider failed; something for the user to put right; an answer without all its turns; Ctrl-C."""
+
 # A model's reply is a stranger's text: of all control characters only new lines and tabs reach the terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def plain(text: str) -> str:
     """Return text that a terminal can only print: no escape codes, no carriage returns, no bells."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+    return _CONTROL.sub("", text.replace("\r\n", "\n")).encode(errors="replace").decode()
 
 
 class Display:
@@ -25,9 +28,18 @@ class Display:
     def __init__(self, show: Show | Literal["quiet", "json"]) -> None:
         from rich.console import Console
 
+        class Honest(Console):
+            def on_broken_pipe(self) -> None:  # rich would exit with 1, which is a provider's failure
+                raise BrokenPipeError
+
         self.show = show
-        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = Honest(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._writing: str | None = None
+
+    def waiting(self, loads: bool) -> None:
+        """Say on a terminal that the local model has to be loaded first, which takes a while on a slow machine."""
+        if loads and self.console.is_terminal and self.show not in ("quiet", "json"):
+            self.console.print("loading the local model …", style="dim")
 
     def token(self, step: str, text: str) -> None:
         """Print a piece of a reply, under the name of the step that writes it."""
@@ -87,7 +99,10 @@ class Display:
         self.console.print(f"── {_line(state.get('query') or '')} ──", style="bold cyan")
         for turn in state.get("turns") or []:
             self.turn(turn)
-        self.result(state, seconds=sum(turn["seconds"] for turn in state.get("turns") or []), whole=True)
+        seconds = sum(turn["seconds"] for turn in state.get("turns") or [])
+        for message in (state.get("messages") or [])[-1:]:
+            seconds += message.response_metadata.get("seconds", 0)
+        self.result(state, seconds=seconds, whole=bool(state.get("stop_reason")))
         self.console.print()
 
     def _markdown(self, text: str) -> None:

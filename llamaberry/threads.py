@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,18 @@ class Thread(NamedTuple):
     def cut(self) -> bool:
         """Whether its last run was cut, and can be resumed."""
         return bool(self.state.next)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The state of its last question; before that question's first turn, without the turns of the one before."""
+        return own_values(self.state)
+
+
+def own_values(state: StateSnapshot) -> dict[str, Any]:
+    """Return the state of a checkpoint's own question, without what is left of the question before it."""
+    if state.next and state.next[0] in ("__start__", "first_turn"):
+        return {**state.values, "turns": [], "answer": "", "concise_answer": "", "stop_reason": None, "degraded": None}
+    return state.values
 
 
 def place() -> str:
@@ -78,11 +91,12 @@ async def _sqlite(where: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
             await saver.setup()
             await connection.execute("BEGIN IMMEDIATE")  # whether another process holds it shows now, not in mid-run
             await connection.rollback()
-        except sqlite3.OperationalError as error:
-            raise SetupError(f"{path} cannot be used ({error}): end the process that holds it") from error
+            await connection.execute("SELECT thread_id, checkpoint_ns, checkpoint FROM checkpoints LIMIT 1")
+            yield saver
         except sqlite3.DatabaseError as error:
+            if "locked" in str(error) or "readonly" in str(error) or "full" in str(error):
+                raise SetupError(f"{path} cannot be used ({error}): end the process that holds it") from error
             raise SetupError(f"{path} is damaged ({error}): move it away, and a new one is made") from error
-        yield saver
 
 
 def _private(where: str) -> Path:
@@ -91,7 +105,8 @@ def _private(where: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        path.chmod(0o600)
+        if path.is_file():
+            path.chmod(0o600)
     except OSError as error:
         raise SetupError(f"{path} cannot be opened ({error.strerror}): set LLAMABERRY_HOME elsewhere") from error
     return path
@@ -106,34 +121,43 @@ async def _postgres(address: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         raise SetupError(
             'LLAMABERRY_CHECKPOINTS names PostgreSQL, which needs: pip install "llamaberry[postgres]"'
         ) from missing
+    patient = (
+        address if "connect_timeout" in address else f"{address}{'&' if '?' in address else '?'}connect_timeout=10"
+    )
     try:
-        connection = AsyncPostgresSaver.from_conn_string(address)
-        saver = await connection.__aenter__()
+        async with AsyncPostgresSaver.from_conn_string(patient) as saver:
+            await saver.setup()
+            yield saver
     except psycopg.Error as error:
         # The address holds a password: it is not repeated.
-        raise SetupError(
-            f"LLAMABERRY_CHECKPOINTS: PostgreSQL refused the connection ({type(error).__name__})"
-        ) from None
-    try:
-        await saver.setup()
-        yield saver
-    finally:
-        await connection.__aexit__(None, None, None)
+        raise SetupError(f"LLAMABERRY_CHECKPOINTS: PostgreSQL failed ({type(error).__name__}): check it") from None
+
+
+def storage_errors() -> tuple[type[Exception], ...]:
+    """Return what a store may raise in the middle of a run."""
+    psycopg = sys.modules.get("psycopg")
+    return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
+
+
+def kept(graph: ReasoningGraph) -> BaseCheckpointSaver[Any]:
+    """Return the graph's store; raise SetupError where the user wants none."""
+    if isinstance(graph.checkpointer, BaseCheckpointSaver):
+        return graph.checkpointer
+    raise SetupError("LLAMABERRY_CHECKPOINTS is none: no threads are kept")
 
 
 async def list_threads(graph: ReasoningGraph) -> list[Thread]:
     """Return all threads, the newest first."""
-    saver = graph.checkpointer
     names: dict[str, None] = {}
-    if isinstance(saver, BaseCheckpointSaver):
-        async for point in saver.alist(None):
-            names.setdefault(point.config["configurable"]["thread_id"])
+    async for point in kept(graph).alist(None):
+        names.setdefault(point.config["configurable"]["thread_id"])
     threads = [Thread(name, await graph.aget_state(config_of(name))) for name in names]
     return sorted(threads, key=lambda thread: thread.state.created_at or "", reverse=True)
 
 
 async def find_thread(graph: ReasoningGraph, name: str) -> Thread:
     """Return the thread of this name; raise SetupError where there is none."""
+    kept(graph)
     thread = Thread(name, await graph.aget_state(config_of(name)))
     if thread.state.created_at is None:
         raise SetupError(f"there is no thread {name!r}: `llamaberry history` lists them")
@@ -146,7 +170,7 @@ async def answered(graph: ReasoningGraph, name: str) -> list[dict[str, Any]]:
     newest = True
     async for point in graph.aget_state_history(config_of(name)):
         if newest or not point.next:
-            states.append(point.values)
+            states.append(own_values(point))
         newest = False
     return states[::-1]
 
@@ -154,5 +178,4 @@ async def answered(graph: ReasoningGraph, name: str) -> list[dict[str, Any]]:
 async def forget(graph: ReasoningGraph, name: str) -> None:
     """Delete the thread with all its checkpoints; raise SetupError where there is none."""
     await find_thread(graph, name)
-    if isinstance(graph.checkpointer, BaseCheckpointSaver):
-        await graph.checkpointer.adelete_thread(name)
+    await kept(graph).adelete_thread(name)

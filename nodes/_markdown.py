@@ -13,6 +13,8 @@ def without_thoughts(text: str) -> str:
     A thought that was cut before its end takes all that follows; where only the end is marked, as some chat templates
     leave it, all before it is the thought.
     """
+    # No database takes a NUL, and no terminal half a surrogate pair.
+    text = text.replace("\0", "").encode(errors="replace").decode()
     text = text[_LEADING_THOUGHTS.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing, too
     thought, end, spoken = text.rpartition("</think>")
     if end and "<think>" not in thought and thought.count("`") % 2 == 0 and thought.count("~~~") % 2 == 0:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from pydantic import SecretStr
@@ -18,7 +19,7 @@ from pydantic import SecretStr
 from llamaberry import local_server
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.nodes._faults import explained
+from llamaberry.nodes._faults import explained, masked
 
 DEFAULT_MODEL = "groq:openai/gpt-oss-120b"
 LOCAL_PATIENCE = 10
@@ -65,8 +66,8 @@ async def aask(context: Context, messages: Sequence[AnyMessage], config: Runnabl
     if model is None:
         # Building a client reads certificates from the disk, and may start the local model's server: not in the loop.
         model = await asyncio.to_thread(_client, settings, loop)
-    bound = _Bound(settings.max_tokens * _CHARS_PER_TOKEN)
-    call = asyncio.ensure_future(model.ainvoke(list(messages), merge_configs(config, {"callbacks": [bound]})))
+    bound = _Bound(settings.max_tokens * _CHARS_PER_TOKEN, _secrets(settings))
+    call = asyncio.ensure_future(model.ainvoke(list(messages), _watched(config, bound)))
     bound.call = call
     try:
         async with asyncio.timeout(settings.timeout_s):
@@ -101,12 +102,13 @@ def _loop_of_threads(_process: int) -> asyncio.AbstractEventLoop:
 
 
 class _Bound(BaseCallbackHandler):
-    """Hangs up on a streamed reply that runs away, and keeps what was written."""
+    """Hangs up on a streamed reply that runs away, and takes a key that a provider echoes out of its error."""
 
     run_inline = True
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, secrets: Sequence[str]) -> None:
         self.most = most
+        self.secrets = secrets
         self.call: asyncio.Future[AIMessage] | None = None
         self.written: list[str] = []
         self.size = 0
@@ -117,11 +119,31 @@ class _Bound(BaseCallbackHandler):
         if self.size > self.most and self.call:
             self.call.cancel()
 
+    def on_llm_error(self, error: BaseException, *, response: LLMResult | None = None, **kwargs: Any) -> None:
+        error.args = masked(error.args, self.secrets)
+        for field in ("message", "body"):
+            if hasattr(error, field):
+                setattr(error, field, masked(getattr(error, field), self.secrets))
+        for generation in (one for several in (response.generations if response else []) for one in several):
+            if isinstance(generation, ChatGeneration):
+                metadata = generation.message.response_metadata
+                metadata.update(masked(dict(metadata), self.secrets))
+
     def cut(self, reply: AIMessage) -> AIMessage:
         if len(reply.text) <= self.most:
             return reply
         ended = {**reply.response_metadata, "finish_reason": "length"}
         return AIMessage(reply.text[: self.most], usage_metadata=reply.usage_metadata, response_metadata=ended)
+
+
+def _watched(config: RunnableConfig | None, bound: _Bound) -> RunnableConfig:
+    """Put the handler before all others: a tracer has to find errors without keys."""
+    config = merge_configs(config, {"callbacks": [bound]})
+    manager = config.get("callbacks")
+    if isinstance(manager, BaseCallbackManager):
+        for handlers in (manager.handlers, manager.inheritable_handlers):
+            handlers.sort(key=lambda handler: handler is not bound)
+    return config
 
 
 def settings_of(context: Context) -> Settings:
@@ -145,6 +167,8 @@ def settings_of(context: Context) -> Settings:
         _need_key(os.environ.get("GROQ_API_KEY", ""))
     timeout_s = context.turn_timeout_s
     if provider == "local":
+        if name != local_server.gguf_path().stem:
+            raise SetupError(f'model {spec!r}: "local" takes no name; LLAMABERRY_LOCAL_GGUF=FILE runs another model')
         timeout_s *= LOCAL_PATIENCE
         # A server that has ended comes back at another address: a client belongs to one server.
         environment = local_server.running()
@@ -216,7 +240,11 @@ def _built(settings: Settings) -> BaseChatModel:
     return model
 
 
+def _secrets(settings: Settings) -> tuple[str, ...]:
+    named = ("KEY", "TOKEN", "SECRET") if settings.provider != "local" else ""
+    values = (value.strip() for name, value in settings.environment if name.endswith(named))
+    return tuple(value for value in values if len(value) > 5)
+
+
 def _fault(error: Exception, settings: Settings) -> ModelError:
-    secret = ("KEY", "TOKEN", "SECRET") if settings.provider != "local" else ""
-    secrets = tuple(value for name, value in settings.environment if len(value) > 5 and name.endswith(secret))
-    return explained(error, settings.provider, settings.name, settings.timeout_s, secrets)
+    return explained(error, settings.provider, settings.name, settings.timeout_s, _secrets(settings))

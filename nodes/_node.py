@@ -114,7 +114,8 @@ def _wait(error: ModelError, given: _Given) -> float | None:
     if given.context.deadline_s is not None:
         thought = sum(turn["seconds"] for turn in given.state.get("turns", []))
         most = given.context.deadline_s - thought - (time.time() - given.begun)
-    if wait and wait > most:
+    if wait <= most:
+        return wait
+    if wait:
         error.args = (f"{error}; a longer deadline_s (--deadline) allows the wait",)
-        return None
-    return wait
+    return None

@@ -6,7 +6,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from llamaberry.graph.context import Context
 from llamaberry.graph.routing import why_stop
-from llamaberry.graph.state import State
+from llamaberry.graph.state import Question, State
 from llamaberry.nodes._model import Asked
 from llamaberry.nodes._node import Node
 from llamaberry.nodes._reply import read_turn
@@ -17,7 +17,12 @@ This is the first turn. Reason step by step, then answer. Reply under these head
 
 
 def prompt(state: State, context: Context) -> list[AnyMessage]:
-    """Return the system prompt, the conversation so far, and the question with what is asked of the first turn."""
+    """Return the system prompt, the conversation so far, and the question with what is asked of the first turn.
+
+    Raises:
+        pydantic.ValidationError: nothing is asked, or too much.
+    """
+    Question(query=state.get("query"), messages=state.get("messages", []))
     *earlier, question = conversation(state)
     content = question.content
     asked = f"{content}\n\n{ASK}" if isinstance(content, str) else [*content, {"type": "text", "text": ASK}]
@@ -57,7 +62,8 @@ def conversation(state: State) -> list[AnyMessage]:
 
 def _counts(message: AnyMessage) -> bool:
     """Whether a message goes to the model: a host agent's tool calls and their results do not."""
-    return message.type == "human" or (message.type in ("ai", "system") and bool(message.text.strip()))
+    said = bool(message.text.strip()) or (message.type == "human" and not isinstance(message.content, str))
+    return said and message.type in ("human", "ai", "system")
 
 
 def _plain(message: AnyMessage) -> AnyMessage:
