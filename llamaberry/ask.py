@@ -144,10 +144,12 @@ async def _stream(
     """Stream the graph to the display; `state` holds what it has come to at any moment."""
     modes: list[StreamMode] = ["messages", "updates", "values"]
     dials = context.model_dump_json(exclude_defaults=True)
-    fresh = asked is None
+    config = threads.config_of(name, dials=dials)
+    # Before its first turn, a question's state still holds the turns and the answer of the one before.
+    fresh = asked is None and bool(threads.own_values(await graph.aget_state(config)).get("turns"))
     stream = graph.astream(
         asked,
-        threads.config_of(name, dials=dials),
+        config,
         context=context,
         stream_mode=modes,
         durability="sync" if graph.checkpointer else None,
@@ -168,7 +170,6 @@ async def _stream(
                     for turn in update.get("turns", []):
                         display.turn(turn)
             elif part["type"] == "values":
-                # Before its first turn, a question's state still holds the turns and the answer of the one before.
                 keys = part["data"] if fresh else ("query", "messages")
                 state.update({key: part["data"][key] for key in keys if key in part["data"]})
 

@@ -121,12 +121,15 @@ async def _postgres(address: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         raise SetupError(
             'LLAMABERRY_CHECKPOINTS names PostgreSQL, which needs: pip install "llamaberry[postgres]"'
         ) from missing
-    patient = (
-        address if "connect_timeout" in address else f"{address}{'&' if '?' in address else '?'}connect_timeout=10"
-    )
+    patient = address
+    if "connect_timeout" not in address:
+        patient += ("&" if "?" in address else "?") + "connect_timeout=10"
     try:
         async with AsyncPostgresSaver.from_conn_string(patient) as saver:
-            await saver.setup()
+            try:
+                await saver.setup()
+            except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+                await saver.setup()  # another process was making the tables at the same moment
             yield saver
     except psycopg.Error as error:
         # The address holds a password: it is not repeated.

@@ -50,7 +50,7 @@ def update(state: State, context: Context, asked: Asked | None) -> dict[str, Any
             lost.append(f"The synthesis states no {' and no '.join(missing)} answer: {source} stands for it.")
         ended = asked.reply.response_metadata | {"model": asked.model, "seconds": round(asked.seconds, 3), "text": text}
         message = AIMessage(answer, usage_metadata=asked.reply.usage_metadata, response_metadata=ended)
-    elif not concise and not degraded:
+    elif not concise and source not in (degraded or ""):
         lost.append(f"No turn states an answer under its heading: {source} stands for it.")
     cut = [f"turn {turn['index']}" for turn in state["turns"] if turn["finish_reason"] == "length"]
     cut += ["the synthesis"] if message.response_metadata.get("finish_reason") == "length" else []

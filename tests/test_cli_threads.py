@@ -174,9 +174,8 @@ def test_checkpoints_name_a_file_or_none(groq: ScriptedGroq, tmp_path: Path) -> 
     kept(llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=str(tmp_path / "elsewhere" / "mine.db")))
     assert (tmp_path / "elsewhere" / "mine.db").stat().st_size > 0
     words = (ASK, ("history",), ("history", "T"), ("forget", "T"))
-    answer, history, *others = at_once(*words, LLAMABERRY_CHECKPOINTS="none")
+    answer, *others = at_once(*words, LLAMABERRY_CHECKPOINTS="none")
     kept(answer)
-    kept(history, "")
     for run in others:
         refused(run)
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
@@ -229,7 +228,7 @@ def test_a_file_that_is_locked_in_mid_run_costs_no_answer(scripted: Scripted, tm
     locks: list[sqlite3.Connection] = []
 
     def script(request: Request) -> str:
-        if len(request.messages) == 4:
+        if len(request.messages) == 4 and not locks:
             locks.append(lock(tmp_path / "threads.sqlite"))
         return good_model(request)
 

@@ -28,8 +28,9 @@ MARKS = [
 ]
 CODE = ["\n```\n", "\n~~~\n", "\n```python\n", "<think>", "</think>", "\n<think>", "`", "**", "__", "**Explanation:** "]
 WORDS = ["42", "keep", "revise", "not ", ":", "#", " ", "\r", "\u2028", "\x00", "答案：", "الجواب"]
-PIECES = st.sampled_from(FORM + MARKS + CODE + WORDS) | st.text(max_size=5)
-REPLIES = st.text() | st.lists(PIECES, min_size=5).map("".join)
+UNICODE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")  # what neither a file nor a database takes
+PIECES = st.sampled_from(FORM + MARKS + CODE + WORDS) | st.text(UNICODE, max_size=5)
+REPLIES = st.text(UNICODE) | st.lists(PIECES, min_size=5).map("".join)
 # No letters that spell a heading, no fence and no tag: what is written under a heading is text.
 SIGNS = "abcxyz0123456789 .,:;!?'()[]{}=+-*/^%$&@|é🙂答案جواب"
 LINE = st.text(SIGNS, max_size=30).map(lambda line: line.strip(" :")).filter(len)
