@@ -214,8 +214,9 @@ def test_a_providers_failure_is_one_line_and_exit_code_1(scripted: Scripted) -> 
 def test_a_pipe_that_is_closed_early_is_no_error(scripted: Scripted) -> None:
     scripted([first(), refine(), refine(), synthesis()])
     line = " ".join(f"'{word}'" for word in [*COMMAND, "ask", QUESTION])
-    run = subprocess.run(["bash", "-c", f"{line} | head -n 1"], capture_output=True, text=True, timeout=60, check=False)
-    assert (run.stdout, run.stderr) == ("── turn 1 ──\n", "")
+    line = f"{line} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    run = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.stdout, run.stderr, run.returncode) == ("── turn 1 ──\n", "", 0)
 
 
 def test_version_says_the_version_without_loading_langgraph() -> None:

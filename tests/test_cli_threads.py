@@ -245,3 +245,11 @@ def test_a_place_that_cannot_be_written_is_told_and_an_answer_given(groq: Script
     answer, other = at_once(ASK, NAMED, LLAMABERRY_HOME=str(tmp_path / "file"))
     not_kept(answer, str(tmp_path / "file"))
     refused(other, str(tmp_path / "file"))
+
+
+def test_a_question_that_was_refused_spoils_no_thread(groq: ScriptedGroq) -> None:
+    """A blank one: the thread can still be asked, listed and deleted."""
+    refused(llamaberry("ask", "", "--thread", "T"), "blank")
+    kept(llamaberry(*NAMED))
+    assert "T · " in llamaberry("history").stdout
+    assert llamaberry("forget", "T").returncode == 0
