@@ -1,14 +1,16 @@
 """Where the command line keeps its threads: SQLite in the user's data directory, or PostgreSQL where it is told so."""
 
+import asyncio
 import os
 import sqlite3
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import platformdirs
 from langchain_core.runnables import RunnableConfig
@@ -17,6 +19,9 @@ from langgraph.types import StateSnapshot
 
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 BUSY_S = 5  # how long to wait for another process that writes
 
@@ -88,15 +93,31 @@ async def _sqlite(where: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     async with aiosqlite.connect(path, timeout=BUSY_S) as connection:
         saver = AsyncSqliteSaver(connection)
         try:
-            await saver.setup()
-            await connection.execute("BEGIN IMMEDIATE")  # whether another process holds it shows now, not in mid-run
-            await connection.rollback()
-            await connection.execute("SELECT thread_id, checkpoint_ns, checkpoint FROM checkpoints LIMIT 1")
+            await _prepare(saver)
             yield saver
         except sqlite3.DatabaseError as error:
             if "locked" in str(error) or "readonly" in str(error) or "full" in str(error):
                 raise SetupError(f"{path} cannot be used ({error}): end the process that holds it") from error
             raise SetupError(f"{path} is damaged ({error}): move it away, and a new one is made") from error
+
+
+async def _prepare(saver: "AsyncSqliteSaver") -> None:
+    """Make the tables, and see now, not in mid-run, whether they can be written and are ours.
+
+    While another process makes the same new file ready, SQLite says "locked" at once, whatever its time-out.
+    """
+    patience = time.monotonic() + BUSY_S
+    while True:
+        try:
+            await saver.setup()
+            await saver.conn.execute("BEGIN IMMEDIATE")
+            await saver.conn.rollback()
+            await saver.conn.execute("SELECT thread_id, checkpoint_ns, checkpoint FROM checkpoints LIMIT 1")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > patience:
+                raise
+            await asyncio.sleep(0.05)
 
 
 def _private(where: str) -> Path:
