@@ -4,10 +4,12 @@ import asyncio
 import os
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import httpx
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage
@@ -77,8 +79,17 @@ async def aask(context: Context, messages: Sequence[AnyMessage], config: Runnabl
             raise
         reply = bound.cut(AIMessage("".join(bound.written)))
     except Exception as error:  # whatever a provider's package raises: told, and chained
+        await _hang_up(error)
         raise _fault(error, settings) from error
     return Asked(reply, settings.model, time.time() - begun)
+
+
+async def _hang_up(error: Exception) -> None:
+    """Close the response in which a package found an error: it leaves the connection open until it is collected."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for value in list(frame.f_locals.values()):
+            if isinstance(value, httpx.Response):
+                await value.aclose()
 
 
 def ask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
