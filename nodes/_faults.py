@@ -1,13 +1,12 @@
 """What a failed call means: in words with the remedy, whether it may pass, and how long the provider asks to wait."""
 
 import time
-from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx
 
 from llamaberry.graph.errors import ModelError
+from llamaberry.nodes._guard import masked
 
 # Time-outs, locks, rate limits, a provider out of capacity or in trouble. What else is refused stays refused.
 _PASSING = {408, 409, 429, 498, *range(500, 600)}
@@ -59,19 +58,6 @@ def _told(error: Exception, secrets: tuple[str, ...]) -> str:
     told = "".join(sign for sign in " ".join(str(said or error).split()) if sign.isprintable()) or type(error).__name__
     told = masked(told, secrets)
     return told if len(told) <= 300 else f"{told[:299]}…"
-
-
-def masked(value: Any, secrets: Sequence[str]) -> Any:
-    """Return a value of JSON's kinds with every secret in its texts taken out."""
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "[secret]")
-        return value
-    if isinstance(value, dict):
-        return {key: masked(one, secrets) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(masked(one, secrets) for one in value)
-    return value
 
 
 def _retry_after(header: str) -> float:

@@ -4,24 +4,20 @@ import asyncio
 import os
 import threading
 import time
-import traceback
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import httpx
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs
 from pydantic import SecretStr
 
 from llamaberry import local_server
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.nodes._faults import explained, masked
+from llamaberry.nodes._faults import explained
+from llamaberry.nodes._guard import Guard, hang_up, watched
 
 DEFAULT_MODEL = "groq:openai/gpt-oss-120b"
 LOCAL_PATIENCE = 10
@@ -68,28 +64,20 @@ async def aask(context: Context, messages: Sequence[AnyMessage], config: Runnabl
     if model is None:
         # Building a client reads certificates from the disk, and may start the local model's server: not in the loop.
         model = await asyncio.to_thread(_client, settings, loop)
-    bound = _Bound(settings.max_tokens * _CHARS_PER_TOKEN, _secrets(settings))
-    call = asyncio.ensure_future(model.ainvoke(list(messages), _watched(config, bound)))
-    bound.call = call
+    guard = Guard(settings.max_tokens * _CHARS_PER_TOKEN, _secrets(settings))
+    call = asyncio.ensure_future(model.ainvoke(list(messages), watched(config, guard)))
+    guard.call = call
     try:
         async with asyncio.timeout(settings.timeout_s):
-            reply = bound.cut(await call)
+            reply = guard.cut(await call)
     except asyncio.CancelledError:
-        if bound.size <= bound.most:
+        if guard.size <= guard.most:
             raise
-        reply = bound.cut(AIMessage("".join(bound.written)))
+        reply = guard.cut(AIMessage("".join(guard.written)))
     except Exception as error:  # whatever a provider's package raises: told, and chained
-        await _hang_up(error)
+        await hang_up(error)
         raise _fault(error, settings) from error
     return Asked(reply, settings.model, time.time() - begun)
-
-
-async def _hang_up(error: Exception) -> None:
-    """Close the response in which a package found an error: it leaves the connection open until it is collected."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        for value in list(frame.f_locals.values()):
-            if isinstance(value, httpx.Response):
-                await value.aclose()
 
 
 def ask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
@@ -110,51 +98,6 @@ def _loop_of_threads(_process: int) -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="llamaberry", daemon=True).start()
     return loop
-
-
-class _Bound(BaseCallbackHandler):
-    """Hangs up on a streamed reply that runs away, and takes a key that a provider echoes out of its error."""
-
-    run_inline = True
-
-    def __init__(self, most: int, secrets: Sequence[str]) -> None:
-        self.most = most
-        self.secrets = secrets
-        self.call: asyncio.Future[AIMessage] | None = None
-        self.written: list[str] = []
-        self.size = 0
-
-    def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
-        self.written.append(token if isinstance(token, str) else "")
-        self.size += len(self.written[-1])
-        if self.size > self.most and self.call:
-            self.call.cancel()
-
-    def on_llm_error(self, error: BaseException, *, response: LLMResult | None = None, **kwargs: Any) -> None:
-        error.args = masked(error.args, self.secrets)
-        for field in ("message", "body"):
-            if hasattr(error, field):
-                setattr(error, field, masked(getattr(error, field), self.secrets))
-        for generation in (one for several in (response.generations if response else []) for one in several):
-            if isinstance(generation, ChatGeneration):
-                metadata = generation.message.response_metadata
-                metadata.update(masked(dict(metadata), self.secrets))
-
-    def cut(self, reply: AIMessage) -> AIMessage:
-        if len(reply.text) <= self.most:
-            return reply
-        ended = {**reply.response_metadata, "finish_reason": "length"}
-        return AIMessage(reply.text[: self.most], usage_metadata=reply.usage_metadata, response_metadata=ended)
-
-
-def _watched(config: RunnableConfig | None, bound: _Bound) -> RunnableConfig:
-    """Put the handler before all others: a tracer has to find errors without keys."""
-    config = merge_configs(config, {"callbacks": [bound]})
-    manager = config.get("callbacks")
-    if isinstance(manager, BaseCallbackManager):
-        for handlers in (manager.handlers, manager.inheritable_handlers):
-            handlers.sort(key=lambda handler: handler is not bound)
-    return config
 
 
 def settings_of(context: Context) -> Settings:
