@@ -1,0 +1,44 @@
+"""A call that failed in the midst of a reply leaves no connection behind, whoever still holds its error."""
+
+import asyncio
+import gc
+import socket
+import threading
+
+import pytest
+
+from llamaberry import ModelError, graph
+
+EVENT = b'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {"error": {"message": "no"}}\n\n'
+
+
+async def test_an_error_in_a_stream_hangs_up_without_waiting_for_the_garbage_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hung_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(20)
+                connection.recv(1_000_000)
+                connection.sendall(EVENT)
+                while connection.recv(1_000_000):
+                    pass
+                hung_up.set()
+
+        server = threading.Thread(target=serve)
+        server.start()
+        monkeypatch.setenv("GROQ_API_KEY", "gsk_test")
+        monkeypatch.setenv("GROQ_API_BASE", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        gc.disable()
+        try:
+            with pytest.raises(ModelError):
+                # The deadline is over at once: the call is made a single time.
+                async for _ in graph.astream({"query": "?"}, context={"deadline_s": 1e-9}, stream_mode="messages"):
+                    pass
+            assert await asyncio.to_thread(hung_up.wait, 10)
+        finally:
+            gc.enable()
+            await asyncio.to_thread(server.join)
