@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.cache.base import BaseCache
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -18,6 +19,18 @@ from llamaberry.nodes.synthesize import synthesize
 
 ReasoningGraph = CompiledStateGraph[State, Context, Any, Any]
 """Its input is `{"query": str}` or `{"messages": [...]}` (Question), its output an Answer."""
+
+
+class _Route(Runnable[State, str]):
+    """The router as a Runnable: it adds no run to a trace, and needs no thread beside an event loop."""
+
+    name = "after_turn"
+
+    def invoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> str:
+        return after_turn(input)
+
+    async def ainvoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> str:
+        return after_turn(input)
 
 
 def build_graph(
@@ -41,10 +54,11 @@ def build_graph(
     builder.add_node("refine_turn", refine_turn, retry_policy=retry_policy)
     builder.add_node("synthesize", synthesize, retry_policy=retry_policy)
     builder.add_edge(START, "first_turn")
-    builder.add_conditional_edges("first_turn", after_turn)
-    builder.add_conditional_edges("refine_turn", after_turn)
+    for turn in ("first_turn", "refine_turn"):
+        builder.add_conditional_edges(turn, _Route(), ["refine_turn", "synthesize"])
     builder.add_edge("synthesize", END)
-    return builder.compile(checkpointer=checkpointer, store=store, cache=cache, name="llamaberry")
+    compiled = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name="llamaberry")
+    return compiled.with_config(tags=["llamaberry"])
 
 
 graph = build_graph()

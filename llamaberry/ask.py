@@ -4,13 +4,14 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import StateSnapshot, StreamMode, StreamPart
+from langsmith import uuid7
 
 from llamaberry import local_server, threads
 from llamaberry.display import DEGRADED, INTERRUPTED, Display, Show
@@ -18,35 +19,39 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.nodes._model import settings_of
+from llamaberry.tracing import traced
 
 How = Show | Literal["quiet", "json"]
 
 
-def ask(question: str, context: Context, *, show: How, thread: str | None = None) -> int:
+def ask(question: str, context: Context, *, show: How, thread: str | None = None, trace: bool = False) -> int:
     """Ask on a thread (a new one where it has no name), print to standard output, and return the exit code.
 
     Where the threads cannot be kept, that is said on standard error, and the question is answered all the same: only
-    a thread that was asked for by name has to be there. Raises as the graph does: ValidationError, SetupError,
-    ModelError.
+    a thread that was asked for by name has to be there. With `trace` standard error says where the trace is. Raises as
+    the graph does: ValidationError, SetupError, ModelError.
     """
-    return _shown(_ask(question, context, Display(show), thread))
+    display = Display(show)
+    return _shown(_ask(question, context, display, thread), display, trace)
 
 
-def resume(name: str | None, dials: dict[str, Any], *, show: How) -> int:
+def resume(name: str | None, dials: dict[str, Any], *, show: How, trace: bool = False) -> int:
     """Go on with a thread whose run was cut (the newest such one where no name is given); otherwise as `ask`.
 
     `dials` take the place of those that the run was begun with.
     """
-    return _shown(_resume(name, dials, Display(show)))
+    display = Display(show)
+    return _shown(_resume(name, dials, display), display, trace)
 
 
-def _shown(run: Any) -> int:
-    try:
-        code: int = asyncio.run(run)
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    finally:
-        local_server.close()
+def _shown(run: Coroutine[Any, Any, int], display: Display, trace: bool) -> int:
+    with traced(told=trace, runs=display.runs):
+        try:
+            code = asyncio.run(run)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        finally:
+            local_server.close()
     return code
 
 
@@ -145,6 +150,8 @@ async def _stream(
     modes: list[StreamMode] = ["messages", "updates", "values"]
     dials = context.model_dump_json(exclude_defaults=True)
     config = threads.config_of(name, dials=dials)
+    config["run_id"] = uuid7()
+    display.runs.append(str(config["run_id"]))
     # Before its first turn, a question's state still holds the turns and the answer of the one before.
     fresh = asked is None and bool(threads.own_values(await graph.aget_state(config)).get("turns"))
     stream = graph.astream(
@@ -161,9 +168,9 @@ async def _stream(
             if part["type"] == "messages":
                 message, metadata = part["data"]
                 if isinstance(message, AIMessageChunk):
-                    synthesis = metadata["langgraph_node"] == "synthesize"
-                    turns = len(state.get("turns", [])) if metadata["langgraph_node"] != "first_turn" else 0
-                    display.token("synthesis" if synthesis else f"turn {turns + 1}", message.text)
+                    step = f"turn {metadata['turn']}" if "turn" in metadata else "synthesis"
+                    again = f", attempt {metadata['attempt']}" if metadata["attempt"] > 1 else ""
+                    display.token(step + again, message.text)
             elif part["type"] == "updates":
                 fresh = True
                 for update in part["data"].values():

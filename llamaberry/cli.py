@@ -31,6 +31,7 @@ AcceptDegraded = Annotated[
     bool,
     typer.Option("--accept-degraded", help="Exit with 0, not 3, where a failed call cost a turn."),
 ]
+TraceOption = Annotated[bool, typer.Option("--trace", help="Say on standard error where the trace is.")]
 
 # The option that turns a context field, for a message that names what the user typed.
 OPTIONS = {
@@ -113,6 +114,7 @@ def ask(
     system_prompt: Annotated[str | None, typer.Option(help="A system prompt of your own.")] = None,
     thread: Annotated[str | None, typer.Option(help="Go on with the conversation of this name, or begin it.")] = None,
     accept_degraded: AcceptDegraded = False,
+    trace: TraceOption = False,
 ) -> None:
     """Ask a question, and watch the turns come."""
     dials = {
@@ -138,7 +140,8 @@ def ask(
 
     try:
         context = Context(**_given(dials))
-        code = ask_graph(question, context, show="json" if json else "quiet" if quiet else show, thread=thread)
+        how: Any = "json" if json else "quiet" if quiet else show
+        code = ask_graph(question, context, show=how, thread=thread, trace=trace)
     except ValidationError as error:
         _complain(_first_mistake(error))
         raise typer.Exit(MISTAKE) from None
@@ -154,6 +157,7 @@ def resume(
     model: ModelOption = None,
     turn_timeout_s: TimeoutOption = None,
     accept_degraded: AcceptDegraded = False,
+    trace: TraceOption = False,
 ) -> None:
     """Go on with a question that was cut: no turn is lost, and none is paid for twice."""
     from pydantic import ValidationError
@@ -162,7 +166,7 @@ def resume(
 
     dials = _given({"model": model, "turn_timeout_s": turn_timeout_s})
     try:
-        code = resume_graph(thread, dials, show="json" if json else "quiet" if quiet else show)
+        code = resume_graph(thread, dials, show="json" if json else "quiet" if quiet else show, trace=trace)
     except ValidationError as error:
         _complain(_first_mistake(error))
         raise typer.Exit(MISTAKE) from None

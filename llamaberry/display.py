@@ -33,6 +33,7 @@ class Display:
                 raise BrokenPipeError
 
         self.show = show
+        self.runs: list[str] = []  # the ids of the runs that it shows
         self.console = Honest(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._writing: str | None = None
 
@@ -114,7 +115,7 @@ class Display:
         self.console.print(Markdown(text, hyperlinks=False), soft_wrap=False)
 
     def _json(self, state: dict[str, Any]) -> None:
-        document = {**state, "messages": [message.model_dump(mode="json") for message in state.get("messages", [])]}
+        document = {**state, "run_id": self.runs[-1], "messages": [message.model_dump(mode="json") for message in state.get("messages", [])]}
         written = json.dumps(document, ensure_ascii=False, indent=2)
         # JSON escapes the control codes of ASCII alone.
         self.console.out(_CONTROL.sub(lambda code: f"\\u{ord(code[0]):04x}", written), highlight=False)

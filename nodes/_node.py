@@ -9,13 +9,13 @@ from langchain_core.messages import AnyMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import get_runtime
 from langgraph.types import RetryPolicy
-from langsmith import get_current_run_tree
 
 from llamaberry.graph.context import Context, own_context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.state import State
 from llamaberry.nodes._model import Asked, aask, ask
 from llamaberry.nodes._reply import incomplete
+from llamaberry.nodes._trace import Traced
 
 Prompt = Callable[[State, Context], list[AnyMessage] | None]
 Update = Callable[[State, Context, Any], dict[str, Any]]
@@ -51,35 +51,35 @@ class Node(Runnable[Any, dict[str, Any]]):
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the node in this thread. Raises SetupError before a model call, ModelError after one that failed."""
         given = _given(input)
+        traced = Traced(self.name, given.state, given.attempt, config)
         messages = self.prompt(given.state, given.context)
         try:
-            asked = _whole(ask(given.context, messages, config, given.begun)) if messages else None
+            asked = _whole(ask(given.context, messages, traced.call, given.begun)) if messages else None
         except ModelError as error:
             if (wait := _wait(error, given)) is None:
-                return self._ended(error, given)
+                return traced.ended(self._without(error, given), error)
             time.sleep(wait)
             raise
-        return self.update(given.state, given.context, asked)
+        return traced.ended(self.update(given.state, given.context, asked))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the node in this event loop, which it never blocks. Raises as `invoke` does."""
         given = _given(input)
+        traced = Traced(self.name, given.state, given.attempt, config)
         messages = self.prompt(given.state, given.context)
         try:
-            asked = _whole(await aask(given.context, messages, config, given.begun)) if messages else None
+            asked = _whole(await aask(given.context, messages, traced.call, given.begun)) if messages else None
         except ModelError as error:
             if (wait := _wait(error, given)) is None:
-                return self._ended(error, given)
+                return traced.ended(self._without(error, given), error)
             await asyncio.sleep(wait)
             raise
-        return self.update(given.state, given.context, asked)
+        return traced.ended(self.update(given.state, given.context, asked))
 
-    def _ended(self, error: ModelError, given: "_Given") -> dict[str, Any]:
+    def _without(self, error: ModelError, given: "_Given") -> dict[str, Any]:
         error.passing = False
         if self.lost is None:
             raise error
-        if run := get_current_run_tree():
-            run.error = str(error)  # the run goes on; the trace shows this node as failed
         return self.lost(given.state, given.context, error)
 
 

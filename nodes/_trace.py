@@ -1,0 +1,111 @@
+"""What a trace tells of a node: the name of its run, its tags and its metadata, in every tracer that watches."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, cast
+
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
+from langchain_core.tracers.base import BaseTracer
+from langchain_core.tracers.context import register_configure_hook
+from langchain_core.tracers.schemas import Run
+
+from llamaberry.graph.answers import normalise
+from llamaberry.graph.state import State, Turn
+
+_logger = logging.getLogger("llamaberry")
+_LONGEST = 500  # characters of an answer in the metadata: whole answers stand in the outputs
+
+
+class Traced:
+    """One attempt of a node, as its trace shows it: LangGraph calls every refine turn's run by the node's name."""
+
+    def __init__(self, node: str, state: State, attempt: int, config: RunnableConfig | None) -> None:
+        before = state.get("turns") or []
+        index = {"first_turn": 1, "refine_turn": len(before) + 1}.get(node)
+        self.name = f"{node} {index}" if node == "refine_turn" else node
+        self.before = before[-1] if before and index != 1 else None
+        self.config = config or {}
+        self.tags = [f"turn:{index}"] if index else []
+        self.metadata = {"kind": node.split("_")[0], "attempt": attempt} | ({"turn": index} if index else {})
+        for tracer, run in self._runs():
+            run.name = self.name
+            if span := getattr(tracer, "get_span", lambda _: None)(run.id):  # OpenTelemetry names a span as it begins
+                span.update_name(self.name)
+        self._note(self.tags, self.metadata)
+
+    @property
+    def call(self) -> RunnableConfig:
+        """The config of the model call below the node."""
+        more: RunnableConfig = {"run_name": f"{self.name} model call", "tags": self.tags, "metadata": self.metadata}
+        return merge_configs(self.config, more)
+
+    def ended(self, update: dict[str, Any], error: Exception | None = None) -> dict[str, Any]:
+        """Tell what the node has come to, and return it; an `error` is one that the run as a whole gets over."""
+        if error:
+            for _, run in self._runs():
+                run.error = str(error)
+        turn: Turn | None = next(iter(update.get("turns", [])[-1:]), None)
+        told: dict[str, Any] = {"stop_reason": update.get("stop_reason")}
+        answer = None
+        if turn:
+            told |= {key: cast("dict[str, Any]", turn)[key] for key in ("verdict", "model", "finish_reason")}
+            answer = turn["answer"]
+        elif "answer" in update:
+            written = update["messages"][-1].response_metadata
+            told |= {key: written.get(key) for key in ("model", "finish_reason")}
+            answer = update["concise_answer"]
+        tags = [f"verdict:{turn['verdict']}"] if turn and turn["verdict"] else []
+        same = answer and normalise(answer)
+        if self.before and (turn or "answer" in update):
+            told["answer_changed"] = same != (self.before["answer"] and normalise(self.before["answer"]))
+            tags += ["answer:changed"] if told["answer_changed"] else []
+        self._note(tags, {key: value for key, value in told.items() if value is not None}, answer=same)
+        return update
+
+    def _note(self, tags: list[str], metadata: dict[str, Any], answer: str | None = None) -> None:
+        for tracer, run in self._runs():
+            seen = {"normalised_answer": answer[:_LONGEST]} if answer and not _hides(tracer) else {}
+            run.tags = [*(run.tags or []), *tags]
+            run.extra["metadata"] = run.metadata | metadata | seen  # a dict of its own: tracers may share one
+
+    def _runs(self) -> Iterator[tuple[BaseTracer, Run]]:
+        manager = self.config.get("callbacks")
+        if isinstance(manager, BaseCallbackManager):
+            for tracer in manager.handlers:
+                if isinstance(tracer, BaseTracer) and (run := tracer.run_map.get(str(manager.parent_run_id))):
+                    yield tracer, run
+
+
+class _Destination:
+    """The tracer that LLAMABERRY_TRACES asks for, else None; it stands where LangChain expects a ContextVar of one.
+
+    So one variable traces every run of the process, a host agent's above ours included, with no line of code.
+    """
+
+    def get(self) -> BaseCallbackHandler | None:
+        address = os.environ.get("LLAMABERRY_TRACES", "").strip()
+        return _sender(address) if address else None
+
+
+@lru_cache(maxsize=1)
+def _sender(address: str) -> BaseCallbackHandler | None:
+    try:
+        from llamaberry.otlp import tracer_to
+    except ImportError as missing:
+        _logger.warning('llamaberry: LLAMABERRY_TRACES needs: pip install "llamaberry[traces]" (%s)', missing)
+        return None
+    return tracer_to(address)
+
+
+register_configure_hook(cast("ContextVar[Any]", _Destination()), inheritable=True)
+
+
+def _hides(tracer: BaseTracer) -> bool:
+    """Whether this tracer was told to send no outputs: an answer in the metadata would be one."""
+    hidden = getattr(getattr(tracer, "client", None), "_hide_outputs", False)
+    return bool(hidden) or os.environ.get("OPENINFERENCE_HIDE_OUTPUTS", "").lower() == "true"

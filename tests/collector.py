@@ -1,0 +1,152 @@
+"""LangSmith's side of tracing, and OTLP's, on loopback: what comes in, put together again as runs and spans."""
+
+import email
+import gzip
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+INFO = {
+    "version": "0.13.0",
+    "instance_flags": {"zstd_compression_enabled": True},
+    "batch_ingest_config": {
+        "use_multipart_endpoint": True,
+        "size_limit": 100,
+        "size_limit_bytes": 20_000_000,
+        "scale_up_qsize_trigger": 1000,
+        "scale_up_nthreads_limit": 4,
+        "scale_down_nempty_trigger": 4,
+    },
+}
+
+
+class Collector(ThreadingHTTPServer):
+    """Answers with `status`, after `delay` seconds; keeps every byte that comes in, unpacked."""
+
+    daemon_threads = True
+    block_on_close = False  # a client that is still waiting for a slow answer is not waited for
+
+    def __init__(self, *, status: int = 200, delay: float = 0) -> None:
+        super().__init__(("127.0.0.1", 0), _Receiver)
+        self.status, self.delay = status, delay
+        self.got: list[tuple[str, dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def everything(self) -> bytes:
+        return b"\n".join(f"{path} {headers}".encode() + body for path, headers, body in self.got)
+
+    @property
+    def paths(self) -> set[str]:
+        return {path for path, _, _ in self.got}
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """The runs of all traces in the order in which they began, each put together of its posts and patches."""
+        runs: dict[str, dict[str, Any]] = {}
+        for path, headers, body in self.got:
+            if path.endswith("/runs/multipart"):
+                for name, value in _parts(headers["content-type"], body):
+                    _, number, *field = name.split(".")
+                    run = runs.setdefault(number, {})
+                    run.update({field[0]: value} if field else {key: one for key, one in value.items() if one})
+        return sorted(runs.values(), key=lambda run: str(run["dotted_order"]))
+
+    def tree(self) -> list[str]:
+        """Return the runs' names, indented by their depth."""
+        return ["  " * run["dotted_order"].count(".") + run["name"] for run in self.runs]
+
+    def run(self, name: str) -> dict[str, Any]:
+        """Return the one run of this name."""
+        (run,) = [run for run in self.runs if run["name"] == name]
+        return run
+
+    @property
+    def spans(self) -> list[Any]:
+        """The OTLP spans in the order in which they began."""
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        requests = [ExportTraceServiceRequest.FromString(body) for path, _, body in self.got if path == "/v1/traces"]
+        groups = [spans for request in requests for resource in request.resource_spans for spans in resource.scope_spans]
+        return sorted((span for group in groups for span in group.spans), key=lambda span: span.start_time_unix_nano)
+
+
+def metadata(run: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's metadata."""
+    found: dict[str, Any] = run["extra"]["metadata"]
+    return found
+
+
+def _parts(content_type: str, body: bytes) -> Iterator[tuple[str, Any]]:
+    parsed = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    for part in parsed.get_payload():
+        name = part.get_param("name", header="content-disposition")  # type: ignore[union-attr]
+        yield str(name), json.loads(part.get_payload(decode=True))  # type: ignore[union-attr, arg-type]
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    server: Collector
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._keep(b"")
+        self._answer(json.dumps(INFO).encode())
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if self.headers.get("content-encoding") == "zstd":
+            zstandard = pytest.importorskip("zstandard")
+            body = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(body), read_across_frames=True).read()
+        elif self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        self._keep(body)
+        self._answer(b"" if self.path == "/v1/traces" else b"{}")
+
+    do_PATCH = do_POST  # noqa: N815 - http.server's own name
+
+    def _keep(self, body: bytes) -> None:
+        self.server.got.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+
+    def _body(self) -> bytes:
+        if self.headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _answer(self, body: bytes) -> None:
+        time.sleep(self.server.delay)
+        self.send_response(self.server.status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        with suppress(ConnectionError):  # a client that has given up
+            self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@contextmanager
+def listening(server: Collector) -> Iterator[Collector]:
+    """Serve in the background."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
