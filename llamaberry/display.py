@@ -2,7 +2,11 @@
 
 import json
 import re
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from langchain_core.messages.ai import UsageMetadata
 
 Show = Literal["turns", "full", "concise"]
 
@@ -115,7 +119,11 @@ class Display:
         self.console.print(Markdown(text, hyperlinks=False), soft_wrap=False)
 
     def _json(self, state: dict[str, Any]) -> None:
-        document = {**state, "run_id": self.runs[-1], "messages": [message.model_dump(mode="json") for message in state.get("messages", [])]}
+        document = {
+            **state,
+            "run_id": self.runs[-1],
+            "messages": [message.model_dump(mode="json") for message in state.get("messages", [])],
+        }
         written = json.dumps(document, ensure_ascii=False, indent=2)
         # JSON escapes the control codes of ASCII alone.
         self.console.out(_CONTROL.sub(lambda code: f"\\u{ord(code[0]):04x}", written), highlight=False)
@@ -127,19 +135,24 @@ def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
     usages = [turn["usage"] for turn in turns]
     # The synthesis's own usage stands on the message that it wrote.
     usages += [getattr(message, "usage_metadata", None) for message in (state.get("messages") or [])[-1:]]
-    counted = [usage for usage in usages if usage]
-    prompt, output = (sum(usage[key] for usage in counted) for key in ("input_tokens", "output_tokens"))
-    cached = sum(usage.get("input_token_details", {}).get("cache_read", 0) for usage in counted)
     stop = (state.get("stop_reason") if whole else "interrupted") or "unfinished"
     return " · ".join(
         [
             f"{len(turns)} turn{'' if len(turns) == 1 else 's'}",
             stop,
             turns[-1]["model"] if turns else "no reply",
-            f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens",
+            tokens_told(usages),
             f"{seconds:.1f} s",
         ]
     )
+
+
+def tokens_told(usages: "Iterable[UsageMetadata | None]") -> str:
+    """Return the tokens of several calls in words: prompt, cached, output."""
+    counted = [usage for usage in usages if usage]
+    prompt, output = sum(usage["input_tokens"] for usage in counted), sum(usage["output_tokens"] for usage in counted)
+    cached = sum(usage.get("input_token_details", {}).get("cache_read", 0) for usage in counted)
+    return f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens"
 
 
 def _newest_answer(state: dict[str, Any]) -> str | None:

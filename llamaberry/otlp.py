@@ -20,6 +20,8 @@ WAIT_S = 2.0
 PAUSE_S = 30.0
 """How long nothing is sent after a failure: a viewer that is not there costs a run and its exit nothing more."""
 
+PROJECT = "llamaberry"
+
 _logger = logging.getLogger("llamaberry")
 
 
@@ -34,9 +36,6 @@ def tracer_to(address: str) -> BaseCallbackHandler:
     return OpenInferenceTracer(tracer, separate_trace_from_runtime_context=True)
 
 
-PROJECT = "llamaberry"
-
-
 class Exporter(SpanExporter):
     """Posts a batch once. OpenTelemetry's own tries for longer, and sends headers that were meant for another host."""
 
@@ -45,6 +44,7 @@ class Exporter(SpanExporter):
         self.paused_until = 0.0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Post the spans, unless an earlier post has failed just now."""
         if time.monotonic() < self.paused_until:
             return SpanExportResult.FAILURE
         headers = {"content-type": "application/x-protobuf"}
@@ -53,7 +53,9 @@ class Exporter(SpanExporter):
             httpx.post(self.url, content=body, headers=headers, timeout=WAIT_S, trust_env=False).raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             if not self.paused_until:
-                _logger.warning("llamaberry: traces do not arrive at %s (%s): is `llamaberry traces` running?", self.url, error)
+                # The address may hold a password, and the message of a status repeats the address.
+                why = f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else error
+                _logger.warning("llamaberry: LLAMABERRY_TRACES: traces do not arrive (%s): is the viewer running?", why)
             self.paused_until = time.monotonic() + PAUSE_S
             return SpanExportResult.FAILURE
         return SpanExportResult.SUCCESS

@@ -50,13 +50,17 @@ def own_values(state: StateSnapshot) -> dict[str, Any]:
     return state.values
 
 
+def data_folder() -> Path:
+    """Return LLAMABERRY_HOME, else the user's data directory."""
+    home = os.environ.get("LLAMABERRY_HOME")
+    return Path(home).expanduser() if home else platformdirs.user_data_path("llamaberry")
+
+
 def place() -> str:
     """Return LLAMABERRY_CHECKPOINTS (a file, "postgresql://…" or "none"), else threads.sqlite in the data directory."""
     if chosen := os.environ.get("LLAMABERRY_CHECKPOINTS"):
         return chosen
-    home = os.environ.get("LLAMABERRY_HOME")
-    folder = Path(home).expanduser() if home else platformdirs.user_data_path("llamaberry")
-    return str(folder / "threads.sqlite")
+    return str(data_folder() / "threads.sqlite")
 
 
 def new_name() -> str:

@@ -80,7 +80,7 @@ def _tell(runs: list[str], *, sent: bool) -> None:
     if sent:
         _say(f"trace: LangSmith project {get_tracer_project()!r}, run {', '.join(runs) or 'none'}")
     if viewer := os.environ.get("LLAMABERRY_TRACES"):
-        _say(f"trace: sent to {viewer}")
+        _say(f"trace: {viewer.rpartition('@')[2]}")  # without a name and password
     if not sent and not viewer:
         _say("nothing is traced: set LANGSMITH_TRACING=true and LANGSMITH_API_KEY, or see `llamaberry traces`")
 

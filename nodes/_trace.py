@@ -29,6 +29,7 @@ class Traced:
         index = {"first_turn": 1, "refine_turn": len(before) + 1}.get(node)
         self.name = f"{node} {index}" if node == "refine_turn" else node
         self.before = before[-1] if before and index != 1 else None
+        self.stop_reason = state.get("stop_reason") if node == "synthesize" else None
         self.config = config or {}
         self.tags = [f"turn:{index}"] if index else []
         self.metadata = {"kind": node.split("_")[0], "attempt": attempt} | ({"turn": index} if index else {})
@@ -50,7 +51,7 @@ class Traced:
             for _, run in self._runs():
                 run.error = str(error)
         turn: Turn | None = next(iter(update.get("turns", [])[-1:]), None)
-        told: dict[str, Any] = {"stop_reason": update.get("stop_reason")}
+        told: dict[str, Any] = {"stop_reason": update.get("stop_reason") or self.stop_reason}
         answer = None
         if turn:
             told |= {key: cast("dict[str, Any]", turn)[key] for key in ("verdict", "model", "finish_reason")}

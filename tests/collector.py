@@ -77,8 +77,8 @@ class Collector(ThreadingHTTPServer):
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
         requests = [ExportTraceServiceRequest.FromString(body) for path, _, body in self.got if path == "/v1/traces"]
-        groups = [spans for request in requests for resource in request.resource_spans for spans in resource.scope_spans]
-        return sorted((span for group in groups for span in group.spans), key=lambda span: span.start_time_unix_nano)
+        groups = [scope.spans for request in requests for one in request.resource_spans for scope in one.scope_spans]
+        return sorted((span for group in groups for span in group), key=lambda span: span.start_time_unix_nano)
 
 
 def metadata(run: dict[str, Any]) -> dict[str, Any]:
