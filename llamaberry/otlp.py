@@ -6,6 +6,7 @@ Needs the extra `traces`. It is imported when LLAMABERRY_TRACES asks for it.
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 from langchain_core.callbacks import BaseCallbackHandler
@@ -32,7 +33,7 @@ def tracer_to(address: str) -> BaseCallbackHandler:
     """
     provider = TracerProvider(resource=Resource({"service.name": "llamaberry", "openinference.project.name": PROJECT}))
     provider.add_span_processor(BatchSpanProcessor(Exporter(address), schedule_delay_millis=1000))
-    tracer = OITracer(provider.get_tracer("llamaberry"), config=TraceConfig())
+    tracer: Any = OITracer(provider.get_tracer("llamaberry"), config=TraceConfig())
     return OpenInferenceTracer(tracer, separate_trace_from_runtime_context=True)
 
 

@@ -68,7 +68,7 @@ def run_of(thread: str, state: dict[str, Any]) -> Run:
         costs = (turn["model"], turn["seconds"], turn["usage"], turn["finish_reason"])
         nodes.append(Node(name, turn["verdict"], *costs, turn["text"], *_change(before, turn["answer"])))
         before = turn["answer"] or before
-    told = next((message.response_metadata for message in (state.get("messages") or [])[-1:]), {})
+    told: dict[str, Any] = next((message.response_metadata for message in (state.get("messages") or [])[-1:]), {})
     if state.get("answer") and "text" in told:
         costs = (told["model"], told["seconds"], state["messages"][-1].usage_metadata, told.get("finish_reason"))
         change = _change(before, state["concise_answer"])
@@ -88,7 +88,9 @@ def diff(before: str, after: str) -> Iterator[Piece]:
     """Compare two texts word by word; the pieces that are not gone are the second text, its spaces made single."""
     old, new = before.split(), after.split()
     if len(old) + len(new) > LONGEST_DIFF:
-        yield from [("gone", " ".join(old)), ("new", " ".join(new))] if old != new else [("same", " ".join(new))]
+        if old != new:
+            yield "gone", " ".join(old)
+        yield ("new" if old != new else "same"), " ".join(new)
         return
     for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":

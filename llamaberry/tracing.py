@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import requests  # type: ignore[import-untyped]
+import requests
 from langsmith import Client, tracing_context
 from langsmith.utils import get_env_var, get_tracer_project, tracing_is_enabled
 from urllib3.util import Retry

@@ -44,8 +44,8 @@ def serve(port: int) -> None:
     except ImportError as missing:
         raise SetupError(f'the trace viewer needs: pip install "llamaberry[traces]" ({missing})') from missing
     # Its second door, OTLP over gRPC, is open to all interfaces whatever PHOENIX_HOST says. Nothing of ours needs it.
-    grpc = app.GrpcServer
-    app.GrpcServer = lambda *args, **kwargs: grpc(*args, **kwargs | {"disabled": True})
+    grpc = vars(app)["GrpcServer"]
+    vars(app)["GrpcServer"] = lambda *args, **kwargs: grpc(*args, **kwargs | {"disabled": True})
     threading.Thread(target=_announce, args=(port, folder, sys.stdout), daemon=True).start()
     sys.argv = ["phoenix", "serve"]
     log = folder / "viewer.log"

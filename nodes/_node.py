@@ -42,6 +42,8 @@ class Node(Runnable[Any, dict[str, Any]]):
     the node.
     """
 
+    name: str
+
     def __init__(self, name: str, prompt: Prompt, update: Update, lost: Lost | None = None) -> None:
         self.name = name
         self.prompt = prompt
