@@ -75,14 +75,30 @@ def agree(one: Turn, other: Turn) -> bool:
     )
 
 
+def changed(before: str | None, after: str | None, *, concise: bool = False) -> bool:
+    """Whether `after` is another answer than `before`, where both are stated.
+
+    A `concise` one that is said word for word within the other (or holds it) is the same answer: "42", "It is 42 km".
+    """
+    if before is None or after is None:
+        return False
+    old, new = f" {normalise(before)} ", f" {normalise(after)} "
+    return old != new and not (concise and (new in old or old in new))
+
+
+def stated(turns: Sequence[Turn]) -> str | None:
+    """Return the newest answer that is stated in these turns."""
+    return next((turn["answer"] for turn in reversed(turns) if turn["answer"] is not None), None)
+
+
 def best_turn(turns: Sequence[Turn]) -> Turn | None:
     """Return the newest turn with the answer that most turns state; in a tie, the newest turn that states one.
 
     None where no turn states an answer.
     """
-    stated = [(normalise(turn["answer"]), turn) for turn in turns if turn["answer"] is not None]
-    if not stated:
+    answers = [(normalise(turn["answer"]), turn) for turn in turns if turn["answer"] is not None]
+    if not answers:
         return None
-    votes = Counter(answer for answer, _ in stated)
+    votes = Counter(answer for answer, _ in answers)
     most = max(votes.values())
-    return next(turn for answer, turn in reversed(stated) if votes[answer] == most)
+    return next(turn for answer, turn in reversed(answers) if votes[answer] == most)

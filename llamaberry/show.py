@@ -10,7 +10,7 @@ from langchain_core.messages.ai import UsageMetadata
 
 from llamaberry import threads
 from llamaberry.display import plain, tokens_told
-from llamaberry.graph.answers import normalise
+from llamaberry.graph.answers import changed
 from llamaberry.graph.errors import SetupError
 
 LONGEST_DIFF = 5_000
@@ -66,22 +66,21 @@ def run_of(thread: str, state: dict[str, Any]) -> Run:
     for turn in state.get("turns") or []:
         name = "first_turn" if turn["index"] == 1 else f"refine_turn {turn['index']}"
         costs = (turn["model"], turn["seconds"], turn["usage"], turn["finish_reason"])
-        nodes.append(Node(name, turn["verdict"], *costs, turn["text"], *_change(before, turn["answer"])))
+        flipped = changed(before, turn["answer"])
+        nodes.append(Node(name, turn["verdict"], *costs, turn["text"], _change(before, turn["answer"]), flipped))
         before = turn["answer"] or before
     told: dict[str, Any] = next((message.response_metadata for message in (state.get("messages") or [])[-1:]), {})
     if state.get("answer") and "text" in told:
         costs = (told["model"], told["seconds"], state["messages"][-1].usage_metadata, told.get("finish_reason"))
-        change = _change(before, state["concise_answer"])
-        nodes.append(Node("synthesize", None, *costs, told["text"], *change))
+        concise = state["concise_answer"] or None
+        flipped = changed(before, concise, concise=True)
+        nodes.append(Node("synthesize", None, *costs, told["text"], _change(before, concise), flipped))
     whole = state.get("answer") or before or ""
     return Run(thread, state.get("query") or "", nodes, whole, state.get("stop_reason"), state.get("degraded"))
 
 
-def _change(before: str | None, answer: str | None) -> tuple[list[Piece], bool]:
-    if answer is None:
-        return [], False
-    flipped = before is not None and normalise(before) != normalise(answer)
-    return list(diff(before or answer, answer)), flipped
+def _change(before: str | None, answer: str | None) -> list[Piece]:
+    return [] if answer is None else list(diff(answer if before is None else before, answer))
 
 
 def diff(before: str, after: str) -> Iterator[Piece]:

@@ -32,7 +32,12 @@ def traced(*, told: bool, runs: list[str]) -> Iterator[None]:
         _say(f'LANGSMITH_API_KEY is set, but LANGSMITH_TRACING is {given or "not set"!r}: only "true" traces')
     elif on:
         logging.getLogger("langsmith").setLevel(logging.CRITICAL)  # it says each failure many times over
-        client = Client(session=session, retry_config=Retry(total=0), tracing_error_callback=_Once(session))
+        client = Client(
+            session=session,
+            retry_config=Retry(total=0),
+            tracing_error_callback=_Once(session),
+            hide_metadata=_without_dials if get_env_var("HIDE_INPUTS") == "true" else None,
+        )
     try:
         with tracing_context(client=client, enabled=None if client else False):
             yield
@@ -50,6 +55,11 @@ def _flush(client: Client, session: "_Session") -> None:
     if time.monotonic() - begun >= WAIT_S:
         _say(f"the trace may be incomplete: LangSmith did not take it within {WAIT_S} s")
     client.close(timeout=0)
+
+
+def _without_dials(metadata: dict[str, Any]) -> dict[str, Any]:
+    """A system prompt of the user's own is an input; in the metadata it serves `llamaberry resume`."""
+    return {} if get_env_var("HIDE_METADATA") == "true" else {k: v for k, v in metadata.items() if k != "dials"}
 
 
 class _Session(requests.Session):

@@ -14,7 +14,7 @@ from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.context import register_configure_hook
 from langchain_core.tracers.schemas import Run
 
-from llamaberry.graph.answers import normalise
+from llamaberry.graph.answers import changed, normalise, stated
 from llamaberry.graph.state import State, Turn
 
 _logger = logging.getLogger("llamaberry")
@@ -28,7 +28,7 @@ class Traced:
         before = state.get("turns") or []
         index = {"first_turn": 1, "refine_turn": len(before) + 1}.get(node)
         self.name = f"{node} {index}" if node == "refine_turn" else node
-        self.before = before[-1] if before and index != 1 else None
+        self.before = stated(before) if index != 1 else None
         self.stop_reason = state.get("stop_reason") if node == "synthesize" else None
         self.config = config or {}
         self.tags = [f"turn:{index}"] if index else []
@@ -52,20 +52,20 @@ class Traced:
                 run.error = str(error)
         turn: Turn | None = next(iter(update.get("turns", [])[-1:]), None)
         told: dict[str, Any] = {"stop_reason": update.get("stop_reason") or self.stop_reason}
-        answer = None
+        answer, tags = None, []
         if turn:
             told |= {key: cast("dict[str, Any]", turn)[key] for key in ("verdict", "model", "finish_reason")}
             answer = turn["answer"]
+            tags += [f"verdict:{turn['verdict']}"] if turn["verdict"] else []
         elif "answer" in update:
             written = update["messages"][-1].response_metadata
             told |= {key: written.get(key) for key in ("model", "finish_reason")}
-            answer = update["concise_answer"]
-        tags = [f"verdict:{turn['verdict']}"] if turn and turn["verdict"] else []
-        same = answer and normalise(answer)
-        if self.before and (turn or "answer" in update):
-            told["answer_changed"] = same != (self.before["answer"] and normalise(self.before["answer"]))
+            answer = update["concise_answer"] or None
+        if self.before is not None and answer is not None:
+            told["answer_changed"] = changed(self.before, answer, concise=turn is None)
             tags += ["answer:changed"] if told["answer_changed"] else []
-        self._note(tags, {key: value for key, value in told.items() if value is not None}, answer=same)
+        metadata = {key: value for key, value in told.items() if value is not None}
+        self._note(tags, metadata, answer=answer and normalise(answer))
         return update
 
     def _note(self, tags: list[str], metadata: dict[str, Any], answer: str | None = None) -> None:

@@ -25,6 +25,13 @@ INFO = {
         "scale_down_nempty_trigger": 4,
     },
 }
+PROJECT = {
+    "id": "00000000-0000-0000-0000-000000000001",
+    "tenant_id": "00000000-0000-0000-0000-000000000002",
+    "name": "tests",
+    "start_time": "2026-01-01T00:00:00",
+    "reference_dataset_id": None,
+}
 
 
 class Collector(ThreadingHTTPServer):
@@ -54,13 +61,22 @@ class Collector(ThreadingHTTPServer):
     def runs(self) -> list[dict[str, Any]]:
         """The runs of all traces in the order in which they began, each put together of its posts and patches."""
         runs: dict[str, dict[str, Any]] = {}
+        for name, value in self._sent():
+            kind, number, *field = name.split(".")
+            if kind in ("post", "patch"):
+                run = runs.setdefault(number, {})
+                run.update({field[0]: value} if field else {key: one for key, one in value.items() if one})
+        return sorted(runs.values(), key=lambda run: str(run["dotted_order"]))
+
+    @property
+    def feedback(self) -> list[dict[str, Any]]:
+        """The scores that were given to runs."""
+        return [value for name, value in self._sent() if name.startswith("feedback.")]
+
+    def _sent(self) -> Iterator[tuple[str, Any]]:
         for path, headers, body in self.got:
             if path.endswith("/runs/multipart"):
-                for name, value in _parts(headers["content-type"], body):
-                    _, number, *field = name.split(".")
-                    run = runs.setdefault(number, {})
-                    run.update({field[0]: value} if field else {key: one for key, one in value.items() if one})
-        return sorted(runs.values(), key=lambda run: str(run["dotted_order"]))
+                yield from _parts(headers["content-type"], body)
 
     def tree(self) -> list[str]:
         """Return the runs' names, indented by their depth."""
@@ -70,6 +86,14 @@ class Collector(ThreadingHTTPServer):
         """Return the one run of this name."""
         (run,) = [run for run in self.runs if run["name"] == name]
         return run
+
+    def wait_for(self, name: str, timeout: float = 30) -> None:
+        """Block until a run of this name has ended and is here."""
+        end = time.monotonic() + timeout
+        while not any(run["name"] == name and run.get("end_time") for run in self.runs):
+            if time.monotonic() > end:
+                raise TimeoutError(f"no run {name!r} after {timeout} s, but {self.tree()}")
+            time.sleep(0.02)
 
     @property
     def spans(self) -> list[Any]:
@@ -100,7 +124,7 @@ class _Receiver(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._keep(b"")
-        self._answer(json.dumps(INFO).encode())
+        self._answer(json.dumps([PROJECT] if "/sessions" in self.path else INFO).encode())
 
     def do_POST(self) -> None:
         body = self._body()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from langsmith.utils import get_env_var
 
+from tests.collector import Collector, listening
 from tests.scripted_groq import Script, ScriptedGroq
 
 Scripted = Callable[..., ScriptedGroq]
@@ -21,7 +22,7 @@ def clean_environment(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[None]:
     """No key, address, proxy or setting of the developer's; but local_model tests use the developer's model."""
-    names: tuple[str, ...] = ("GROQ_", "LANGSMITH_", "LANGCHAIN_", "OPENAI_")
+    names: tuple[str, ...] = ("GROQ_", "LANGSMITH_", "LANGCHAIN_", "OPENAI_", "OTEL_", "OPENINFERENCE_", "PHOENIX_")
     if not request.node.get_closest_marker("local_model"):
         names += ("LLAMABERRY_",)
     for name in list(os.environ):
@@ -97,3 +98,18 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
 def groq(scripted: Scripted) -> ScriptedGroq:
     """Start a scripted Groq that answers like a good model."""
     return scripted()
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """Trace to a collector on loopback, as LangSmith."""
+    with listening(Collector()) as server:
+        trace_to(server.url, monkeypatch)
+        yield server
+
+
+def trace_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what a user of LangSmith sets."""
+    settings = {"TRACING": "true", "API_KEY": "ls_key", "PROJECT": "tests", "ENDPOINT": url}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"LANGSMITH_{name}", value)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llamaberry.graph.answers import agree, best_turn, normalise
+from llamaberry.graph.answers import agree, best_turn, changed, normalise
 from llamaberry.graph.context import Context
 from llamaberry.graph.routing import after_turn, tokens, why_stop
 from llamaberry.graph.state import Turn
@@ -207,3 +207,24 @@ def test_the_next_node_is_what_the_state_alone_says(reason: Any) -> None:
     assert after_turn(going) == "refine_turn"
     del going["stop_reason"]
     assert after_turn(going) == "refine_turn"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "concise", "told"),
+    [
+        ("41", "42", False, True),
+        ("**42**", "42.", False, False),
+        (None, "42", False, False),
+        ("42", None, False, False),
+        ("It is 42 km.", "42 km", False, True),
+        ("It is 42 km.", "42 km", True, False),
+        ("42", "The answer is 42", True, False),
+        ("It is 142 km.", "42 km", True, True),
+        ("It is 41 km.", "42 km", True, True),
+    ],
+)
+def test_an_answer_has_changed_where_another_one_is_stated(
+    before: str | None, after: str | None, concise: bool, told: bool
+) -> None:
+    """A concise answer that repeats a part of the sentence before it is the same answer."""
+    assert changed(before, after, concise=concise) is told

@@ -83,7 +83,8 @@ def test_json_prints_the_graphs_output_as_one_document_and_nothing_else(scripted
     scripted([first("41"), refine("42", "revise"), refine("42"), synthesis("It is 42.", "42")])
     run = llamaberry("ask", "--json", QUESTION)
     state = json.loads(run.stdout)
-    assert list(state) == ["query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"]
+    output = ["query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"]
+    assert list(state) == [*output, "run_id"]
     assert [turn["answer"] for turn in state["turns"]] == ["41", "42", "42"]
     assert (state["concise_answer"], state["stop_reason"], run.stderr) == ("42", "max_turns", "")
     assert [(message["type"], message["content"]) for message in state["messages"]] == [

@@ -1,6 +1,5 @@
 """The key goes to the model's provider and nowhere else; and nobody who asks a question says where the provider is."""
 
-import io
 import json
 import os
 import signal
@@ -9,7 +8,6 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,90 +18,13 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import ValidationError
 
 from llamaberry import Context, LlamaberryError, build_graph
+from tests.collector import Collector
 from tests.conftest import Scripted
 from tests.scripted_groq import Reply, ScriptedGroq, first, refine, synthesis
 from tests.test_cli import COMMAND, llamaberry
 
 KEY = "gsk_PLANTED0key0that0nobody0else0may0see"
 ECHO = f"Invalid API Key: {KEY} (Bearer {KEY})"
-
-
-INFO = {
-    "version": "0.13.0",
-    "instance_flags": {"zstd_compression_enabled": True},
-    "batch_ingest_config": {
-        "use_multipart_endpoint": True,
-        "size_limit": 100,
-        "size_limit_bytes": 20_000_000,
-        "scale_up_qsize_trigger": 1000,
-        "scale_up_nthreads_limit": 4,
-        "scale_down_nempty_trigger": 4,
-    },
-}
-
-
-class Collector(ThreadingHTTPServer):
-    """LangSmith's side of tracing, on loopback: every byte that comes in, unpacked."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Receiver)
-        self.got: list[bytes] = []
-
-    @property
-    def everything(self) -> bytes:
-        return b"\n".join(self.got)
-
-
-class _Receiver(BaseHTTPRequestHandler):
-    server: Collector
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.server.got.append(self.path.encode() + bytes(self.headers))
-        self._answer(json.dumps(INFO).encode())
-
-    def do_POST(self) -> None:
-        body = self._body()
-        if self.headers.get("content-encoding") == "zstd":
-            zstandard = pytest.importorskip("zstandard")
-            body = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(body), read_across_frames=True).read()
-        self.server.got.append(self.path.encode() + bytes(self.headers) + body)
-        self._answer(b"{}")
-
-    do_PATCH = do_POST  # noqa: N815 - http.server's own name
-
-    def _body(self) -> bytes:
-        if self.headers.get("transfer-encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("content-length", 0)))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
-
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None: ...
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """Trace to a collector on loopback, with the planted key as Groq's."""
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        more = {"LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "ls_other", "LANGSMITH_PROJECT": "tests"}
-        for name, value in (more | {"LANGSMITH_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}).items():
-            monkeypatch.setenv(name, value)
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 def sent(groq: ScriptedGroq) -> bytes:
@@ -140,7 +61,7 @@ def test_the_key_is_in_nothing_that_is_written_printed_or_traced(
     assert (run.returncode, "Traceback" in run.stderr) == (code, False), run.stderr
     traced = collector.everything
     assert b"first_turn" in traced
-    assert b"ChatGroq" in traced
+    assert b"first_turn model call" in traced
     secret = KEY.encode()
     history = llamaberry("history", "T", LANGSMITH_TRACING="false")
     assert secret not in run.stdout.encode() + run.stderr.encode()

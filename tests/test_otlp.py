@@ -1,0 +1,132 @@
+"""LLAMABERRY_TRACES: the same numbered nodes go to a collector that speaks OTLP, and a dead one costs nothing."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.collector import Collector, listening
+from tests.conftest import Scripted
+from tests.scripted_groq import Reply, first, refine, synthesis
+from tests.test_cli import llamaberry, mistake
+from tests.test_traces import FLIPPED, TREE, python
+
+OK, ERROR = 1, 2
+
+
+@pytest.fixture
+def otlp(monkeypatch: pytest.MonkeyPatch) -> Any:
+    with listening(Collector()) as server:
+        monkeypatch.setenv("LLAMABERRY_TRACES", server.url)
+        yield server
+
+
+def attributes(span: Any) -> dict[str, Any]:
+    values = {one.key: one.value for one in span.attributes}
+    return {key: getattr(value, value.WhichOneof("value")) for key, value in values.items()}
+
+
+def test_a_run_has_the_same_numbered_nodes_with_messages_tokens_and_metadata(
+    scripted: Scripted, otlp: Collector
+) -> None:
+    usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
+    scripted([Reply(text, usage=usage) for text in FLIPPED])
+    run = llamaberry("ask", "-q", "Q", "--thread", "T")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "The answer is 42.\n", "")
+    named = {span.name: span for span in otlp.spans}
+    assert [span.name for span in otlp.spans] == [
+        "llamaberry",
+        *(line for node in TREE for line in (node, f"{node} model call")),
+    ]
+    assert len({span.trace_id for span in otlp.spans}) == 1
+    for node in TREE:
+        assert named[node].parent_span_id == named["llamaberry"].span_id
+        assert named[f"{node} model call"].parent_span_id == named[node].span_id
+        call = attributes(named[f"{node} model call"])
+        assert (call["llm.token_count.prompt"], call["llm.token_count.completion"]) == (900, 30)
+        assert call["llm.input_messages.1.message.role"] == "user"
+        assert call["session.id"] == "T"
+    told = json.loads(attributes(named["refine_turn 2"])["metadata"])
+    assert (told["turn"], told["verdict"], told["answer_changed"], told["normalised_answer"]) == (
+        2,
+        "revise",
+        True,
+        "42",
+    )
+
+
+def test_a_failed_attempt_is_a_failed_span(scripted: Scripted, otlp: Collector) -> None:
+    scripted([first(), Reply(status=503), refine(), synthesis()])
+    llamaberry("ask", "-q", "Q", "--turns", "2")
+    statuses = [(span.name, span.status.code) for span in otlp.spans if span.name.startswith("refine_turn")]
+    nodes = [("refine_turn 2", ERROR), ("refine_turn 2", OK)]
+    calls = [("refine_turn 2 model call", ERROR), ("refine_turn 2 model call", OK)]
+    assert sorted(statuses) == sorted(nodes + calls)
+
+
+def test_an_embedded_graph_is_traced_by_the_variable_alone_below_its_host(scripted: Scripted, otlp: Collector) -> None:
+    scripted(FLIPPED)
+    python(
+        "from langgraph.graph import START, MessagesState, StateGraph\n"
+        "from llamaberry import build_graph\n"
+        "builder = StateGraph(MessagesState)\n"
+        "builder.add_node('reason', build_graph())\n"
+        "builder.add_edge(START, 'reason')\n"
+        "builder.compile(name='agent').invoke({'messages': [{'role': 'user', 'content': 'Q'}]})"
+    )
+    names = [span.name for span in otlp.spans]
+    assert names[:4] == ["agent", "reason", "llamaberry", "first_turn"]
+    assert len({span.trace_id for span in otlp.spans}) == 1
+
+
+@pytest.mark.parametrize(("status", "delay"), [(None, 0), (500, 0), (200, 30)])
+def test_a_viewer_that_is_not_there_fails_no_run_and_is_said_once(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, status: int | None, delay: float
+) -> None:
+    scripted(FLIPPED)
+    with listening(Collector(status=status or 200, delay=delay)) as server:
+        monkeypatch.setenv("LLAMABERRY_TRACES", server.url if status else "http://ann:pass@127.0.0.1:9")
+        begun = time.monotonic()
+        run = llamaberry("ask", "-q", "Q")
+        took = time.monotonic() - begun
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert (run.stderr.count("\n"), run.stderr[:30]) == (1, "llamaberry: LLAMABERRY_TRACES:")
+    assert "ann" not in run.stderr
+    assert took < 15  # OpenTelemetry's own exporter tries for half a minute and more
+
+
+def test_nothing_secret_goes_to_the_collector(scripted: Scripted, otlp: Collector) -> None:
+    """Neither the provider's key, also where its error repeats it, nor a header that was meant for another host."""
+    key = "gsk_PLANTED0key0that0nobody0else0may0see"
+    scripted([first(), Reply(status=401, error=f"Invalid key {key}")])
+    headers = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-other=theirs0alone",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-api=theirs0alone",
+    }
+    assert llamaberry("ask", "-q", "Q", GROQ_API_KEY=key, **headers).returncode == 3
+    assert b"Invalid key" in otlp.everything
+    assert key.encode() not in otlp.everything
+    assert b"theirs0alone" not in otlp.everything
+
+
+def test_hidden_outputs_stay_hidden(scripted: Scripted, otlp: Collector) -> None:
+    scripted([first("Zanzibar"), refine("Zanzibar"), synthesis("It is Zanzibar.", "Zanzibar")])
+    hide = {f"OPENINFERENCE_HIDE_{what}": "true" for what in ("INPUTS", "OUTPUTS")}
+    assert llamaberry("ask", "-q", "Q", "--turns", "2", **hide).returncode == 0
+    assert b"refine_turn 2" in otlp.everything
+    assert b"anzibar" not in otlp.everything
+
+
+def test_without_the_extra_the_answer_comes_and_what_to_install_is_said(
+    scripted: Scripted, otlp: Collector, tmp_path: Path
+) -> None:
+    for package in ("openinference", "phoenix"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise ImportError('it is not installed')")
+    scripted(FLIPPED)
+    run = llamaberry("ask", "-q", "Q", PYTHONPATH=str(tmp_path))
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert run.stderr.count('pip install "llamaberry[traces]"') == run.stderr.count("\n") == 1
+    assert 'pip install "llamaberry[traces]"' in mistake("traces", PYTHONPATH=str(tmp_path))

@@ -1,0 +1,285 @@
+"""A run's trace in LangSmith: the real client, in a process of its own, against a collector on loopback."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from langsmith import Client
+
+from tests.collector import Collector, listening, metadata
+from tests.conftest import Scripted, trace_to
+from tests.scripted_groq import Reply, first, refine, synthesis
+from tests.test_cli import llamaberry
+
+FLIPPED = [first("41"), refine("**42**", "revise"), refine("42"), synthesis()]
+TREE = ["first_turn", "refine_turn 2", "refine_turn 3", "synthesize"]
+
+
+def tree_of(*nodes: str, depth: int = 0) -> list[str]:
+    """Return the tree of a run: the graph, its nodes, and below each its model call."""
+    below = [line for node in nodes for line in (f"  {node}", f"    {node} model call")]
+    return ["  " * depth + line for line in ["llamaberry", *below]]
+
+
+def python(code: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a host program that embeds the graph."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=True)
+
+
+def test_a_run_is_one_tree_that_reads_like_the_reasoning(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    assert llamaberry("ask", "Q").returncode == 0
+    assert collector.tree() == tree_of(*TREE)
+    assert len({run["trace_id"] for run in collector.runs}) == 1
+    assert all(run["end_time"] for run in collector.runs)
+    assert [run["name"] for run in collector.runs if run.get("error")] == []
+
+
+def test_each_node_tells_what_it_decided_and_how(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    llamaberry("ask", "Q")
+    model = {"model": "groq:openai/gpt-oss-120b", "finish_reason": "stop", "attempt": 1}
+    told = {
+        "first_turn": {"turn": 1, "kind": "first", "normalised_answer": "41"},
+        "refine_turn 2": {"turn": 2, "kind": "refine", "verdict": "revise", "answer_changed": True}
+        | {"normalised_answer": "42"},
+        "refine_turn 3": {"turn": 3, "kind": "refine", "verdict": "keep", "answer_changed": False}
+        | {"normalised_answer": "42", "stop_reason": "max_turns"},
+        "synthesize": {"kind": "synthesize", "answer_changed": False, "normalised_answer": "42"}
+        | {"stop_reason": "max_turns"},
+    }
+    keys = {key for one in told.values() for key in one} | set(model)
+    for name in TREE:
+        found = metadata(collector.run(name))
+        assert {key: found[key] for key in keys if key in found} == model | told[name], name
+
+
+def test_a_person_can_filter_by_tags(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    llamaberry("ask", "Q")
+    assert all("llamaberry" in run["tags"] for run in collector.runs)
+    assert {"turn:2", "verdict:revise", "answer:changed"} <= set(collector.run("refine_turn 2")["tags"])
+    assert {"turn:3", "verdict:keep"} <= set(collector.run("refine_turn 3")["tags"])
+    assert "answer:changed" not in collector.run("refine_turn 3")["tags"]
+    assert "turn:2" in collector.run("refine_turn 2 model call")["tags"]
+
+
+def test_the_tokens_stand_where_costs_are_computed_from(scripted: Scripted, collector: Collector) -> None:
+    """On the model calls, with the provider and the model; on no other run, or they would count twice."""
+    usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
+    cached = usage | {"prompt_tokens_details": {"cached_tokens": 800}}
+    scripted([Reply(text, usage=cached) for text in FLIPPED])
+    llamaberry("ask", "Q")
+    for run in collector.runs:
+        counted = metadata(run).get("usage_metadata")
+        if run["run_type"] != "llm":
+            assert counted is None, run["name"]
+            continue
+        assert (counted["input_tokens"], counted["output_tokens"]) == (900, 30)
+        assert counted["input_token_details"]["cache_read"] == 800
+        assert (metadata(run)["ls_provider"], metadata(run)["ls_model_name"]) == ("groq", "openai/gpt-oss-120b")
+
+
+def test_every_run_carries_its_thread(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    llamaberry("ask", "Q", "--thread", "trip")
+    assert {metadata(run)["thread_id"] for run in collector.runs} == {"trip"}
+
+
+def test_a_failed_call_is_a_failed_run_and_each_attempt_is_seen(scripted: Scripted, collector: Collector) -> None:
+    scripted([first(), Reply(status=503, error="Overloaded"), refine(), synthesis()])
+    assert llamaberry("ask", "Q", "--turns", "2").returncode == 0
+    assert collector.tree() == tree_of("first_turn", "refine_turn 2", "refine_turn 2", "synthesize")
+    failed, healed = [run for run in collector.runs if run["name"] == "refine_turn 2"]
+    assert "Overloaded" in failed["error"]
+    assert not healed.get("error")
+    assert [metadata(run)["attempt"] for run in (failed, healed)] == [1, 2]
+    calls = [run for run in collector.runs if run["name"] == "refine_turn 2 model call"]
+    assert [bool(run.get("error")) for run in calls] == [True, False]
+
+
+def test_a_node_that_is_lost_for_good_is_red_though_the_run_is_not(scripted: Scripted, collector: Collector) -> None:
+    scripted([first(), *[Reply(status=500, error="Down")] * 3])
+    assert llamaberry("ask", "Q").returncode == 3
+    last = [run for run in collector.runs if run["name"] == "refine_turn 2"][-1]
+    assert "Down" in last["error"]
+    assert (metadata(last)["attempt"], metadata(last)["stop_reason"]) == (3, "error")
+    assert not collector.run("llamaberry").get("error")
+
+
+HOST = """
+import asyncio
+from typing import Annotated
+from langgraph.graph import START, MessagesState, StateGraph
+from langsmith import traceable
+from langsmith.run_trees import get_cached_client
+from llamaberry import build_graph
+
+builder = StateGraph(MessagesState)
+builder.add_node("reason", build_graph())
+builder.add_edge(START, "reason")
+agent = builder.compile(name="agent")
+
+@traceable(name="host")
+def host():
+    question = {"messages": [{"role": "user", "content": "Q"}]}
+    {CALL}
+
+host()
+get_cached_client().flush(timeout=10)
+"""
+CALLS = {
+    "invoke": "agent.invoke(question)",
+    "ainvoke": "asyncio.run(agent.ainvoke(question))",
+    "stream": "list(agent.stream(question, stream_mode=['messages', 'updates'], subgraphs=True))",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_embedded_in_a_traced_agent_its_runs_stand_below_the_agents(
+    scripted: Scripted, collector: Collector, call: str
+) -> None:
+    scripted(FLIPPED)
+    python(HOST.replace("{CALL}", CALLS[call]))
+    assert collector.tree() == ["host", "  agent", "    reason", *tree_of(*TREE, depth=3)]
+
+
+def test_in_process_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    python(
+        "from llamaberry import graph\nfrom langsmith.run_trees import get_cached_client\n"
+        "for _ in graph.stream({'query': 'Q'}, {'configurable': {'thread_id': 'T'}}): pass\n"
+        "get_cached_client().flush(timeout=10)"
+    )
+    assert collector.tree() == tree_of(*TREE)
+    assert {metadata(run)["thread_id"] for run in collector.runs} == {"T"}
+
+
+@contextmanager
+def served(**more: str) -> Iterator[str]:
+    """Serve the graph as `langgraph dev` does, and return its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    quiet = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
+    command = [sys.executable, "-m", "langgraph_cli", "dev", "--no-reload", "--no-browser", "--port", port]
+    with subprocess.Popen(
+        command, env=os.environ | quiet | more, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        address = f"http://127.0.0.1:{port}"
+        while server.poll() is None:
+            try:
+                httpx.get(f"{address}/ok")
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        try:
+            yield address
+        finally:
+            server.terminate()
+
+
+def test_on_a_server_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    with served() as address:
+        thread = httpx.post(f"{address}/threads", json={}).json()["thread_id"]
+        asked = {"assistant_id": "llamaberry", "input": {"query": "Q"}}
+        answered = httpx.post(f"{address}/threads/{thread}/runs/wait", json=asked, timeout=60)
+        assert answered.json()["concise_answer"] == "42"
+        collector.wait_for("llamaberry")
+    assert collector.tree() == tree_of(*TREE)
+    assert {metadata(run)["thread_id"] for run in collector.runs} == {thread}
+
+
+def test_trace_says_the_project_and_the_run_and_json_has_the_run_too(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    run = llamaberry("ask", "Q", "--json", "--trace")
+    root = collector.run("llamaberry")["id"]
+    assert json.loads(run.stdout)["run_id"] == root
+    assert run.stderr == f"llamaberry: trace: LangSmith project 'tests', run {root}\n"
+
+
+def test_the_run_id_is_what_feedback_scores(scripted: Scripted, collector: Collector) -> None:
+    """The call of docs/traces.md."""
+    scripted(FLIPPED)
+    run_id = json.loads(llamaberry("ask", "Q", "--json").stdout)["run_id"]
+    client = Client()
+    project = client.read_project(project_name="tests")
+    client.create_feedback(run_id, key="correct", score=1, trace_id=run_id, session_id=project.id)
+    client.flush()
+    client.close()
+    (scored,) = collector.feedback
+    assert (scored["run_id"], scored["key"], scored["score"]) == (collector.run("llamaberry")["id"], "correct", 1)
+
+
+@pytest.mark.parametrize(("status", "delay"), [(None, 0), (401, 0), (429, 0), (500, 0), (200, 30)])
+def test_a_collector_in_trouble_costs_a_line_and_a_few_seconds_at_exit(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, status: int | None, delay: float
+) -> None:
+    """Down, refusing, limiting, failing, slow: the answer comes, and the process ends before the client gives up."""
+    scripted(FLIPPED)
+    with listening(Collector(status=status or 200, delay=delay)) as server:
+        trace_to(server.url if status else "http://127.0.0.1:9", monkeypatch)
+        begun = time.monotonic()
+        run = llamaberry("ask", "-q", "Q")
+        took = time.monotonic() - begun
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert (run.stderr.count("\n"), run.stderr[:21]) == (1, "llamaberry: the trace")
+    assert took < 15  # untended it is 20 s where the collector is down, and minutes where it is slow
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"LANGSMITH_TRACING": "", "LANGSMITH_API_KEY": "ls_key"}, "LANGSMITH_TRACING is 'not set'"),
+        ({"LANGSMITH_TRACING": "1", "LANGSMITH_API_KEY": "ls_key"}, "LANGSMITH_TRACING is '1'"),
+        ({"LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": ""}, "LANGSMITH_API_KEY is not set"),
+        ({"LANGSMITH_TRACING": "false", "LANGSMITH_API_KEY": "ls_key"}, ""),
+        ({"LANGSMITH_TRACING": "", "LANGSMITH_API_KEY": ""}, ""),
+    ],
+)
+def test_nothing_is_sent_when_tracing_is_off_and_half_a_setting_is_said_once(
+    scripted: Scripted, collector: Collector, settings: dict[str, str], said: str
+) -> None:
+    scripted(FLIPPED)
+    run = llamaberry("ask", "-q", "Q", **settings)
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert said in run.stderr
+    assert run.stderr.count("\n") == (1 if said else 0)
+    assert collector.got == []
+
+
+def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Collector) -> None:
+    """In the metadata, too: of the run, and of its dials."""
+    scripted([first("Zanzibar"), refine("Zanzibar"), synthesis("It is Zanzibar.", "Zanzibar")])
+    hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
+    words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
+    assert llamaberry(*words, **hide).stdout == "It is Zanzibar.\n"
+    assert collector.tree() == tree_of("first_turn", "refine_turn 2", "synthesize")
+    for secret in (b"anzibar", b"Freddie", b"Bulsara"):
+        assert secret not in collector.everything
+    assert metadata(collector.run("refine_turn 2"))["verdict"] == "keep"
+
+
+def test_sampling_keeps_working(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    assert llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="0").returncode == 0
+    assert collector.runs == []
+
+
+def test_a_resumed_run_is_a_trace_of_its_own_on_the_same_thread(scripted: Scripted, collector: Collector) -> None:
+    scripted([first(), *[Reply(status=400, error="No")] * 1])
+    llamaberry("ask", "Q", "--thread", "T", "--turns", "2")
+    scripted([first(), refine(), synthesis()])
+    llamaberry("ask", "Q again", "--thread", "T", "--turns", "2")
+    roots: list[Any] = [run for run in collector.runs if run["name"] == "llamaberry"]
+    assert len({run["id"] for run in roots}) == len(roots) == 2
+    assert {metadata(run)["thread_id"] for run in roots} == {"T"}
