@@ -1,0 +1,118 @@
+"""What a person sees in a browser: the real trace viewer, and the page of `llamaberry show`, in Chromium."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.conftest import Scripted
+from tests.scripted_groq import Reply, first, refine, synthesis
+from tests.test_cli import COMMAND, llamaberry
+
+pytestmark = pytest.mark.browser
+
+USAGE = {"prompt_tokens": 1234, "completion_tokens": 43, "total_tokens": 1277}
+LONG = "antidisestablishmentarianism" * 12
+SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder that keeps what the tests saw
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    assert chromium, "apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def seen(page: Page, name: str) -> None:
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
+
+
+@contextmanager
+def viewer(port: int) -> Iterator[str]:
+    """Run `llamaberry traces` until it says where it is, and yield what it says."""
+    with subprocess.Popen([*COMMAND, "traces", "--port", str(port)], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            said = "".join(iter(server.stdout.readline, "\n"))
+            said += server.stdout.readline()
+            yield said
+        finally:
+            server.terminate()
+
+
+def listening(port: int) -> list[str]:
+    """The addresses at which this machine's processes of the viewer listen, of IPv4 and IPv6."""
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            local, state = line.split()[1], line.split()[3]
+            if state == "0A" and int(local.split(":")[1], 16) in (port, 4317):
+                found.append(local.split(":")[0])
+    return found
+
+
+def test_the_viewer_shows_the_numbered_nodes_with_messages_and_tokens_and_reaches_nothing_else(
+    scripted: Scripted, browser: Browser
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with viewer(port) as said:
+        address = f"http://127.0.0.1:{port}"
+        (variable,) = re.findall(r"export (\w+)=(\S+)", said)
+        assert variable == ("LLAMABERRY_TRACES", address)
+        assert listening(port) == ["0100007F"], "on 127.0.0.1 alone, and no second door"
+        scripted([Reply(text, usage=USAGE) for text in (first("41"), refine("42", "revise"), refine(), synthesis())])
+        assert llamaberry("ask", "How far is it to the berry field?", LLAMABERRY_TRACES=address).returncode == 0
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        hosts: set[str] = set()
+        page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+        page.goto(f"{address}/projects")
+        page.get_by_text("llamaberry", exact=True).first.click()
+        page.locator("table").get_by_role("link", name="llamaberry").first.click()
+        for node in ("first_turn", "refine_turn 2", "refine_turn 3", "synthesize"):
+            expect(page.get_by_text(node, exact=True).first).to_be_visible()
+        page.get_by_text("refine_turn 2 model call", exact=True).first.click()
+        expect(page.get_by_text("How far is it to the berry field?").first).to_be_visible()
+        expect(page.get_by_text("This is a refine turn.").first).to_be_visible()
+        expect(page.get_by_text("1,277").first).to_be_visible()
+        seen(page, "viewer")
+        assert hosts == {f"127.0.0.1:{port}"}
+        page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_of_a_run_is_readable_at_the_width_of_a_phone_and_of_a_desk(
+    scripted: Scripted, browser: Browser, tmp_path: Path, width: int
+) -> None:
+    """No line runs out of the window, the reasoning opens at a click, the flip is seen, and nothing is fetched."""
+    texts = [first(f"It is 41 km, {LONG}"), refine("It is 42 km", "revise"), synthesis()]
+    scripted([Reply(text, usage=USAGE) for text in texts])
+    llamaberry("ask", "How far is it to the berry field?", "--thread", "T", "--turns", "2")
+    llamaberry("show", "T", "--html", str(tmp_path / "page.html"))
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"file://{tmp_path}/page.html")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    reply = page.get_by_text("Six times seven is 42.").first
+    expect(reply).to_be_hidden()
+    page.get_by_text("the reply as it was written").first.click()
+    expect(reply).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(page.locator("article.flip")).to_have_count(1)
+    marked = page.locator("article.flip h2").evaluate("title => getComputedStyle(title, '::after').content")
+    assert marked == '"the answer changed"'
+    seen(page, f"page-{width}")
+    assert asked == [f"file://{tmp_path}/page.html"]
+    page.close()
