@@ -1,13 +1,10 @@
 """Runs of the past as one self-contained page: no script, nothing fetched, every text escaped."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, tostring
 
 from llamaberry.display import plain
-
-if TYPE_CHECKING:
-    from llamaberry.show import Node, Run
+from llamaberry.past_run import Node, Run
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 CSS = """
@@ -31,7 +28,7 @@ pre { white-space: pre-wrap; font: .85rem/1.5 ui-monospace, monospace; margin: .
 """
 
 
-def page(runs: "Sequence[Run]") -> str:
+def page(runs: Sequence[Run]) -> str:
     """Return the page of these runs, readable at any width; each turn's reasoning is folded, each flip is marked."""
     title = plain(runs[-1].question)[:80] or "Llamaberry"
     head = _tag(
@@ -46,7 +43,7 @@ def page(runs: "Sequence[Run]") -> str:
     return "<!doctype html>\n" + tostring(_tag("html", {"lang": "en"}, head, body), encoding="unicode", method="html")
 
 
-def _run(run: "Run") -> list[Element]:
+def _run(run: Run) -> list[Element]:
     parts = [_tag("h1", run.question), _figures(["thread " + run.thread, *run.figures])]
     parts += [_tag("p", {"class": "degraded"}, run.degraded)] if run.degraded else []
     parts += [_node(node) for node in run.nodes]
@@ -54,7 +51,7 @@ def _run(run: "Run") -> list[Element]:
     return [*parts, _tag("article", _tag("h2", "Answer"), answer)]
 
 
-def _node(node: "Node") -> Element:
+def _node(node: Node) -> Element:
     named = {"same": "span", "gone": "del", "new": "ins"}
     words: list[Element | str] = []
     for kind, text in node.change:

@@ -96,7 +96,7 @@ class _Destination:
 @lru_cache(maxsize=1)
 def _sender(address: str) -> BaseCallbackHandler | None:
     try:
-        from llamaberry.otlp import tracer_to
+        from llamaberry.nodes._otlp import tracer_to
     except ImportError as missing:
         _logger.warning('llamaberry: LLAMABERRY_TRACES needs: pip install "llamaberry[traces]" (%s)', missing)
         return None

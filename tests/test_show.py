@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamaberry.show import LONGEST_DIFF, diff
+from llamaberry.past_run import LONGEST_DIFF, diff
 from tests.conftest import Scripted
 from tests.scripted_groq import Reply, first, refine, synthesis
 from tests.test_cli import CSI, llamaberry, mistake
