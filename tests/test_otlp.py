@@ -1,6 +1,7 @@
 """LLAMABERRY_TRACES: the same numbered nodes go to a collector that speaks OTLP, and a dead one costs nothing."""
 
 import json
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -129,4 +130,6 @@ def test_without_the_extra_the_answer_comes_and_what_to_install_is_said(
     run = llamaberry("ask", "-q", "Q", PYTHONPATH=str(tmp_path))
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
     assert run.stderr.count('pip install "llamaberry[traces]"') == run.stderr.count("\n") == 1
-    assert 'pip install "llamaberry[traces]"' in mistake("traces", PYTHONPATH=str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    assert 'pip install "llamaberry[traces]"' in mistake("traces", "--port", port, PYTHONPATH=str(tmp_path))
