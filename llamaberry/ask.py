@@ -58,6 +58,8 @@ def _shown(run: Coroutine[Any, Any, int], display: Display, trace: bool) -> int:
 async def _ask(question: str, context: Context, display: Display, name: str | None) -> int:
     async with _graph(needed=name is not None) as graph:
         thread = name or threads.new_name()
+        if name == "last":
+            raise SetupError("thread 'last' cannot be: `llamaberry show last` is the newest one; choose another name")
         if name:
             threads.kept(graph)
             now = threads.Thread(name, await graph.aget_state(threads.config_of(name)))

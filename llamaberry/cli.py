@@ -1,6 +1,7 @@
 """The command line. Each command loads what it needs when it runs, so that `--version` and `--help` answer at once."""
 
 import io
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,29 +50,39 @@ OPTIONS = {
 
 def main() -> None:
     """Run the command line; what went wrong is a line or two on standard error, and the exit code."""
-    from llamaberry.graph.errors import ModelError, SetupError
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a reply in a script that the terminal has no letters for
+    code = _code()
+    if getattr(sys.modules.get("llamaberry.tracing"), "late", False):
+        for stream in (sys.stdout, sys.stderr):
+            if stream:
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _code() -> int:
+    from llamaberry.graph.errors import ModelError, SetupError
+
     try:
-        sys.exit(app(standalone_mode=False))
+        return int(app(standalone_mode=False) or 0)
     except TyperException as error:
         if told := error.format_message():
             _complain(told.replace("Value error, ", ""))
-        sys.exit(error.exit_code)
+        return error.exit_code
     except SetupError as error:
         _complain(str(error))
-        sys.exit(MISTAKE)
+        return MISTAKE
     except ModelError as error:
         _complain(str(error))
-        sys.exit(FAILURE)
+        return FAILURE
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of the pipe has gone (`| head`): no more can be said, not even when Python flushes at its exit.
         sys.stdout = None
-        sys.exit(0)
+        return 0
 
 
 def _complain(message: str) -> None:

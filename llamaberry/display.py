@@ -134,7 +134,8 @@ def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
     turns = state.get("turns") or []
     usages = [turn["usage"] for turn in turns]
     # The synthesis's own usage stands on the message that it wrote.
-    usages += [getattr(message, "usage_metadata", None) for message in (state.get("messages") or [])[-1:]]
+    if state.get("answer"):
+        usages += [getattr(message, "usage_metadata", None) for message in (state.get("messages") or [])[-1:]]
     stop = (state.get("stop_reason") if whole else "interrupted") or "unfinished"
     return " · ".join(
         [

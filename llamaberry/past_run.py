@@ -8,6 +8,7 @@ from langchain_core.messages.ai import UsageMetadata
 
 from llamaberry.display import tokens_told
 from llamaberry.graph.answers import changed
+from llamaberry.nodes._reply import reread
 
 LONGEST_DIFF = 5_000
 """Words of both answers together: a diff takes quadratic time in them, and nobody reads a longer one."""
@@ -59,7 +60,7 @@ class Run(NamedTuple):
 def run_of(thread: str, state: dict[str, Any]) -> Run:
     """Read a run from the state at its end, or at the point where it was cut."""
     nodes, before = [], None
-    for turn in state.get("turns") or []:
+    for turn in reread(state.get("turns") or []):
         name = "first_turn" if turn["index"] == 1 else f"refine_turn {turn['index']}"
         costs = (turn["model"], turn["seconds"], turn["usage"], turn["finish_reason"])
         flipped = changed(before, turn["answer"])
@@ -72,7 +73,8 @@ def run_of(thread: str, state: dict[str, Any]) -> Run:
         flipped = changed(before, concise, concise=True)
         nodes.append(Node("synthesize", None, *costs, told["text"], _change(before, concise), flipped))
     whole = state.get("answer") or before or ""
-    return Run(thread, state.get("query") or "", nodes, whole, state.get("stop_reason"), state.get("degraded"))
+    stop_reason = state.get("stop_reason") if state.get("answer") else None
+    return Run(thread, state.get("query") or "", nodes, whole, stop_reason, state.get("degraded"))
 
 
 def _change(before: str | None, answer: str | None) -> list[Piece]:

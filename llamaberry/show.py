@@ -50,7 +50,8 @@ def _print(runs: Sequence[Run], earlier: int) -> None:
     if not console.is_terminal:
         console.width = 10_000  # a file or another program reads it: no line is broken
     styles = {"same": "", "gone": "red strike", "new": "green"}
-    marks = {"same": "{}", "gone": "[-{}-]", "new": "{{+{}+}}"} if console.color_system is None else {}
+    plainly = console.no_color or console.color_system is None
+    marks = {"same": "{}", "gone": "[-{}-]", "new": "{{+{}+}}"} if plainly else {}
     for run in runs:
         tree = Tree(Text(plain(run.question), "bold cyan"), guide_style="dim")
         for node in run.nodes:
@@ -64,6 +65,8 @@ def _print(runs: Sequence[Run], earlier: int) -> None:
         console.print(Text(f"\n{plain(run.answer)}\n"))
         if run.degraded:
             console.print(Text(plain(run.degraded), "yellow"))
-        console.print(Text(" · ".join(["thread " + run.thread, *run.figures]), "dim"))
+        console.print(Text(plain(" · ".join(["thread " + run.thread, *run.figures])), "dim"))
+        if run.stop_reason is None:
+            console.print(Text(f"`llamaberry resume {plain(run.thread)}` goes on with it", "dim"))
     if earlier:
         console.print(Text(f"{earlier} earlier on this thread: --all shows them", "dim"))

@@ -68,9 +68,9 @@ def new_name() -> str:
     return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
 
 
-def config_of(name: str, **metadata: str) -> RunnableConfig:
-    """Return the config of a run on the thread; `metadata` goes to its checkpoints and its trace."""
-    return {"configurable": {"thread_id": name}, "metadata": {"thread_id": name, **metadata}}
+def config_of(name: str, **kept: str) -> RunnableConfig:
+    """Return the config of a run on the thread; what is to be `kept` goes to the metadata of its checkpoints."""
+    return {"configurable": {"thread_id": name, **kept}, "metadata": {"thread_id": name}}
 
 
 @asynccontextmanager

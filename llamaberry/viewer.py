@@ -5,6 +5,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TextIO
@@ -23,8 +24,15 @@ QUIET = {
     "PHOENIX_AGENTS_DISABLE_BASH": "true",
     "PHOENIX_AGENTS_DISABLE_WEB_ACCESS": "true",
     "PHOENIX_ENABLE_MCP_SERVER": "false",
+    "PHOENIX_ALLOWED_PROVIDERS": "NONE",
+    "PHOENIX_ALLOWED_SANDBOX_PROVIDERS": "NONE",
     "PHOENIX_LOGGING_LEVEL": "warning",
+    "PHOENIX_DB_LOGGING_LEVEL": "error",
+    "PHOENIX_LOG_MIGRATIONS": "false",
+    "PHOENIX_FASTAPI_MIDDLEWARE_PATHS": f"{Path(__file__).with_name('viewer_host.py')}:OwnHost",
 }
+KEPT = ("HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER", "LC_", "PYTHON", "SYSTEMROOT", "XDG_")
+"""What begins so stays in its environment: its playground would use a key of yours for whoever opens the page."""
 
 
 def serve(port: int) -> None:
@@ -35,8 +43,8 @@ def serve(port: int) -> None:
     """
     _free(port)
     folder = _folder()
-    for name in [name for name in os.environ if name.startswith(("PHOENIX_", "OTEL_"))]:
-        del os.environ[name]  # of another deployment: its database, its keys, its exporters
+    for name in [name for name in os.environ if not name.startswith(KEPT)]:
+        del os.environ[name]
     os.environ |= QUIET | {"PHOENIX_PORT": str(port), "PHOENIX_WORKING_DIR": str(folder)}
     try:
         from phoenix.server import app
@@ -53,7 +61,9 @@ def serve(port: int) -> None:
         try:
             main()
         except (Exception, SystemExit) as error:
-            raise SetupError(f"the trace viewer has ended ({error!r}): its log is {log}") from error
+            traceback.print_exc(file=told)
+            remedy = f"its log is {log}; where {folder / 'phoenix.db'} is damaged, move it away"
+            raise SetupError(f"the trace viewer has ended ({type(error).__name__}): {remedy}") from error
 
 
 def _free(port: int) -> None:
@@ -66,7 +76,8 @@ def _free(port: int) -> None:
 def _folder() -> Path:
     folder = data_folder() / "traces"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
     except OSError as error:
         raise SetupError(f"{folder} cannot be made ({error.strerror}): set LLAMABERRY_HOME elsewhere") from error
     return folder

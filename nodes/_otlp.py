@@ -41,6 +41,10 @@ class Exporter(SpanExporter):
     """Posts a batch once. OpenTelemetry's own tries for longer, and sends headers that were meant for another host."""
 
     def __init__(self, address: str) -> None:
+        name, _, password = address.partition("://")[2].rpartition("@")[0].partition(":")
+        self.auth = (name, password) if name else None
+        # Not in the address, which httpx logs.
+        address = address.replace(f"{name}:{password}@" if password else f"{name}@", "", 1) if name else address
         self.url = address.rstrip("/").removesuffix("/v1/traces") + "/v1/traces"
         self.paused_until = 0.0
 
@@ -51,8 +55,12 @@ class Exporter(SpanExporter):
         headers = {"content-type": "application/x-protobuf"}
         try:
             body = encode_spans(spans).SerializeToString()
-            httpx.post(self.url, content=body, headers=headers, timeout=WAIT_S, trust_env=False).raise_for_status()
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            with (
+                httpx.Client(auth=self.auth, timeout=WAIT_S, trust_env=False) as client,
+                client.stream("POST", self.url, content=body, headers=headers) as response,
+            ):
+                response.raise_for_status()  # its body is nobody's, and a slow one is not waited for
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             if not self.paused_until:
                 # The address may hold a password, and the message of a status repeats the address.
                 why = f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else error

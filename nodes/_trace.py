@@ -16,6 +16,7 @@ from langchain_core.tracers.schemas import Run
 
 from llamaberry.graph.answers import changed, normalise, stated
 from llamaberry.graph.state import State, Turn
+from llamaberry.nodes._reply import reread
 
 _logger = logging.getLogger("llamaberry")
 _LONGEST = 500  # characters of an answer in the metadata: whole answers stand in the outputs
@@ -25,8 +26,8 @@ class Traced:
     """One attempt of a node, as its trace shows it: LangGraph calls every refine turn's run by the node's name."""
 
     def __init__(self, node: str, state: State, attempt: int, config: RunnableConfig | None) -> None:
-        before = state.get("turns") or []
-        index = {"first_turn": 1, "refine_turn": len(before) + 1}.get(node)
+        before = reread(state.get("turns") or [])
+        index = {"first_turn": 1, "refine_turn": before[-1]["index"] + 1 if before else 1}.get(node)
         self.name = f"{node} {index}" if node == "refine_turn" else node
         self.before = stated(before) if index != 1 else None
         self.stop_reason = state.get("stop_reason") if node == "synthesize" else None
@@ -109,4 +110,5 @@ register_configure_hook(cast("ContextVar[Any]", _Destination()), inheritable=Tru
 def _hides(tracer: BaseTracer) -> bool:
     """Whether this tracer was told to send no outputs: an answer in the metadata would be one."""
     hidden = getattr(getattr(tracer, "client", None), "_hide_outputs", False)
-    return bool(hidden) or os.environ.get("OPENINFERENCE_HIDE_OUTPUTS", "").lower() == "true"
+    hide = (f"OPENINFERENCE_HIDE_{what}" for what in ("OUTPUTS", "OUTPUT_MESSAGES", "OUTPUT_TEXT"))
+    return bool(hidden) or any(os.environ.get(name, "").lower() == "true" for name in hide)

@@ -35,14 +35,14 @@ PROJECT = {
 
 
 class Collector(ThreadingHTTPServer):
-    """Answers with `status`, after `delay` seconds; keeps every byte that comes in, unpacked."""
+    """Answers with `status`, after `delay` seconds, or in a `drip` of bytes; keeps all that comes in, unpacked."""
 
     daemon_threads = True
     block_on_close = False  # a client that is still waiting for a slow answer is not waited for
 
-    def __init__(self, *, status: int = 200, delay: float = 0) -> None:
+    def __init__(self, *, status: int = 200, delay: float = 0, drip: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), _Receiver)
-        self.status, self.delay = status, delay
+        self.status, self.delay, self.drip = status, delay, drip
         self.got: list[tuple[str, dict[str, str], bytes]] = []
 
     @property
@@ -155,10 +155,12 @@ class _Receiver(BaseHTTPRequestHandler):
         time.sleep(self.server.delay)
         self.send_response(self.server.status)
         self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
+        self.send_header("content-length", str(60 if self.server.drip else len(body)))
         self.end_headers()
         with suppress(ConnectionError):  # a client that has given up
-            self.wfile.write(body)
+            for piece in (b" " for _ in range(60)) if self.server.drip else (body,):
+                self.wfile.write(piece)
+                time.sleep(self.server.drip)
 
     def log_message(self, *args: object) -> None: ...
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -63,15 +64,20 @@ def listening(port: int) -> list[str]:
 
 
 def test_the_viewer_shows_the_numbered_nodes_with_messages_and_tokens_and_reaches_nothing_else(
-    scripted: Scripted, browser: Browser
+    scripted: Scripted, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_of_the_shell")
     with viewer(port) as said:
         address = f"http://127.0.0.1:{port}"
         (variable,) = re.findall(r"export (\w+)=(\S+)", said)
         assert variable == ("LLAMABERRY_TRACES", address)
         assert listening(port) == ["0100007F"], "on 127.0.0.1 alone, and no second door"
+        elsewhere = httpx.get(f"{address}/v1/projects", headers={"host": "evil.example"})
+        assert elsewhere.status_code == 400
+        providers = httpx.post(f"{address}/graphql", json={"query": "{modelProviders{key credentialsSet}}"}).json()
+        assert not [one for one in providers["data"]["modelProviders"] if one["credentialsSet"]]
         scripted([Reply(text, usage=USAGE) for text in (first("41"), refine("42", "revise"), refine(), synthesis())])
         assert llamaberry("ask", "How far is it to the berry field?", LLAMABERRY_TRACES=address).returncode == 0
         page = browser.new_page(viewport={"width": 1400, "height": 900})

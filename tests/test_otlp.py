@@ -1,7 +1,10 @@
 """LLAMABERRY_TRACES: the same numbered nodes go to a collector that speaks OTLP, and a dead one costs nothing."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -82,19 +85,19 @@ def test_an_embedded_graph_is_traced_by_the_variable_alone_below_its_host(script
     assert len({span.trace_id for span in otlp.spans}) == 1
 
 
-@pytest.mark.parametrize(("status", "delay"), [(None, 0), (500, 0), (200, 30)])
+@pytest.mark.parametrize("trouble", [None, {"status": 500}, {"delay": 30}, {"drip": True}])
 def test_a_viewer_that_is_not_there_fails_no_run_and_is_said_once(
-    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, status: int | None, delay: float
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any] | None
 ) -> None:
     scripted(FLIPPED)
-    with listening(Collector(status=status or 200, delay=delay)) as server:
-        monkeypatch.setenv("LLAMABERRY_TRACES", server.url if status else "http://ann:pass@127.0.0.1:9")
+    with listening(Collector(**trouble or {})) as server:
+        monkeypatch.setenv("LLAMABERRY_TRACES", server.url if trouble else "http://127.0.0.1:9")
         begun = time.monotonic()
         run = llamaberry("ask", "-q", "Q")
         took = time.monotonic() - begun
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
-    assert (run.stderr.count("\n"), run.stderr[:30]) == (1, "llamaberry: LLAMABERRY_TRACES:")
-    assert "ann" not in run.stderr
+    if not trouble or "drip" not in trouble:  # its status was good
+        assert (run.stderr.count("\n"), run.stderr[:30]) == (1, "llamaberry: LLAMABERRY_TRACES:")
     assert took < 15  # OpenTelemetry's own exporter tries for half a minute and more
 
 
@@ -112,12 +115,30 @@ def test_nothing_secret_goes_to_the_collector(scripted: Scripted, otlp: Collecto
     assert b"theirs0alone" not in otlp.everything
 
 
-def test_hidden_outputs_stay_hidden(scripted: Scripted, otlp: Collector) -> None:
+@pytest.mark.parametrize("address", ["http://ann:pAsSw0rd@{}", "http://ann:pAsSw0rd@127.0.0.1:9", "http://xn--a.b/"])
+def test_an_address_s_password_is_used_and_never_said_and_a_bad_address_is_said_once(
+    scripted: Scripted, otlp: Collector, address: str
+) -> None:
+    scripted(FLIPPED)
+    more = {"LLAMABERRY_TRACES": address.format(otlp.url.removeprefix("http://"))}
+    code = "import logging; logging.basicConfig(level='INFO')\nfrom llamaberry.cli import main; main()"
+    command = [sys.executable, "-c", code, "ask", "-q", "--trace", "Q"]
+    run = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert "pAsSw0rd" not in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.stderr.count("traces do not arrive") == ("{}" not in address)
+    assert {headers.get("authorization") for _, headers, _ in otlp.got} <= {"Basic YW5uOnBBc1N3MHJk"}
+
+
+def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, otlp: Collector) -> None:
     scripted([first("Zanzibar"), refine("Zanzibar"), synthesis("It is Zanzibar.", "Zanzibar")])
     hide = {f"OPENINFERENCE_HIDE_{what}": "true" for what in ("INPUTS", "OUTPUTS")}
-    assert llamaberry("ask", "-q", "Q", "--turns", "2", **hide).returncode == 0
+    words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
+    assert llamaberry(*words, **hide).returncode == 0
     assert b"refine_turn 2" in otlp.everything
-    assert b"anzibar" not in otlp.everything
+    for secret in (b"anzibar", b"Freddie", b"Bulsara"):
+        assert secret not in otlp.everything
 
 
 def test_without_the_extra_the_answer_comes_and_what_to_install_is_said(

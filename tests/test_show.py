@@ -13,6 +13,7 @@ from llamaberry.past_run import LONGEST_DIFF, diff
 from tests.conftest import Scripted
 from tests.scripted_groq import Reply, first, refine, synthesis
 from tests.test_cli import CSI, llamaberry, mistake
+from tests.test_traces import FLIPPED
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
 CACHED = USAGE | {"prompt_tokens_details": {"cached_tokens": 900}}
@@ -80,11 +81,32 @@ def test_show_tells_of_a_run_that_was_degraded_or_cut_or_had_one_turn(scripted: 
     scripted([first("41")])
     llamaberry("ask", "Q", "--thread", "single", "--turns", "1")
     assert "1 turn · max_turns" in llamaberry("show", "single").stdout
+    scripted([first("41"), Reply(hang=True)])
+    llamaberry("ask", "Q", "--thread", "cut", "--turns", "1")
+    scripted([Reply(status=400)])
+    llamaberry("ask", "And?", "--thread", "cut")
+    cut = llamaberry("show", "cut").stdout
+    assert "0 turns · cut" in cut
+    assert cut.endswith("`llamaberry resume cut` goes on with it\n1 earlier on this thread: --all shows them\n")
+
+
+def test_the_names_of_a_thread_and_a_model_cannot_steer_the_terminal(scripted: Scripted) -> None:
+    scripted()
+    llamaberry("ask", "Q", "--thread", f"th{CSI}31m", "--model", f"groq:m{CSI}31m")
+    assert CSI not in llamaberry("show", "last").stdout
+
+
+def test_without_colour_the_words_are_marked(scripted: Scripted) -> None:
+    scripted(FLIPPED)
+    llamaberry("ask", "Q", "--thread", "T")
+    shown = llamaberry("show", "T", FORCE_COLOR="1", NO_COLOR="1").stdout
+    assert "[-41-] {+**42**+}" in re.sub(r"\x1b\[[\d;]*m", "", shown)
 
 
 def test_a_thread_that_is_not_there_is_a_mistake_with_a_remedy(scripted: Scripted, tmp_path: Path) -> None:
     assert "no thread is kept yet" in mistake("show", "last")
     assert "there is no thread 'x': `llamaberry history`" in mistake("show", "x")
+    assert "choose another name" in mistake("ask", "Q", "--thread", "last")
     scripted()
     llamaberry("ask", "Q", "--thread", "T")
     assert "cannot be written" in mistake("show", "T", "--html", str(tmp_path / "no" / "page.html"))

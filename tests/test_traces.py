@@ -12,8 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
+from langgraph.checkpoint.memory import InMemorySaver
 from langsmith import Client
 
+from llamaberry import build_graph
+from llamaberry.past_run import run_of
 from tests.collector import Collector, listening, metadata
 from tests.conftest import Scripted, trace_to
 from tests.scripted_groq import Reply, first, refine, synthesis
@@ -220,14 +224,25 @@ def test_the_run_id_is_what_feedback_scores(scripted: Scripted, collector: Colle
     assert (scored["run_id"], scored["key"], scored["score"]) == (collector.run("llamaberry")["id"], "correct", 1)
 
 
-@pytest.mark.parametrize(("status", "delay"), [(None, 0), (401, 0), (429, 0), (500, 0), (200, 30)])
+TROUBLE = {
+    "down": None,
+    "refusing": {"status": 401},
+    "limiting": {"status": 429},
+    "failing": {"status": 500},
+    "slow": {"delay": 30},
+    "dripping": {"drip": True},
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
 def test_a_collector_in_trouble_costs_a_line_and_a_few_seconds_at_exit(
-    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, status: int | None, delay: float
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    """Down, refusing, limiting, failing, slow: the answer comes, and the process ends before the client gives up."""
+    """The answer comes, and the process ends before LangSmith's client would give up."""
     scripted(FLIPPED)
-    with listening(Collector(status=status or 200, delay=delay)) as server:
-        trace_to(server.url if status else "http://127.0.0.1:9", monkeypatch)
+    settings: Any = TROUBLE[trouble]
+    with listening(Collector(**settings or {})) as server:
+        trace_to(server.url if settings else "http://127.0.0.1:9", monkeypatch)
         begun = time.monotonic()
         run = llamaberry("ask", "-q", "Q")
         took = time.monotonic() - begun
@@ -267,6 +282,37 @@ def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Co
     for secret in (b"anzibar", b"Freddie", b"Bulsara"):
         assert secret not in collector.everything
     assert metadata(collector.run("refine_turn 2"))["verdict"] == "keep"
+
+
+def test_a_bad_variable_of_langsmith_costs_the_trace_and_not_the_answer(
+    scripted: Scripted, collector: Collector
+) -> None:
+    scripted(FLIPPED)
+    run = llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="half")
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert (run.stderr.count("\n"), "'half'" in run.stderr) == (1, True)
+
+
+def test_the_flip_is_told_against_the_turn_as_a_person_left_it(scripted: Scripted) -> None:
+    """After a fork that edits the text of a turn alone: the trace and `show` say the same."""
+    scripted([first("42"), refine("42"), refine("42"), synthesis()])
+    graph = build_graph(InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "T"}}
+    graph.invoke({"query": "Q"}, config)
+    points = {len(point.values.get("turns", [])): point.config for point in graph.get_state_history(config)}
+    fork: Any = graph.update_state(points[2], {"turns": [{"index": 2, "text": refine("99")}]}, as_node="refine_turn")
+    scripted([refine("42", "revise"), synthesis()])
+    seen = RunCollectorCallbackHandler()
+    state = graph.invoke(None, fork | {"callbacks": [seen]})
+    (root,) = seen.traced_runs
+    (node,) = [run for run in root.child_runs if run.name == "refine_turn 3"]
+    assert node.metadata["answer_changed"] is True
+    assert [(past.name, past.flipped) for past in run_of("T", state).nodes] == [
+        ("first_turn", False),
+        ("refine_turn 2", True),
+        ("refine_turn 3", True),
+        ("synthesize", False),
+    ]
 
 
 def test_sampling_keeps_working(scripted: Scripted, collector: Collector) -> None:
