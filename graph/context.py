@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llamaberry.graph.review import Review
 from llamaberry.graph.system_prompt import SYSTEM_PROMPT
 
 
@@ -64,6 +65,12 @@ class Context(BaseModel):
         le=3600,
         title="Time-out of a call",
         description="Seconds that one model call may take. The local model gets ten times as long.",
+    )
+    review: Review = Field(
+        default="none",
+        title="Review",
+        description="Where the run pauses for a person: nowhere, after each turn, or before the synthesis alone. "
+        "It needs a checkpointer.",
     )
     system_prompt: str = Field(
         default=SYSTEM_PROMPT,

@@ -1,8 +1,8 @@
 """The errors a caller may want to tell apart; every message names the value and the remedy."""
 
 
-class LlamaberryError(Exception):
-    """The root of what Llamaberry raises by itself."""
+class LlamaberryError(RuntimeError):
+    """The root of what Llamaberry raises by itself. LangGraph's server passes on the words of a RuntimeError only."""
 
 
 class SetupError(LlamaberryError):

@@ -1,6 +1,6 @@
 """What flows through the graph: the question, its turns and the answer; plain JSON, but for the messages."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 MAX_QUERY_CHARS = 200_000
 
-StopReason = Literal["max_turns", "agreement", "budget", "deadline", "error"]
+StopReason = Literal["max_turns", "agreement", "budget", "deadline", "error", "review"]
 Verdict = Literal["keep", "revise"]
 
 
@@ -45,6 +45,8 @@ class Turn(TypedDict):
     """Wall time of the turn, from the first attempt to the end of the reply."""
     finish_reason: str | None
     """Why the model stopped writing: "stop"; "length" where max_tokens cut it."""
+    hint: NotRequired[str]
+    """What a person, or a node that checks turns, has to say about this one: the next step takes it into account."""
 
 
 def keep_turns(turns: list[Turn], update: list[Turn]) -> list[Turn]:

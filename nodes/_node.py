@@ -12,9 +12,11 @@ from langgraph.types import RetryPolicy
 
 from llamaberry.graph.context import Context, own_context
 from llamaberry.graph.errors import ModelError
-from llamaberry.graph.state import State
+from llamaberry.graph.state import State, Turn, keep_turns
+from llamaberry.nodes._conversation import question_of
 from llamaberry.nodes._model import Asked, aask, ask
 from llamaberry.nodes._reply import incomplete
+from llamaberry.nodes._review import reviewed
 from llamaberry.nodes._trace import Traced
 
 Prompt = Callable[[State, Context], list[AnyMessage] | None]
@@ -52,54 +54,78 @@ class Node(Runnable[Any, dict[str, Any]]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the node in this thread. Raises SetupError before a model call, ModelError after one that failed."""
-        given = _given(input)
-        traced = Traced(self.name, given.state, given.attempt, config)
-        messages = self.prompt(given.state, given.context)
+        given = self._given(input, config)
         try:
-            asked = _whole(ask(given.context, messages, traced.call, given.begun)) if messages else None
+            asked = _whole(ask(*given.call)) if given.messages else None
         except ModelError as error:
             if (wait := _wait(error, given)) is None:
-                return traced.ended(self._without(error, given), error)
+                return self._lost(error, given)
             time.sleep(wait)
             raise
-        return traced.ended(self.update(given.state, given.context, asked))
+        return self._done(asked, given)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Run the node in this event loop, which it never blocks. Raises as `invoke` does."""
-        given = _given(input)
-        traced = Traced(self.name, given.state, given.attempt, config)
-        messages = self.prompt(given.state, given.context)
+        given = self._given(input, config)
         try:
-            asked = _whole(await aask(given.context, messages, traced.call, given.begun)) if messages else None
+            asked = _whole(await aask(*given.call)) if given.messages else None
         except ModelError as error:
             if (wait := _wait(error, given)) is None:
-                return traced.ended(self._without(error, given), error)
+                return self._lost(error, given)
             await asyncio.sleep(wait)
             raise
-        return traced.ended(self.update(given.state, given.context, asked))
+        return self._done(asked, given)
 
-    def _without(self, error: ModelError, given: "_Given") -> dict[str, Any]:
+    def _given(self, input: Any, config: RunnableConfig | None) -> "_Given":
+        runtime = get_runtime()
+        info = runtime.execution_info
+        state = cast("State", input if isinstance(input, Mapping) else dict(input))
+        context = own_context(runtime.context)
+        begun = (info and info.node_first_attempt_time) or time.time()
+        attempt = info.node_attempt if info else ATTEMPTS
+        traced = Traced(self.name, state, attempt, config, runtime.stream_writer)
+        edited, over = reviewed(self.name, state, context)
+        if edited:
+            state = {**state, "turns": keep_turns(state["turns"], edited)}
+        messages = None if over else self.prompt(state, context)
+        if messages:
+            traced.started()
+        return _Given(state, context, begun, attempt, traced, messages or [], edited, over)
+
+    def _lost(self, error: ModelError, given: "_Given") -> dict[str, Any]:
         error.passing = False
         if self.lost is None:
             raise error
-        return self.lost(given.state, given.context, error)
+        return _with(given.edited, given.traced.ended(self.lost(given.state, given.context, error), error))
+
+    def _done(self, asked: Asked | None, given: "_Given") -> dict[str, Any]:
+        if given.over:
+            update = {"query": question_of(given.state), "stop_reason": "review"}
+        else:
+            update = self.update(given.state, given.context, asked)
+        return _with(given.edited, given.traced.ended(update))
 
 
 class _Given(NamedTuple):
-    """What LangGraph gives to one attempt of a node."""
+    """What one attempt of a node has to go on: of LangGraph, and of the person who reviewed the turns before it."""
 
     state: State
     context: Context
     begun: float
     attempt: int
+    traced: Traced
+    messages: list[AnyMessage]
+    edited: list[Turn]
+    over: bool
+
+    @property
+    def call(self) -> tuple[Context, list[AnyMessage], RunnableConfig, float]:
+        """What `ask` takes."""
+        return self.context, self.messages, self.traced.call, self.begun
 
 
-def _given(input: Any) -> _Given:
-    runtime = get_runtime()
-    info = runtime.execution_info
-    state = cast("State", input if isinstance(input, Mapping) else dict(input))
-    begun = (info and info.node_first_attempt_time) or time.time()
-    return _Given(state, own_context(runtime.context), begun, info.node_attempt if info else ATTEMPTS)
+def _with(edited: list[Turn], update: dict[str, Any]) -> dict[str, Any]:
+    return {**update, "turns": [*edited, *update.get("turns", [])]} if edited else update
 
 
 def _whole(asked: Asked) -> Asked:

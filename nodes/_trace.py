@@ -1,11 +1,11 @@
-"""What a trace tells of a node: the name of its run, its tags and its metadata, in every tracer that watches."""
+"""What is seen of a node from outside: its run's name, tags and metadata in every tracer, and the events it streams."""
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
@@ -15,7 +15,8 @@ from langchain_core.tracers.context import register_configure_hook
 from langchain_core.tracers.schemas import Run
 
 from llamaberry.graph.answers import changed, normalise, stated
-from llamaberry.graph.state import State, Turn
+from llamaberry.graph.events import Event
+from llamaberry.graph.state import State, StopReason, Turn
 from llamaberry.nodes._reply import reread
 
 _logger = logging.getLogger("llamaberry")
@@ -23,22 +24,35 @@ _LONGEST = 500  # characters of an answer in the metadata: whole answers stand i
 
 
 class Traced:
-    """One attempt of a node, as its trace shows it: LangGraph calls every refine turn's run by the node's name."""
+    """One attempt of a node as it is seen from outside: in traces (LangGraph calls every refine turn by the node's
+    name), and in the stream mode "custom", by `write`.
+    """
 
-    def __init__(self, node: str, state: State, attempt: int, config: RunnableConfig | None) -> None:
+    def __init__(
+        self, node: str, state: State, attempt: int, config: RunnableConfig | None, write: Callable[[Event], None]
+    ) -> None:
         before = reread(state.get("turns") or [])
         index = {"first_turn": 1, "refine_turn": before[-1]["index"] + 1 if before else 1}.get(node)
         self.name = f"{node} {index}" if node == "refine_turn" else node
+        self.turns = len(before)
         self.before = stated(before) if index != 1 else None
         self.stop_reason = state.get("stop_reason") if node == "synthesize" else None
         self.config = config or {}
         self.tags = [f"turn:{index}"] if index else []
-        self.metadata = {"kind": node.split("_")[0], "attempt": attempt} | ({"turn": index} if index else {})
+        self.metadata: dict[str, Any] = {"kind": node.split("_")[0], "attempt": attempt}
+        self.metadata |= {"turn": index} if index else {}
         for tracer, run in self._runs():
             run.name = self.name
             if span := getattr(tracer, "get_span", lambda _: None)(run.id):  # OpenTelemetry names a span as it begins
                 span.update_name(self.name)
         self._note(self.tags, self.metadata)
+        self.write = write
+
+    def started(self) -> None:
+        """Say that a turn is being asked for."""
+        if (index := self.metadata.get("turn")) is not None:
+            kind: Literal["first", "refine"] = "first" if index == 1 else "refine"
+            self.write({"type": "turn_started", "turn": index, "kind": kind, "attempt": self.metadata["attempt"]})
 
     @property
     def call(self) -> RunnableConfig:
@@ -65,9 +79,26 @@ class Traced:
         if self.before is not None and answer is not None:
             told["answer_changed"] = changed(self.before, answer, concise=turn is None)
             tags += ["answer:changed"] if told["answer_changed"] else []
+        self._write(turn, None if turn is None and "answer" in update else update.get("stop_reason"))
         metadata = {key: value for key, value in told.items() if value is not None}
         self._note(tags, metadata, answer=answer and normalise(answer))
         return update
+
+    def _write(self, turn: Turn | None, reason: StopReason | None) -> None:
+        if turn:
+            self.write(
+                {
+                    "type": "turn_finished",
+                    "turn": turn["index"],
+                    "kind": turn["kind"],
+                    "verdict": turn["verdict"],
+                    "answer": turn["answer"],
+                    "seconds": turn["seconds"],
+                    "tokens": turn["usage"]["total_tokens"] if turn["usage"] else None,
+                }
+            )
+        if reason:
+            self.write({"type": "refining_ended", "reason": reason, "turns": turn["index"] if turn else self.turns})
 
     def _note(self, tags: list[str], metadata: dict[str, Any], answer: str | None = None) -> None:
         for tracer, run in self._runs():

@@ -7,8 +7,9 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.routing import why_stop
-from llamaberry.graph.state import State
+from llamaberry.graph.state import State, Turn
 from llamaberry.nodes import first_turn as first
+from llamaberry.nodes._conversation import question_of
 from llamaberry.nodes._model import Asked
 from llamaberry.nodes._node import Node
 from llamaberry.nodes._reply import as_written, read_turn, reread
@@ -24,8 +25,14 @@ def prompt(state: State, context: Context) -> list[AnyMessage]:
     """Return the first turn's prompt, each turn as it was written, and after each what is asked of a refine turn."""
     messages = first.prompt(state, context)
     for turn in state["turns"]:
-        messages += [as_written(turn), HumanMessage(ASK)]
+        messages += [as_written(turn), asked(ASK, turn)]
     return messages
+
+
+def asked(ask: str, turn: Turn) -> HumanMessage:
+    """Return the message that asks for what follows a turn, with the hint that was given for it."""
+    hint = turn.get("hint")
+    return HumanMessage(f"{ask}\n\nTake this remark on the turn above into account:\n{hint}" if hint else ask)
 
 
 def update(state: State, context: Context, asked: Asked) -> dict[str, Any]:
@@ -45,11 +52,6 @@ def lost(state: State, context: Context, error: ModelError) -> dict[str, Any]:
     index = state["turns"][-1]["index"] + 1
     why = f"Turn {index} failed, and the turns before it stand: {error}."
     return {"query": question_of(state), "stop_reason": "error", "degraded": why}
-
-
-def question_of(state: State) -> str:
-    """Return the text of this run's question."""
-    return first.conversation(state)[-1].text
 
 
 refine_turn = Node("refine_turn", prompt, update, lost)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage
 
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.state import State, Turn
 from llamaberry.nodes import refine_turn as refine
+from llamaberry.nodes._conversation import question_of
 from llamaberry.nodes._model import Asked
 from llamaberry.nodes._node import Node
 from llamaberry.nodes._reply import read_synthesis, reread
@@ -29,7 +30,7 @@ def prompt(state: State, context: Context) -> list[AnyMessage] | None:
     """
     if state["stop_reason"] == "error" or (len(state["turns"]) == 1 and state["stop_reason"] == "max_turns"):
         return None
-    return [*refine.prompt(state, context)[:-1], HumanMessage(ASK)]
+    return [*refine.prompt(state, context)[:-1], refine.asked(ASK, state["turns"][-1])]
 
 
 def update(state: State, context: Context, asked: Asked | None) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def update(state: State, context: Context, asked: Asked | None) -> dict[str, Any
     if cut:
         lost.append(f"Cut short at max_tokens ({context.max_tokens}; --max-tokens raises it): {', '.join(cut)}.")
     return {
-        "query": refine.question_of(state),
+        "query": question_of(state),
         "answer": answer,
         "concise_answer": concise,
         "messages": [message],
