@@ -1,5 +1,6 @@
 """The wiring: which node follows which. langgraph.json points at `graph`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -37,6 +38,8 @@ def build_graph(
     checkpointer: Checkpointer = None,
     store: BaseStore | None = None,
     cache: BaseCache[Any] | None = None,
+    *,
+    nodes: Mapping[str, Any] | None = None,
 ) -> ReasoningGraph:
     """Return the compiled graph: a first turn, refine turns until one writes why to stop, and a synthesis.
 
@@ -45,17 +48,31 @@ def build_graph(
             a server, leave it out: the parent's, or the server's, is used.
         store: passed on to LangGraph, for nodes of your own.
         cache: passed on to LangGraph, likewise.
+        nodes: nodes of your own, by name, each anything that LangGraph takes as one. "first_turn", "refine_turn" and
+            "synthesize" take the place of ours (a Node with another prompt keeps the rest); "verify" runs after each
+            turn: a `hint` that it writes into the turn is part of the next step's prompt.
 
     The graph takes `{"query": str}` or `{"messages": [...]}`, and a Context as `context=`. It raises SetupError before
     a model call that cannot be made, ModelError for one that failed, and pydantic's ValidationError for a bad input.
+
+    Raises:
+        ValueError: `nodes` names one that is not there.
     """
+    steps = {"first_turn": first_turn, "refine_turn": refine_turn, "synthesize": synthesize, **(nodes or {})}
+    if unknown := steps.keys() - {"first_turn", "refine_turn", "synthesize", "verify"}:
+        raise ValueError(f"no such node: {', '.join(unknown)} (first_turn, refine_turn, synthesize, verify)")
     builder = StateGraph(State, context_schema=Context, input_schema=Question, output_schema=Answer)
-    builder.add_node("first_turn", first_turn, input_schema=Asking, retry_policy=retry_policy)
-    builder.add_node("refine_turn", refine_turn, retry_policy=retry_policy)
-    builder.add_node("synthesize", synthesize, retry_policy=retry_policy)
+    for name, node in steps.items():
+        schema: Any = Asking if name == "first_turn" else None
+        builder.add_node(name, node, input_schema=schema, retry_policy=retry_policy)
     builder.add_edge(START, "first_turn")
-    for turn in ("first_turn", "refine_turn"):
-        builder.add_conditional_edges(turn, _Route(), ["refine_turn", "synthesize"])
+    ends = ["first_turn", "refine_turn"]
+    if "verify" in steps:
+        for turn in ends:
+            builder.add_edge(turn, "verify")
+        ends = ["verify"]
+    for end in ends:
+        builder.add_conditional_edges(end, _Route(), ["refine_turn", "synthesize"])
     builder.add_edge("synthesize", END)
     compiled = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name="llamaberry")
     return compiled.with_config(tags=["llamaberry"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llamaberry.graph.errors import LlamaberryError as LlamaberryError
     from llamaberry.graph.errors import ModelError as ModelError
     from llamaberry.graph.errors import SetupError as SetupError
+    from llamaberry.graph.review import Decision as Decision
     from llamaberry.graph.state import Answer as Answer
     from llamaberry.graph.state import Question as Question
     from llamaberry.graph.state import State as State
@@ -28,21 +29,26 @@ if TYPE_CHECKING:
     from llamaberry.graph.state import Turn as Turn
     from llamaberry.graph.workflow import build_graph as build_graph
     from llamaberry.graph.workflow import graph as graph
+    from llamaberry.nodes._node import Node as Node
+    from llamaberry.tool import as_tool as as_tool
 
     __version__: str
 
 _HOMES = {
-    "Answer": "state",
-    "Context": "context",
-    "LlamaberryError": "errors",
-    "ModelError": "errors",
-    "Question": "state",
-    "SetupError": "errors",
-    "State": "state",
-    "Step": "state",
-    "Turn": "state",
-    "build_graph": "workflow",
-    "normalise": "answers",
+    "Answer": "graph.state",
+    "Context": "graph.context",
+    "Decision": "graph.review",
+    "LlamaberryError": "graph.errors",
+    "ModelError": "graph.errors",
+    "Node": "nodes._node",
+    "Question": "graph.state",
+    "SetupError": "graph.errors",
+    "State": "graph.state",
+    "Step": "graph.state",
+    "Turn": "graph.state",
+    "as_tool": "tool",
+    "build_graph": "graph.workflow",
+    "normalise": "graph.answers",
 }
 __all__ = [*sorted(_HOMES), "__version__", "graph"]
 
@@ -51,7 +57,7 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return version("llamaberry")
     if name in _HOMES:
-        return getattr(import_module(f"llamaberry.graph.{_HOMES[name]}"), name)
+        return getattr(import_module(f"llamaberry.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'llamaberry' has no attribute {name!r}")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import StateSnapshot, StreamMode, StreamPart
+from langgraph.types import Command, StateSnapshot, StreamMode, StreamPart
 from langsmith import uuid7
 
 from llamaberry import local_server, threads
@@ -19,6 +19,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.nodes._model import settings_of
+from llamaberry.person import decide
 from llamaberry.tracing import traced
 
 How = Show | Literal["quiet", "json"]
@@ -48,18 +49,30 @@ def _shown(run: Coroutine[Any, Any, int], display: Display, trace: bool) -> int:
     with traced(told=trace, runs=display.runs):
         try:
             code = asyncio.run(run)
+            while pause := display.pause:
+                if (decision := decide(pause)) is None:
+                    return _left(display.thread)
+                display.pause = None
+                code = asyncio.run(_resume(display.thread, {}, display, decision))
         except KeyboardInterrupt:
-            code = INTERRUPTED
+            code = _left(display.thread) if display.pause else INTERRUPTED
         finally:
             local_server.close()
     return code
 
 
+def _left(name: str | None) -> int:
+    print(f"llamaberry: `llamaberry resume {name}` goes on from here", file=sys.stderr)  # noqa: T201
+    return INTERRUPTED
+
+
 async def _ask(question: str, context: Context, display: Display, name: str | None) -> int:
-    async with _graph(needed=name is not None) as graph:
+    async with _graph(needed=name is not None or context.review != "none") as graph:
         thread = name or threads.new_name()
         if name == "last":
             raise SetupError("thread 'last' cannot be: `llamaberry show last` is the newest one; choose another name")
+        if context.review != "none":
+            threads.kept(graph)
         if name:
             threads.kept(graph)
             now = threads.Thread(name, await graph.aget_state(threads.config_of(name)))
@@ -68,7 +81,9 @@ async def _ask(question: str, context: Context, display: Display, name: str | No
         return await _run(graph, {"query": question}, context, display, thread)
 
 
-async def _resume(name: str | None, dials: dict[str, Any], display: Display) -> int:
+async def _resume(
+    name: str | None, dials: dict[str, Any], display: Display, decision: dict[str, str] | None = None
+) -> int:
     async with threads.open_graph() as graph:
         if name:
             thread = await threads.find_thread(graph, name)
@@ -80,6 +95,8 @@ async def _resume(name: str | None, dials: dict[str, Any], display: Display) -> 
                 raise SetupError("no thread was cut: `llamaberry history` lists them all")
             thread = cut[0]
         context = Context.model_validate(_begun_with(thread.state) | dials)
+        if decision:
+            return await _run(graph, Command(resume=decision), context, display, thread.name)
         for turn in thread.values.get("turns", []):
             display.turn(turn)
         return await _run(graph, None, context, display, thread.name)
@@ -106,7 +123,7 @@ async def _graph(*, needed: bool) -> AsyncIterator[ReasoningGraph]:
 
 
 async def _run(
-    graph: ReasoningGraph, asked: dict[str, str] | None, context: Context, display: Display, name: str
+    graph: ReasoningGraph, asked: dict[str, str] | Command[Any] | None, context: Context, display: Display, name: str
 ) -> int:
     """Run the graph to its end, or until Ctrl-C; print as it goes, and then what it came to."""
     begun = time.monotonic()
@@ -123,18 +140,23 @@ async def _run(
         local_server.close()  # a thread may be waiting for it
         display.result(state, seconds=time.monotonic() - begun, whole=False)
         if graph.checkpointer:
-            print(f"llamaberry: `llamaberry resume {name}` goes on from here", file=sys.stderr)  # noqa: T201
+            return _left(name)
         return INTERRUPTED
-    display.result(state, seconds=time.monotonic() - begun, whole=True)
+    display.seconds += time.monotonic() - begun
+    if graph.checkpointer and (paused := (await graph.aget_state(threads.config_of(name))).interrupts):
+        display.pause, display.thread = paused[0].value, name
+        return 0
+    display.result(state, seconds=display.seconds, whole=True)
     return DEGRADED if state["stop_reason"] == "error" else 0
 
 
 async def _taken_up(
-    graph: ReasoningGraph, state: dict[str, Any], asked: dict[str, str] | None, name: str
+    graph: ReasoningGraph, state: dict[str, Any], asked: dict[str, str] | Command[Any] | None, name: str
 ) -> dict[str, Any] | None:
     """Bring what a run has come to into another graph; return the input that goes on with it there."""
     if not state.get("turns"):
-        return {**(asked or {"query": state.get("query")}), "messages": state.get("messages", [])}
+        given = asked if isinstance(asked, dict) else {"query": state.get("query")}
+        return {**given, "messages": state.get("messages", [])}
     as_node = "first_turn" if len(state["turns"]) == 1 else "refine_turn"
     await graph.aupdate_state(threads.config_of(name), state, as_node=as_node)
     return None
@@ -142,7 +164,7 @@ async def _taken_up(
 
 async def _stream(
     graph: ReasoningGraph,
-    asked: dict[str, Any] | None,
+    asked: dict[str, Any] | Command[Any] | None,
     context: Context,
     display: Display,
     name: str,
@@ -175,9 +197,10 @@ async def _stream(
                     display.token(step + again, message.text)
             elif part["type"] == "updates":
                 fresh = True
-                for update in part["data"].values():
-                    for turn in update.get("turns", []):
-                        display.turn(turn)
+                for node, update in part["data"].items():
+                    if node != "__interrupt__":
+                        for turn in update.get("turns", []):
+                            display.turn(turn)
             elif part["type"] == "values":
                 keys = part["data"] if fresh else ("query", "messages")
                 state.update({key: part["data"][key] for key in keys if key in part["data"]})
@@ -193,7 +216,7 @@ async def _history(name: str | None) -> None:
     async with threads.open_graph() as graph:
         if name is None:
             for thread in await threads.list_threads(graph):
-                display.thread(thread.name, thread.state, cut=thread.cut)
+                display.line(thread.name, thread.state, cut=thread.cut)
             return
         await threads.find_thread(graph, name)
         for state in await threads.answered(graph, name):

@@ -124,6 +124,7 @@ def ask(
     turn_timeout_s: TimeoutOption = None,
     system_prompt: Annotated[str | None, typer.Option(help="A system prompt of your own.")] = None,
     thread: Annotated[str | None, typer.Option(help="Go on with the conversation of this name, or begin it.")] = None,
+    review: Annotated[bool, typer.Option("--review", help="Pause after each turn, and ask what to do.")] = False,
     accept_degraded: AcceptDegraded = False,
     trace: TraceOption = False,
 ) -> None:
@@ -138,6 +139,7 @@ def ask(
         "deadline_s": deadline_s,
         "turn_timeout_s": turn_timeout_s,
         "system_prompt": system_prompt,
+        "review": "each_turn" if review else None,
     }
     if question == "-":
         question = sys.stdin.read()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
 
+    from llamaberry.graph.review import Pause
+
 Show = Literal["turns", "full", "concise"]
 
 FAILURE, MISTAKE, DEGRADED, INTERRUPTED = 1, 2, 3, 130
@@ -38,8 +40,12 @@ class Display:
 
         self.show = show
         self.runs: list[str] = []  # the ids of the runs that it shows
+        self.seconds = 0.0  # of all of them
+        self.pause: Pause | None = None  # where a person is to be asked, and on which thread
+        self.thread: str | None = None
         self.console = Honest(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._writing: str | None = None
+        self._turns: set[int] = set()
 
     def waiting(self, loads: bool) -> None:
         """Say on a terminal that the local model has to be loaded first, which takes a while on a slow machine."""
@@ -57,8 +63,9 @@ class Display:
 
     def turn(self, turn: dict[str, Any]) -> None:
         """Print the line that ends a turn: number, verdict, seconds, tokens."""
-        if self.show in ("quiet", "json"):
-            return
+        if self.show in ("quiet", "json") or turn["index"] in self._turns:
+            return  # a turn comes again where a person has edited it
+        self._turns.add(turn["index"])
         if self._writing:
             self.console.print()
             self._writing = None
@@ -93,7 +100,7 @@ class Display:
             self.console.print(plain(state["degraded"]), style="yellow")
         self.console.print(summary(state, seconds=seconds, whole=whole), style="dim")
 
-    def thread(self, name: str, state: Any, *, cut: bool) -> None:
+    def line(self, name: str, state: Any, *, cut: bool) -> None:
         """Print a line of the list of threads: its name, when, how it stands, its newest question."""
         when = str(state.created_at or "")[:16].replace("T", " ")
         parts = [plain(name), when, "cut" if cut else "answered", _line(state.values.get("query") or "")]
@@ -102,6 +109,7 @@ class Display:
     def question(self, state: dict[str, Any]) -> None:
         """Print a question of the past, a line for each of its turns, and the answer."""
         self.console.print(f"── {_line(state.get('query') or '')} ──", style="bold cyan")
+        self._turns.clear()
         for turn in state.get("turns") or []:
             self.turn(turn)
         seconds = sum(turn["seconds"] for turn in state.get("turns") or [])

@@ -1,0 +1,9 @@
+"""Ways to think that are worth a name: for assistants on a server, and for models of the OpenAI door."""
+
+from llamaberry.graph.context import Context
+
+PRESETS: dict[str, Context] = {
+    "quick": Context(max_turns=1),
+    "standard": Context(),
+    "careful": Context(max_turns=5, early_stop=True),
+}
