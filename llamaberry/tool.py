@@ -93,5 +93,5 @@ def _taken(mode: str, part: Any, answer: dict[str, Any], write: Callable[[Any], 
 def _writer() -> Callable[[Any], None]:
     try:
         return get_stream_writer()
-    except RuntimeError:  # outside of LangGraph nobody streams
+    except (RuntimeError, KeyError):  # outside of LangGraph nobody streams
         return lambda part: None

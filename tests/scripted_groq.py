@@ -69,6 +69,7 @@ class Reply:
 
     text: str = ""
     reasoning: str | None = None
+    calls: Sequence[tuple[str, dict[str, Any]]] = ()  # of tools, for an agent's model: name, arguments
     finish_reason: str | None = "stop"
     usage: dict[str, Any] | None = None  # None: counted in words
     no_usage: bool = False
@@ -301,22 +302,31 @@ def _body(reply: Reply, frame: dict[str, Any], usage: dict[str, Any]) -> bytes:
         said, kind, code = ERRORS.get(reply.status, ("Internal server error", "internal_server_error", None))
         error = {"message": reply.error or said, "type": kind} | ({"code": code} if code else {})
         return json.dumps({"error": reply.error if isinstance(reply.error, dict) else error}).encode()
-    message = {"role": "assistant", "content": reply.text} | ({"reasoning": reply.reasoning} if reply.reasoning else {})
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+    message |= ({"reasoning": reply.reasoning} if reply.reasoning else {}) | _tool_calls(reply)
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
     body = frame | {"object": "chat.completion", "choices": [choice]} | ({"usage": usage} if usage else {})
     return json.dumps(body)[: -20 if reply.garbage else None].encode()
 
 
+def _tool_calls(reply: Reply) -> dict[str, Any]:
+    calls = [
+        {"index": n, "id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
+        for n, (name, given) in enumerate(reply.calls)
+    ]
+    return {"tool_calls": calls} if calls else {}
+
+
 def _events(reply: Reply, frame: dict[str, Any], usage: dict[str, Any]) -> Iterable[bytes]:
     """Write a stream's events: the role, the reasoning, the text, the end; or up to where it goes wrong."""
 
-    def event(delta: dict[str, str], end: str | None = None, **more: Any) -> bytes:
+    def event(delta: dict[str, Any], end: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": end}
         return b"data: %b\n\n" % json.dumps(plain | {"choices": [choice]} | more).encode()
 
     x_groq, plain = frame["x_groq"], {**frame, "object": "chat.completion.chunk"}
     del plain["x_groq"]
-    yield event({"role": "assistant", "content": ""}, x_groq=x_groq)
+    yield event({"role": "assistant", "content": ""} | _tool_calls(reply), x_groq=x_groq)
     deltas = [{"reasoning": piece} for piece in PIECE.findall(reply.reasoning or "")]
     deltas += [{"content": piece} for piece in PIECE.findall(reply.text)]
     if reply.error_event or reply.garbage:

@@ -177,6 +177,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("token_budget", [None, 1, 10**9], [0, -1, 1.5]),
     ("deadline_s", [None, 0.001, 86400], [0, -1, float("nan")]),
     ("turn_timeout_s", [0.001, 3600], [0, -1, 3601, float("inf"), float("nan"), None]),
+    ("review", ["none", "each_turn", "before_synthesis"], ["always", "", None, True]),
     ("system_prompt", ["Be kind."], ["", None]),
 ]
 

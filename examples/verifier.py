@@ -1,0 +1,67 @@
+"""A node of your own after each turn: it checks the arithmetic, and what it finds enters the next refine turn.
+
+    python examples/verifier.py "A shop sells 17 boxes of 23 pens. How many pens is that?"
+
+The other nodes stay ours: `build_graph(nodes={"verify": …})`. A node of ours with another prompt is a Node, too.
+"""
+
+import ast
+import operator
+import re
+import sys
+from typing import Any
+
+from langchain_core.messages import AIMessage, HumanMessage
+
+from llamaberry import Context, Node, State, build_graph
+from llamaberry.nodes.refine_turn import refine_turn
+
+OPERATORS: dict[type, Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
+EQUATION = re.compile(r"(\d[\d\s+*x×-]*\d)\s*=\s*(-?\d+)")
+
+
+def verify(state: State) -> dict[str, Any]:
+    """Work out every equation of the newest turn; name the first that is wrong."""
+    turn = state["turns"][-1]
+    for left, right in EQUATION.findall(turn["text"]):
+        value = worked_out(ast.parse(re.sub("[x×]", "*", left), mode="eval").body)
+        if value != int(right):
+            hint = f"A calculator says: {left.strip()} = {value}, not {right}."
+            return {"turns": [{"index": turn["index"], "hint": hint}]}
+    return {}
+
+
+def worked_out(node: ast.expr) -> int:
+    """Return the value of a sum or product of whole numbers."""
+    if isinstance(node, ast.BinOp):
+        return int(OPERATORS[type(node.op)](worked_out(node.left), worked_out(node.right)))
+    return int(ast.literal_eval(node))
+
+
+def brief_prompt(state: State, context: Context) -> list[Any]:
+    """Ask as ours does, and for a short reply."""
+    *messages, ask = refine_turn.prompt(state, context) or []
+    return [*messages, HumanMessage(f"{ask.text}\nBe brief: three steps at the most.")]
+
+
+def plain_synthesis(state: State) -> dict[str, Any]:
+    """Take the newest turn's answer, without asking the model once more."""
+    answer = state["turns"][-1]["answer"] or ""
+    return {"answer": answer, "concise_answer": answer, "messages": [AIMessage(answer)]}
+
+
+graph = build_graph(
+    nodes={
+        "verify": verify,
+        "refine_turn": Node("refine_turn", brief_prompt, refine_turn.update, refine_turn.lost),
+        "synthesize": plain_synthesis,
+    }
+)
+
+if __name__ == "__main__":
+    result = graph.invoke({"query": " ".join(sys.argv[1:])}, context=Context(max_turns=2))
+    for turn in result["turns"]:
+        print(f"turn {turn['index']}: {turn['answer']}")
+        if "hint" in turn:
+            print(f"  {turn['hint']}")
+    print(result["answer"])

@@ -1,0 +1,94 @@
+"""`as_tool`: an agent's model calls it, reads the short answer, and the turns are there for whoever looks."""
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import ToolMessage
+from langgraph.checkpoint.memory import InMemorySaver
+
+from llamaberry import Context, SetupError, as_tool
+from tests.conftest import Scripted
+from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model, refine, synthesis
+
+QUESTION = "What is 17 * 23?"
+CALL: dict[str, Any] = {"type": "tool_call", "name": "think_in_turns", "args": {"question": QUESTION}, "id": "1"}
+
+
+def agent_model(request: Request) -> Reply | str:
+    """Call the tool twice at once where it is offered and has not answered yet; as the tool's own model, answer well."""
+    if "tools" not in request.body:
+        return good_model(request)
+    if any(message["role"] == "tool" for message in request.messages):
+        return "My tool says 42."
+    calls = [("think_in_turns", {"question": question}) for question in (QUESTION, "And 19 * 21?")]
+    return Reply(calls=calls, finish_reason="tool_calls")
+
+
+def test_a_model_reads_what_the_tool_is_for_and_what_it_takes() -> None:
+    tool = as_tool(name="ponder", description="Ponders.")
+    assert (tool.name, tool.description) == ("ponder", "Ponders.")
+    schema = as_tool().tool_call_schema.model_json_schema()  # type: ignore[union-attr]
+    assert list(schema["properties"]) == schema["required"] == ["question"]
+    assert "several turns" in as_tool().description
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_the_tool_returns_the_concise_answer_and_keeps_the_turns(scripted: Scripted, asynchronous: bool) -> None:
+    scripted([first("390"), refine("391", "revise"), synthesis("It is 391.", "391")])
+    tool = as_tool(Context(max_turns=2))
+    message: ToolMessage = asyncio.run(tool.ainvoke(CALL)) if asynchronous else tool.invoke(CALL)
+    assert (message.content, message.status) == ("391", "success")
+    assert [turn["answer"] for turn in message.artifact["turns"]] == ["390", "391"]
+    assert message.artifact["answer"] == "It is 391."
+
+
+def test_a_call_that_fails_is_told_to_the_agent_and_a_missing_key_to_the_operator(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted([Reply(status=400, error="No luck")])
+    message: ToolMessage = as_tool().invoke(CALL)
+    assert message.status == "error"
+    assert "No luck" in str(message.content)
+    monkeypatch.delenv("GROQ_API_KEY")
+    with pytest.raises(SetupError, match="GROQ_API_KEY is not set"):
+        as_tool(Context(model="groq:x")).invoke(CALL)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_agent_uses_it_twice_at_once_with_its_own_checkpoints_and_streams_its_progress(
+    scripted: Scripted, asynchronous: bool
+) -> None:
+    groq: ScriptedGroq = scripted(agent_model)
+    agent: Any = create_agent("groq:x", tools=[as_tool(Context(max_turns=2))], checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "T"}}
+    asked = {"messages": [{"role": "user", "content": "Compare."}]}
+
+    async def streamed() -> list[Any]:
+        return [part async for part in agent.astream(asked, config, stream_mode=["custom", "values"])]
+
+    parts = (
+        asyncio.run(streamed()) if asynchronous else list(agent.stream(asked, config, stream_mode=["custom", "values"]))
+    )
+    events = [part["type"] for mode, part in parts if mode == "custom"]
+    assert sorted(events) == sorted(["turn_started", "turn_finished"] * 4 + ["refining_ended"] * 2)
+    messages = parts[-1][1]["messages"]
+    assert messages[-1].text == "My tool says 42."
+    tools = [message for message in messages if isinstance(message, ToolMessage)]
+    assert [message.content for message in tools] == ["42", "42"]
+    assert {message.artifact["query"] for message in tools} == {QUESTION, "And 19 * 21?"}
+    assert len(groq.requests) == 2 + 2 * 3
+    again = agent.invoke({"messages": [{"role": "user", "content": "Once more."}]}, config)
+    assert again["messages"][-1].text == "My tool says 42."
+
+
+def test_the_example_runs(scripted: Scripted) -> None:
+    scripted(agent_model)
+    run = subprocess.run([sys.executable, "examples/tool.py", "Compare."], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert "turn_finished: 2\n" in run.stdout
+    assert "refining_ended: max_turns\n" in run.stdout
+    assert "My tool says 42.\nturn 1: 42\n" in run.stdout
