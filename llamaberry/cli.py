@@ -44,6 +44,7 @@ OPTIONS = {
     "token_budget": "--token-budget",
     "deadline_s": "--deadline",
     "turn_timeout_s": "--turn-timeout",
+    "review": "--review",
     "system_prompt": "--system-prompt",
 }
 

@@ -36,7 +36,7 @@ def asked(groq: ScriptedGroq, request: int = -1) -> list[str]:
 
 def test_each_turn_can_be_reviewed_and_shows_itself_and_what_may_be_answered(scripted: Scripted) -> None:
     scripted(SCRIPT)
-    run = Reviewed("continue", {"action": "continue"}, {}, review="each_turn")
+    run = Reviewed("continue", {"action": "continue"}, "continue", review="each_turn")
     assert [(pause["turn"]["index"], pause["next"]) for pause in run.pauses] == [
         (1, "refine_turn"),
         (2, "refine_turn"),
@@ -95,9 +95,10 @@ def test_an_edit_and_a_stop_in_one_answer_both_count(scripted: Scripted) -> None
     assert run.result["concise_answer"] == "40"
 
 
-@pytest.mark.parametrize(
-    "bad", ["perhaps", {"action": "go"}, {"hints": "x"}, {"answer": " "}, 7, ["stop"], {"hint": 5}]
-)
+BAD: list[Any] = ["perhaps", {"action": "go"}, {"hints": "x"}, {"answer": " "}, 7, ["stop"], {"hint": 5}]
+
+
+@pytest.mark.parametrize("bad", BAD)
 def test_a_bad_answer_is_asked_again_with_the_mistake_and_loses_nothing(scripted: Scripted, bad: Any) -> None:
     groq = scripted([first("41"), refine("42", "revise"), synthesis()])
     run = Reviewed(bad, bad, "continue", "continue", review="each_turn", max_turns=2)
@@ -143,7 +144,6 @@ def test_ask_review_asks_after_each_turn_until_it_gets_one_of_the_choices(script
     assert run.stderr.count("[Enter] go on") == 4
     assert "count the zero" in asked(groq, 1)[-1]
     assert run.stdout.count("turn 2 ·") == 1
-    assert "4\u2063" not in run.stdout
     assert "── answer ──\nThe answer is 42.\n" in run.stdout
 
 

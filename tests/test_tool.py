@@ -19,7 +19,7 @@ CALL: dict[str, Any] = {"type": "tool_call", "name": "think_in_turns", "args": {
 
 
 def agent_model(request: Request) -> Reply | str:
-    """Call the tool twice at once where it is offered and has not answered yet; as the tool's own model, answer well."""
+    """Call the tool twice at once, until it has answered; as the tool's own model, answer well."""
     if "tools" not in request.body:
         return good_model(request)
     if any(message["role"] == "tool" for message in request.messages):
@@ -70,9 +70,10 @@ def test_an_agent_uses_it_twice_at_once_with_its_own_checkpoints_and_streams_its
     async def streamed() -> list[Any]:
         return [part async for part in agent.astream(asked, config, stream_mode=["custom", "values"])]
 
-    parts = (
-        asyncio.run(streamed()) if asynchronous else list(agent.stream(asked, config, stream_mode=["custom", "values"]))
-    )
+    if asynchronous:
+        parts = asyncio.run(streamed())
+    else:
+        parts = list(agent.stream(asked, config, stream_mode=["custom", "values"]))
     events = [part["type"] for mode, part in parts if mode == "custom"]
     assert sorted(events) == sorted(["turn_started", "turn_finished"] * 4 + ["refining_ended"] * 2)
     messages = parts[-1][1]["messages"]
