@@ -1,0 +1,9 @@
+"""The ways to think that have a name, for whoever picks by a name rather than by dials."""
+
+from llamaberry.graph.context import Context
+
+PRESETS: dict[str, Context] = {
+    "standard": Context(),
+    "quick": Context(max_turns=1),
+    "careful": Context(max_turns=5, early_stop=True),
+}
