@@ -1,5 +1,9 @@
 """The errors a caller may want to tell apart; every message names the value and the remedy."""
 
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
 
 class LlamaberryError(RuntimeError):
     """The root of what Llamaberry raises by itself. LangGraph's server passes on the words of a RuntimeError only."""
@@ -20,3 +24,14 @@ class ModelError(LlamaberryError):
         super().__init__(message)
         self.passing = passing
         self.retry_after_s = retry_after_s
+
+
+def first_mistake(error: ValidationError, names: Mapping[str, str]) -> str:
+    """Return the first thing that is wrong with an input, in words.
+
+    `names` says how the user wrote the fields of a Context; such a field is told with its value.
+    """
+    mistake = error.errors(include_url=False, include_context=False)[0]
+    field = str(mistake["loc"][0]) if mistake["loc"] else ""
+    told = mistake["msg"].removeprefix("Value error, ").replace("Input should", "it should").replace("String", "it")
+    return f"{names[field]} {mistake['input']}: {told}" if field in names else told

@@ -14,7 +14,7 @@ from langgraph.types import Command, StateSnapshot, StreamMode, StreamPart
 from langsmith import uuid7
 
 from llamaberry import local_server, threads
-from llamaberry.display import DEGRADED, INTERRUPTED, Display, Show
+from llamaberry.display import DEGRADED, INTERRUPTED, Display, Show, step_of
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
@@ -192,9 +192,7 @@ async def _stream(
             if part["type"] == "messages":
                 message, metadata = part["data"]
                 if isinstance(message, AIMessageChunk):
-                    step = f"turn {metadata['turn']}" if "turn" in metadata else "synthesis"
-                    again = f", attempt {metadata['attempt']}" if metadata["attempt"] > 1 else ""
-                    display.token(step + again, message.text)
+                    display.token(step_of(metadata), message.text)
             elif part["type"] == "updates":
                 fresh = True
                 for node, update in part["data"].items():

@@ -3,16 +3,13 @@
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
 from llamaberry import cli_threads, cli_tools
 from llamaberry.display import DEGRADED, FAILURE, INTERRUPTED, MISTAKE, Show, plain
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
 
 app = typer.Typer(
     help="Llamaberry puts a question to a model in turns: it answers, checks, revises, and writes a final answer.",
@@ -151,13 +148,14 @@ def ask(
 
     from llamaberry import Context
     from llamaberry.ask import ask as ask_graph
+    from llamaberry.graph.errors import first_mistake
 
     try:
         context = Context(**_given(dials))
         how: Any = "json" if json else "quiet" if quiet else show
         code = ask_graph(question, context, show=how, thread=thread, trace=trace)
     except ValidationError as error:
-        _complain(_first_mistake(error))
+        _complain(first_mistake(error, OPTIONS))
         raise typer.Exit(MISTAKE) from None
     raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)
 
@@ -177,25 +175,16 @@ def resume(
     from pydantic import ValidationError
 
     from llamaberry.ask import resume as resume_graph
+    from llamaberry.graph.errors import first_mistake
 
     dials = _given({"model": model, "turn_timeout_s": turn_timeout_s})
     try:
         code = resume_graph(thread, dials, show="json" if json else "quiet" if quiet else show, trace=trace)
     except ValidationError as error:
-        _complain(_first_mistake(error))
+        _complain(first_mistake(error, OPTIONS))
         raise typer.Exit(MISTAKE) from None
     raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)
 
 
 def _given(dials: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in dials.items() if value is not None}
-
-
-def _first_mistake(error: "ValidationError") -> str:
-    """Return the first thing that is wrong, in the words of the command line."""
-    mistake = error.errors(include_url=False, include_context=False)[0]
-    field = str(mistake["loc"][0]) if mistake["loc"] else ""
-    told = mistake["msg"].removeprefix("Value error, ").replace("Input should", "it should").replace("String", "it")
-    if field in OPTIONS:
-        return f"{OPTIONS[field]} {mistake['input']}: {told}"
-    return told

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def plain(text: str) -> str:
     """Return text that a terminal can only print: no escape codes, no carriage returns, no bells."""
     return _CONTROL.sub("", text.replace("\r\n", "\n")).encode(errors="replace").decode()
+
+
+def step_of(metadata: Mapping[str, Any]) -> str:
+    """Return the name of the step that a model call belongs to, as its metadata tells: "turn 2, attempt 2"."""
+    step = f"turn {metadata['turn']}" if "turn" in metadata else "synthesis"
+    return f"{step}, attempt {metadata['attempt']}" if metadata["attempt"] > 1 else step
 
 
 class Display:

@@ -1,4 +1,4 @@
-"""Ways to think that are worth a name: for assistants on a server, and for models of the OpenAI door."""
+"""The ways to think that have a name: for assistants on a server, and for models of the OpenAI door."""
 
 from llamaberry.graph.context import Context
 

@@ -125,7 +125,7 @@ class ScriptedGroq:
         self.open_requests = 0
         self.disconnects = 0
         self.url = ""
-        self._script = _player(good_model if script is None else script)
+        self._script = player(good_model if script is None else script)
         self._port, self._keep_alive = port, keep_alive
         self._count = 0
         self._seen: set[int] = set()
@@ -272,7 +272,7 @@ class ScriptedGroq:
         return self._keep_alive and not reply.cut
 
 
-def _player(script: Script) -> Callable[[Request], Reply | str]:
+def player(script: Script) -> Callable[[Request], Reply | str]:
     if callable(script):
         return script
     error = f"the script of {len(script)} replies is used up: this is one call too many"
