@@ -35,18 +35,14 @@ async def authenticate(headers: dict[bytes, bytes]) -> str:
 
 
 class KeyGuard:
-    """Lets a request through to `app` with the key, and answers 401 without it, in the form of OpenAI's errors.
-
-    Only /ok stays open: `langgraph dev` and container hosts ask there whether the server is up, without a key, and
-    learn nothing else.
-    """
+    """Lets a request through to `app` with the key, and answers 401 without it, in the form of OpenAI's errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["path"] == "/ok" or admitted(dict(scope["headers"])):
+        if admitted(dict(scope["headers"])):
             await self.app(scope, receive, send)
             return
         response = refused(401, REFUSED, code="invalid_api_key", headers={"www-authenticate": "Bearer"})

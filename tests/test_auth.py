@@ -90,7 +90,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
 
 
 def test_every_route_of_the_server_wants_the_key(locked: Locked, routes: list[tuple[str, str]]) -> None:
-    """All but /ok, whether a stranger brings nothing, a wrong key or what LangGraph lets Studio in with."""
+    """Whether a stranger brings nothing, a wrong key or what LangGraph lets Studio in with."""
     paths = {path for _, path in routes}
     known = {"/", "/ok", "/info", "/docs", "/metrics", "/openapi.json", "/threads", "/runs", "/runs/stream", "/mcp"}
     known |= {"/assistants/search", "/store/items", "/v1/models", "/v1/chat/completions"}
@@ -110,7 +110,7 @@ def test_every_route_of_the_server_wants_the_key(locked: Locked, routes: list[tu
                 # As it is written: httpx would tidy it up.
                 url = httpx.URL(locked.address).copy_with(raw_path=path.encode())
                 status = client.request(asked, url, headers=headers).status_code
-                expected = {200} if path == "/ok" else {401, 403} if method == "WEBSOCKET" else {401}
+                expected = {401, 403} if method == "WEBSOCKET" else {401}
                 assert status in expected, (method, path, wrong)
     assert locked.groq.requests == []
 
