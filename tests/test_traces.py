@@ -2,12 +2,9 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -21,6 +18,7 @@ from llamaberry.past_run import run_of
 from tests.collector import Collector, listening, metadata
 from tests.conftest import Scripted, trace_to
 from tests.scripted_groq import Reply, first, refine, synthesis
+from tests.server import served
 from tests.test_cli import llamaberry
 
 FLIPPED = [first("41"), refine("**42**", "revise"), refine("42"), synthesis()]
@@ -166,29 +164,6 @@ def test_in_process_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, c
     )
     assert collector.tree() == tree_of(*TREE)
     assert {metadata(run)["thread_id"] for run in collector.runs} == {"T"}
-
-
-@contextmanager
-def served(**more: str) -> Iterator[str]:
-    """Serve the graph as `langgraph dev` does, and return its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    quiet = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
-    command = [sys.executable, "-m", "langgraph_cli", "dev", "--no-reload", "--no-browser", "--port", port]
-    with subprocess.Popen(
-        command, env=os.environ | quiet | more, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
-        address = f"http://127.0.0.1:{port}"
-        while server.poll() is None:
-            try:
-                httpx.get(f"{address}/ok")
-                break
-            except httpx.HTTPError:
-                time.sleep(0.1)
-        try:
-            yield address
-        finally:
-            server.terminate()
 
 
 def test_on_a_server_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, collector: Collector) -> None:

@@ -1,0 +1,60 @@
+"""`langgraph dev` as a user runs it: a subprocess that serves the project's own langgraph.json."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import clean
+from tests.scripted_groq import ScriptedGroq
+
+ROOT = Path(__file__).parents[1]
+
+
+@contextmanager
+def served(**more: str) -> Iterator[str]:
+    """Serve in this environment, with `more` in it; yield the address.
+
+    The server keeps its threads and assistants in the folder that it starts in: a new one each time, where no
+    developer's .env stands either.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    quiet = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
+    command = [sys.executable, "-m", "langgraph_cli", "dev", "--no-reload", "--no-browser", "--port", port]
+    command += ["--n-jobs-per-worker", "10"]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("langgraph.json", "graph"):
+            Path(folder, name).symlink_to(ROOT / name)
+        with subprocess.Popen(
+            command, cwd=folder, env=os.environ | quiet | more, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as server:
+            address = f"http://127.0.0.1:{port}"
+            while server.poll() is None:
+                try:
+                    httpx.get(f"{address}/ok")
+                    break
+                except httpx.HTTPError:
+                    time.sleep(0.1)
+            assert server.poll() is None, "langgraph dev has ended: run it by hand to see why"
+            try:
+                yield address
+            finally:
+                server.terminate()
+
+
+@contextmanager
+def served_with_groq() -> Iterator[tuple[str, ScriptedGroq]]:
+    """Serve against a scripted Groq, for a fixture that outlives one test; each test lets it `play` its own script."""
+    with pytest.MonkeyPatch.context() as environment, ScriptedGroq() as groq:
+        clean(environment)
+        with served(GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url) as address:
+            yield address, groq
