@@ -52,25 +52,31 @@ def keep_turns(turns: list[Turn], update: list[Turn]) -> list[Turn]:
 
     A first turn begins the list anew, so that a second question on a thread, a fork and a parent graph that shares the
     key never see the last question's turns. A refine turn takes the place of the one with its index. A fork may send
-    only the fields that it edits, with the index: `{"index": 2, "answer": "41"}`. Sent with a text and
-    no answer, the old answer is gone: the next node reads the new one in the text.
+    only the fields that it edits, with the index: `{"index": 2, "answer": "41"}`; or the whole turn, as Studio does.
+    Where the text alone is edited, the old answer is gone: the next node reads the new one in the text.
 
     Raises:
         ValueError: an edit names a turn that is not there.
     """
-    kept = {turn["index"]: turn for turn in turns}
+    before = {turn["index"]: turn for turn in turns}
+    kept = dict(before)
     for edit in update:
         index = edit["index"]
         old = kept.get(index)
         if old is None and (missing := Turn.__required_keys__ - edit.keys()):
             raise ValueError(f"there is no turn {index} to edit, and a new one lacks {', '.join(sorted(missing))}")
-        turn: Turn = {**old, **edit} if old else edit
-        if old and "text" in edit and "answer" not in edit:
+        turn: Turn = {**old, **edit} if old else {**edit}
+        if (old and "text" in edit and "answer" not in edit) or _differ_in_text_alone(before.get(index), turn):
             turn["answer"] = None
         if edit.get("kind") == "first":
             kept = {}
         kept[index] = turn
     return [kept[index] for index in sorted(kept)]
+
+
+def _differ_in_text_alone(old: Turn | None, turn: Turn) -> bool:
+    """Whether a person has edited the text: a reply of its own has seconds and tokens of its own."""
+    return old is not None and turn != old and {**turn, "text": old["text"]} == old
 
 
 class Question(BaseModel):
