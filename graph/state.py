@@ -6,7 +6,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.channels import EphemeralValue
 from langgraph.graph.message import add_messages
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator, with_config
 
 # typing's own TypedDict leaves Studio without a form on Python 3.11.
 from typing_extensions import TypedDict
@@ -16,6 +16,9 @@ MAX_QUERY_CHARS = 200_000
 StopReason = Literal["max_turns", "agreement", "budget", "deadline", "error"]
 Verdict = Literal["keep", "revise"]
 
+_told = with_config(ConfigDict(use_attribute_docstrings=True))
+"""Studio shows what stands below a field of a TypedDict."""
+
 
 class Step(TypedDict):
     """One numbered step of a turn's reasoning."""
@@ -24,6 +27,7 @@ class Step(TypedDict):
     explanation: str
 
 
+@_told
 class Turn(TypedDict):
     """One reply of the model to the question: the first turn's, or a refine turn's."""
 
@@ -121,6 +125,7 @@ class Asking(TypedDict):
     messages: list[AnyMessage]
 
 
+@_told
 class Answer(TypedDict):
     """What a run gives back."""
 
