@@ -17,6 +17,8 @@ from tests.conftest import clean
 from tests.scripted_groq import ScriptedGroq
 
 ROOT = Path(__file__).parents[1]
+PYTHON = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning"]
+"""For a user's script: no warning but one that Python hides by default, of a connection open at the exit."""
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from mcp import Client
 
 from tests.conftest import Scripted
 from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model
-from tests.server import served_with_groq
+from tests.server import PYTHON, served_with_groq
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -26,7 +25,7 @@ def server() -> Iterator[tuple[str, ScriptedGroq]]:
 
 def example(name: str, *words: str, **more: str) -> list[str]:
     """Run an example, warnings being errors, and return the lines that it prints."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *words]
+    command = [*PYTHON, str(EXAMPLES / f"{name}.py"), *words]
     ran = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()
