@@ -6,7 +6,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.channels import EphemeralValue
 from langgraph.graph.message import add_messages
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator, with_config
 
 # typing's own TypedDict leaves Studio without a form on Python 3.11.
 from typing_extensions import TypedDict
@@ -16,6 +16,9 @@ MAX_QUERY_CHARS = 200_000
 StopReason = Literal["max_turns", "agreement", "budget", "deadline", "error", "review"]
 Verdict = Literal["keep", "revise"]
 
+_told = with_config(ConfigDict(use_attribute_docstrings=True))
+"""Studio shows what stands below a field of a TypedDict."""
+
 
 class Step(TypedDict):
     """One numbered step of a turn's reasoning."""
@@ -24,6 +27,7 @@ class Step(TypedDict):
     explanation: str
 
 
+@_told
 class Turn(TypedDict):
     """One reply of the model to the question: the first turn's, or a refine turn's."""
 
@@ -54,25 +58,31 @@ def keep_turns(turns: list[Turn], update: list[Turn]) -> list[Turn]:
 
     A first turn begins the list anew, so that a second question on a thread, a fork and a parent graph that shares the
     key never see the last question's turns. A refine turn takes the place of the one with its index. A fork may send
-    only the fields that it edits, with the index: `{"index": 2, "answer": "41"}`. Sent with a text and
-    no answer, the old answer is gone: the next node reads the new one in the text.
+    only the fields that it edits, with the index: `{"index": 2, "answer": "41"}`; or the whole turn, as Studio does.
+    Where the text alone is edited, the old answer is gone: the next node reads the new one in the text.
 
     Raises:
         ValueError: an edit names a turn that is not there.
     """
-    kept = {turn["index"]: turn for turn in turns}
+    before = {turn["index"]: turn for turn in turns}
+    kept = dict(before)
     for edit in update:
         index = edit["index"]
         old = kept.get(index)
         if old is None and (missing := Turn.__required_keys__ - edit.keys()):
             raise ValueError(f"there is no turn {index} to edit, and a new one lacks {', '.join(sorted(missing))}")
-        turn: Turn = {**old, **edit} if old else edit
-        if old and "text" in edit and "answer" not in edit:
+        turn: Turn = {**old, **edit} if old else {**edit}
+        if (old and "text" in edit and "answer" not in edit) or _differ_in_text_alone(before.get(index), turn):
             turn["answer"] = None
         if edit.get("kind") == "first":
             kept = {}
         kept[index] = turn
     return [kept[index] for index in sorted(kept)]
+
+
+def _differ_in_text_alone(old: Turn | None, turn: Turn) -> bool:
+    """Whether a person has edited the text: a reply of its own has seconds and tokens of its own."""
+    return old is not None and turn != old and {**turn, "text": old["text"]} == old
 
 
 class Question(BaseModel):
@@ -117,6 +127,7 @@ class Asking(TypedDict):
     messages: list[AnyMessage]
 
 
+@_told
 class Answer(TypedDict):
     """What a run gives back."""
 

@@ -65,7 +65,7 @@ class Traced:
         if error:
             for _, run in self._runs():
                 run.error = str(error)
-        turn: Turn | None = next(iter(update.get("turns", [])[-1:]), None)
+        turn: Turn | None = next(iter(update.get("turns", [])[-1:]), None) if "turn" in self.metadata else None
         told: dict[str, Any] = {"stop_reason": update.get("stop_reason") or self.stop_reason}
         answer, tags = None, []
         if turn:

@@ -39,7 +39,8 @@ def update(state: State, context: Context, asked: Asked | None) -> dict[str, Any
     The answer's message keeps what the synthesis cost (`usage_metadata`) and the reply as written
     (`response_metadata`): what the user paid for is in the thread.
     """
-    source, answer, concise = _best(reread(state["turns"]))
+    turns = reread(state["turns"])
+    source, answer, concise = _best(turns)
     degraded = state.get("degraded")
     lost = [degraded] if degraded else []
     message = AIMessage(answer)
@@ -58,6 +59,7 @@ def update(state: State, context: Context, asked: Asked | None) -> dict[str, Any
     if cut:
         lost.append(f"Cut short at max_tokens ({context.max_tokens}; --max-tokens raises it): {', '.join(cut)}.")
     return {
+        **({"turns": turns} if turns != state["turns"] else {}),  # a person has edited a text
         "query": question_of(state),
         "answer": answer,
         "concise_answer": concise,

@@ -17,20 +17,25 @@ from tests.scripted_groq import Script, ScriptedGroq
 Scripted = Callable[..., ScriptedGroq]
 
 
+def clean(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -> None:
+    """Take the developer's settings out of the environment; `local` leaves those of the local model."""
+    names: tuple[str, ...] = ("GROQ_", "LANGSMITH_", "LANGCHAIN_", "OPENAI_", "OTEL_", "OPENINFERENCE_", "PHOENIX_")
+    names += () if local else ("LLAMABERRY_",)
+    for name in list(os.environ):
+        if name.startswith(names) or (name.upper().endswith("_PROXY") and not local):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[None]:
     """No key, address, proxy or setting of the developer's; but local_model tests use the developer's model."""
-    names: tuple[str, ...] = ("GROQ_", "LANGSMITH_", "LANGCHAIN_", "OPENAI_", "OTEL_", "OPENINFERENCE_", "PHOENIX_")
-    if not request.node.get_closest_marker("local_model"):
-        names += ("LLAMABERRY_",)
-    for name in list(os.environ):
-        if name.startswith(names) or (name.upper().endswith("_PROXY") and "LLAMABERRY_" in names):
-            monkeypatch.delenv(name)
-    if "LLAMABERRY_" in names:
+    local = request.node.get_closest_marker("local_model") is not None
+    clean(monkeypatch, local=local)
+    if not local:
         monkeypatch.setenv("LLAMABERRY_HOME", str(tmp_path))
-    monkeypatch.setenv("LANGSMITH_TRACING", "false")
     forget = get_env_var.cache_clear  # type: ignore[attr-defined]
     forget()
     yield

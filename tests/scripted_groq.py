@@ -125,7 +125,7 @@ class ScriptedGroq:
         self.open_requests = 0
         self.disconnects = 0
         self.url = ""
-        self._script = player(good_model if script is None else script)
+        self.play(script)
         self._port, self._keep_alive = port, keep_alive
         self._count = 0
         self._seen: set[int] = set()
@@ -146,6 +146,13 @@ class ScriptedGroq:
         self._thread.join()
         if self.failures and kind is None:
             raise ExceptionGroup("the scripted Groq failed", self.failures)
+
+    def play(self, script: Script | None = None) -> Self:
+        """Go on with another script, as if nothing had been asked: for a server that outlives a test."""
+        self._script = player(good_model if script is None else script)
+        self.requests.clear()
+        self.disconnects = 0
+        return self
 
     def wait(self, open_requests: int = 0, timeout: float = 5) -> None:
         """Block until so many requests are open; in a coroutine, `await asyncio.to_thread(groq.wait, 1)`."""

@@ -57,8 +57,9 @@ def test_an_edit_of_a_turn_that_is_not_there_is_refused() -> None:
 @PROPERTY
 @given(TURNS, st.text(max_size=3))
 def test_a_first_turn_begins_the_turns_of_a_question_anew(turns: list[Turn], text: str) -> None:
-    assert keep_turns(turns, [turn(1, text)]) == [turn(1, text)]
-    assert keep_turns(turns, [turn(3), turn(1, text), turn(2)]) == [turn(1, text), turn(2)]
+    new, next_one = ({**turn(index, text), "seconds": 2} for index in (1, 2))  # a reply takes a time of its own
+    assert keep_turns(turns, [new]) == [new]
+    assert keep_turns(turns, [turn(3), new, next_one]) == [new, next_one]
 
 
 @PROPERTY
@@ -78,6 +79,7 @@ def test_a_fork_s_edit_of_some_fields_changes_those_fields_of_that_turn_alone(co
 def test_an_edit_of_a_whole_refine_turn_takes_its_place_and_keeps_the_others() -> None:
     turns = [turn(1), turn(2), turn(3)]
     assert keep_turns(turns, [turn(2, "edit", None)]) == [turn(1), turn(2, "edit", None), turn(3)]
+    assert keep_turns(turns, [turn(1), turn(2, "edit"), turn(3)]) == [turn(1), turn(2, "edit", None), turn(3)]
     partial: Any = {"index": 2, "answer": "41"}
     assert keep_turns(turns, [partial]) == [turn(1), turn(2, answer="41"), turn(3)]
     assert keep_turns(turns, [turn(4)]) == [*turns, turn(4)]

@@ -1,0 +1,32 @@
+"""Llamaberry as a tool of any MCP client: the server offers one tool for each of its assistants.
+
+    langgraph dev &
+    python examples/mcp_client.py http://127.0.0.1:2024
+
+It needs the package `mcp`, 2 or later. A tool takes no dials: `python examples/assistants.py` makes tools with others.
+"""
+
+import ast
+import asyncio
+import os
+import sys
+
+from mcp import Client
+
+server = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLAMABERRY_SERVER", "http://127.0.0.1:2024")
+
+
+async def main() -> None:
+    """List the tools, and call one."""
+    async with Client(f"{server}/mcp") as client:
+        for tool in (await client.list_tools()).tools:
+            print(f"{tool.name}({', '.join(tool.input_schema['properties'])}): {tool.description}")
+        result = await client.call_tool("llamaberry", {"query": "What is 17 * 23?"})
+    text = result.content[0].text
+    if result.is_error:
+        sys.exit(f"the tool failed: {text}")
+    answered = ast.literal_eval(text)  # LangGraph's server writes Python's repr, not JSON
+    print(f"{answered['answer']} ({len(answered['turns'])} turns)")
+
+
+asyncio.run(main())

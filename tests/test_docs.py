@@ -1,0 +1,48 @@
+"""The Python that the pages on embedding and Studio show: it runs, against a real server and a scripted Groq."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.scripted_groq import ScriptedGroq
+from tests.server import PYTHON, ROOT, served_with_groq
+
+DOCS = ROOT / "docs"
+PAGES = ("embedding.md", "studio.md")
+PRINTED = {
+    "embedding.md": ["42 max_turns None", *["The answer is 42. 2"] * 2, "42 42", "The answer is 42."],
+    "studio.md": ["4 2", "['42', '195'] The answer is 42.", "['refine_turn']"],
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, ScriptedGroq]]:
+    """What the pages call http://127.0.0.1:2024."""
+    with served_with_groq() as (address, groq):
+        yield address, groq
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_snippets_of_a_page_run_one_after_the_other(server: tuple[str, ScriptedGroq], page: str) -> None:
+    address, groq = server
+    groq.play()
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
+    code = "\n".join(blocks).replace("http://127.0.0.1:2024", address)
+    env = os.environ | {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url}
+    ran = subprocess.run([*PYTHON, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    lines = iter(ran.stdout.splitlines())
+    for line in PRINTED[page]:  # in this order, whatever else is printed
+        assert line in lines, line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_links_to_is_there(page: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert link.startswith("https://") or Path(DOCS, link).exists(), link

@@ -1,0 +1,149 @@
+"""Each example, run as its docstring says, keeps the promise of that docstring."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mcp import Client
+
+from tests.conftest import Scripted
+from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model
+from tests.server import PYTHON, served_with_groq
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, ScriptedGroq]]:
+    """One server for the examples that need one."""
+    with served_with_groq() as (address, groq):
+        yield address, groq
+
+
+def example(name: str, *words: str, **more: str) -> list[str]:
+    """Run an example, warnings being errors, and return the lines that it prints."""
+    command = [*PYTHON, str(EXAMPLES / f"{name}.py"), *words]
+    ran = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout.splitlines()
+
+
+def asked(groq: ScriptedGroq) -> list[list[str]]:
+    """What Groq was sent in first turns: the conversation, without the system prompt and what the first turn adds."""
+    sent = [[message["content"] for message in request.messages[1:]] for request in groq.requests]
+    return [[*said[:-1], said[-1].split("\n\n")[0]] for said in sent if "the first turn" in said[-1]]
+
+
+def test_every_example_says_how_to_run_it_and_is_run_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    for path in EXAMPLES.glob("*.py"):
+        assert f"python examples/{path.name}" in path.read_text(encoding="utf-8")
+        assert f'example("{path.stem}"' in here
+
+
+def test_as_a_node_of_an_agent_it_streams_and_goes_on_with_the_conversation(groq: ScriptedGroq) -> None:
+    """The agent's dials are taken, the second question sees the first, and neither turns nor messages double."""
+    lines = example("subgraph")
+    train, far = "A train goes 120 km in 80 minutes. How fast is it, in km/h?", "And how far does it go in 2 hours?"
+    assert asked(groq) == [[train], [train, "The answer is 42.", far]]
+    assert len(groq.requests) == 6  # two turns and a synthesis, twice
+    assert all(request.body["stream"] for request in groq.requests)
+    nodes = [f"[reason > {node}]" for node in ("first_turn", "refine_turn", "synthesize")]
+    assert [line for line in lines if line.startswith("[")] == nodes * 2
+    assert lines.count("## Verdict") == 2  # tokens, not only updates
+    assert "2 questions, 2 turns of the last one" in lines
+    assert lines[-4:] == [f"human: {train}", "ai: The answer is 42.", f"human: {far}", "ai: The answer is 42."]
+
+
+def test_a_remote_graph_takes_dials_and_threads_and_is_a_node_of_an_agent(server: tuple[str, ScriptedGroq]) -> None:
+    address, groq = server
+    groq.play()
+    lines = example("remote_graph", address)
+    capital, people = "What is the capital of Australia?", "And how many people live there?"
+    assert asked(groq) == [[capital], [capital, "42", people], ["What is 17 * 23?"]]
+    assert len(groq.requests) == 2 * 1 + 3  # max_turns=1 twice; 2 by way of the agent's context
+    assert "4 messages on the thread" in lines
+    assert [line for line in lines if line.startswith("[")] == ["[first_turn]", "[refine_turn]", "[synthesize]"]
+    assert "6 x 7 is 42." in lines  # the synthesis, token by token
+
+
+def test_the_address_of_the_server_may_stand_in_the_environment(server: tuple[str, ScriptedGroq]) -> None:
+    address, groq = server
+    groq.play()
+    assert example("a2a_message", LLAMABERRY_SERVER=address)[-1].endswith("The answer is 42.")
+
+
+def test_an_mcp_client_sees_the_tool_and_calls_it(server: tuple[str, ScriptedGroq]) -> None:
+    address, groq = server
+    groq.play()
+    lines = example("mcp_client", address)
+    (tool,) = [line for line in lines if line.startswith("llamaberry(")]
+    assert tool.startswith("llamaberry(query, messages): Answers a question in several turns of reasoning")
+    assert lines[-1] == "The answer is 42. (3 turns)"
+
+
+def test_an_a2a_agent_answers_and_goes_on_with_the_conversation(server: tuple[str, ScriptedGroq]) -> None:
+    address, groq = server
+    groq.play(lambda request: good_model(request).replace("The answer is 42.", "Canberra."))
+    lines = example("a2a_message", address)
+    assert lines[0].startswith("llamaberry: Answers a question")
+    assert lines[1] == "What is the capital of Australia? Canberra."
+    assert asked(groq)[1] == ["What is the capital of Australia?", "Canberra.", "And how many people live there?"]
+
+
+class Crowd:
+    """A model that notes how many questions it has before it at once."""
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    def __call__(self, request: Request) -> Reply:
+        self.most = max(self.most, self.groq.open_requests)
+        product = eval(re.findall(r"\d+ \* \d+", request.messages[-1]["content"])[0])
+        return Reply(first(str(product)), delay=0.05)
+
+    groq: ScriptedGroq
+
+
+@pytest.mark.parametrize("words", [(), ("--async",)])
+def test_a_batch_is_bounded_and_one_bad_question_does_not_lose_the_others(
+    scripted: Scripted, words: tuple[str, ...]
+) -> None:
+    crowd = Crowd()
+    crowd.groq = scripted(crowd)
+    lines = example("batch", *words)
+    answered = [f"What is {n} * {n + 1}? {n * (n + 1)}" for n in range(10, 29)]
+    assert lines[:-1] == [*answered[:7], "'   ' failed: ValidationError", *answered[7:]]
+    assert lines[-1].startswith("19 answered, 1 failed, in ")
+    assert 2 <= crowd.most <= 5
+
+
+async def test_the_presets_become_assistants_and_tools_once(server: tuple[str, ScriptedGroq]) -> None:
+    """However often it is run; and each thinks as its preset says."""
+    address, groq = server
+    made = example("assistants", address)
+    assert [line.split()[0] for line in made] == ["quick", "standard", "careful"]
+    assert example("assistants", address) == made
+    async with Client(f"{address}/mcp") as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert set(tools) == {"llamaberry", "quick", "standard", "careful"}
+        assert tools["careful"].description == made[2].partition(": ")[2]
+        for name, calls in {"quick": 1, "standard": 4, "careful": 3}.items():  # the careful one stops on agreement
+            groq.play()
+            await client.call_tool(name, {"query": "What is 6 x 7?"})
+            assert len(groq.requests) == calls, name
+
+
+async def test_a_tool_takes_the_question_as_a_string_under_either_name(server: tuple[str, ScriptedGroq]) -> None:
+    """The server tells MCP clients that `messages` is a string."""
+    address, groq = server
+    async with Client(f"{address}/mcp") as client:
+        for name in ("query", "messages"):
+            groq.play()
+            result = await client.call_tool("llamaberry", {name: "What is 6 x 7?"})
+            assert not result.is_error
+            assert asked(groq) == [["What is 6 x 7?"]]
+        assert (await client.call_tool("llamaberry", {"query": " "})).is_error

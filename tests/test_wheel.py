@@ -1,0 +1,72 @@
+"""The wheel, installed beside a project that has packages `graph` and `nodes` of its own, as agents nearly all do."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.scripted_groq import ScriptedGroq
+
+ROOT = Path(__file__).parents[1]
+
+HOST = """
+{imports}
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+
+assert (graph.OWNER, graph.state.OWNER, nodes.OWNER) == ("host", "host", "host")
+assert sys.modules["graph"] is graph and sys.modules["nodes"] is nodes
+names = [
+    f"{{package}}.{{module.name}}"
+    for package in ("llamaberry.graph", "llamaberry.nodes")
+    for module in iter_modules(sys.modules[package].__path__)
+]
+assert len(names) > 10
+for module in map(import_module, names):
+    assert "{site}" in module.__file__
+print(ours.invoke({{"query": "What is 6 x 7?"}}, context=Context(max_turns=1))["concise_answer"])
+"""
+OURS = "from llamaberry import Context, graph as ours\nimport llamaberry.graph.state, llamaberry.nodes.first_turn"
+THEIRS = "import graph, graph.state, nodes"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel installed in it. It is built from a copy: old files of a build would get into it."""
+    source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    for name in ("llamaberry", "graph", "nodes"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, source)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(source / "dist"), str(source)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = (source / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(site)
+    return site
+
+
+def test_the_wheel_brings_one_top_level_package(site: Path) -> None:
+    assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"llamaberry"}
+
+
+@pytest.mark.parametrize("imports", [f"{OURS}\n{THEIRS}", f"{THEIRS}\n{OURS}"], ids=["ours first", "theirs first"])
+def test_a_project_s_own_graph_and_nodes_stay_its_own(
+    site: Path, tmp_path: Path, groq: ScriptedGroq, imports: str
+) -> None:
+    """Whichever is imported first; and the graph runs there."""
+    for package in ("graph", "nodes"):
+        (tmp_path / package).mkdir()
+        for module in ("__init__", "state"):
+            (tmp_path / package / f"{module}.py").write_text("OWNER = 'host'\n", encoding="utf-8")
+    (tmp_path / "app.py").write_text(HOST.format(imports=imports, site=site), encoding="utf-8")
+    env = os.environ | {"PYTHONPATH": str(site)}
+    ran = subprocess.run(
+        [sys.executable, "app.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "42\n", "")
