@@ -3,7 +3,7 @@
 from llamaberry.graph.context import Context
 
 PRESETS: dict[str, Context] = {
-    "quick": Context(max_turns=1),
     "standard": Context(),
+    "quick": Context(max_turns=1),
     "careful": Context(max_turns=5, early_stop=True),
 }

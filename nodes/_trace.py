@@ -79,7 +79,7 @@ class Traced:
         if self.before is not None and answer is not None:
             told["answer_changed"] = changed(self.before, answer, concise=turn is None)
             tags += ["answer:changed"] if told["answer_changed"] else []
-        self._write(turn, None if turn is None and "answer" in update else update.get("stop_reason"))
+        self._write(turn, update.get("stop_reason") if "turn" in self.metadata else None)
         metadata = {key: value for key, value in told.items() if value is not None}
         self._note(tags, metadata, answer=answer and normalise(answer))
         return update

@@ -10,8 +10,9 @@ import pytest
 from mcp import Client
 
 from tests.conftest import Scripted
-from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model
+from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model, refine
 from tests.server import PYTHON, served_with_groq
+from tests.test_tool import agent_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -125,7 +126,7 @@ async def test_the_presets_become_assistants_and_tools_once(server: tuple[str, S
     """However often it is run; and each thinks as its preset says."""
     address, groq = server
     made = example("assistants", address)
-    assert [line.split()[0] for line in made] == ["quick", "standard", "careful"]
+    assert [line.split()[0] for line in made] == ["standard", "quick", "careful"]
     assert example("assistants", address) == made
     async with Client(f"{address}/mcp") as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
@@ -147,3 +148,24 @@ async def test_a_tool_takes_the_question_as_a_string_under_either_name(server: t
             assert not result.is_error
             assert asked(groq) == [["What is 6 x 7?"]]
         assert (await client.call_tool("llamaberry", {"query": " "})).is_error
+
+
+def test_a_verifier_s_finding_is_in_the_next_prompt_and_the_other_nodes_are_the_users(scripted: Scripted) -> None:
+    groq = scripted([first("17 x 23 = 390, so 390"), refine("391", "revise")])
+    assert example("verifier", "What is 17 * 23?") == [
+        "turn 1: 17 x 23 = 390, so 390",
+        "  A calculator says: 17 x 23 = 391, not 390.",
+        "turn 2: 391",
+        "391",
+    ]
+    prompt = groq.requests[1].messages[-1]["content"]
+    assert "A calculator says: 17 x 23 = 391" in prompt
+    assert prompt.endswith("Be brief: three steps at the most.")
+    assert len(groq.requests) == 2  # no call for the synthesis
+
+
+def test_an_agent_s_tool_says_how_far_it_is_and_keeps_its_turns(scripted: Scripted) -> None:
+    scripted(agent_model)
+    lines = example("tool", "Compare.")
+    assert {"turn_started: 1", "turn_finished: 2", "refining_ended: max_turns"} <= set(lines)
+    assert lines[-5:] == ["My tool says 42.", *["turn 1: 42", "turn 2: 42"] * 2]

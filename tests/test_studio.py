@@ -131,7 +131,7 @@ def test_a_turn_in_the_view_of_the_state_is_short_and_stands_there_once(studio: 
     values: Any = studio.client.threads.get_state(studio.thread)["values"]
     assert set(values) == {"query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"}
     for turn in values["turns"]:
-        assert set(turn) == set(Turn.__annotations__)
+        assert set(turn) == Turn.__required_keys__
         assert all(len(key) <= len("finish_reason") for key in turn)
         assert json.dumps(values).count(json.dumps(turn["text"])) == 1
 

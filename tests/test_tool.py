@@ -1,8 +1,6 @@
 """`as_tool`: an agent's model calls it, reads the short answer, and the turns are there for whoever looks."""
 
 import asyncio
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -84,12 +82,3 @@ def test_an_agent_uses_it_twice_at_once_with_its_own_checkpoints_and_streams_its
     assert len(groq.requests) == 2 + 2 * 3
     again = agent.invoke({"messages": [{"role": "user", "content": "Once more."}]}, config)
     assert again["messages"][-1].text == "My tool says 42."
-
-
-def test_the_example_runs(scripted: Scripted) -> None:
-    scripted(agent_model)
-    run = subprocess.run([sys.executable, "examples/tool.py", "Compare."], capture_output=True, text=True, timeout=60)
-    assert run.returncode == 0, run.stderr
-    assert "turn_finished: 2\n" in run.stdout
-    assert "refining_ended: max_turns\n" in run.stdout
-    assert "My tool says 42.\nturn 1: 42\n" in run.stdout
