@@ -10,6 +10,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import get_runtime
 from langgraph.types import RetryPolicy
 
+from llamaberry.graph.answers import stated
 from llamaberry.graph.context import Context, own_context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.state import State, Turn, keep_turns
@@ -87,6 +88,7 @@ class Node(Runnable[Any, dict[str, Any]]):
         edited, over = reviewed(self.name, state, context)
         if edited:
             state = {**state, "turns": keep_turns(state["turns"], edited)}
+            traced.before = stated(state["turns"])
         messages = None if over else self.prompt(state, context)
         if messages:
             traced.started()

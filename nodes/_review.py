@@ -24,6 +24,8 @@ def reviewed(node: str, state: State, context: Context) -> tuple[list[Turn], boo
     decision = _decision(cast("Literal['refine_turn', 'synthesize']", node), state)
     edit = decision.model_dump(include={"answer", "hint"}, exclude_none=True)
     newest = state["turns"][-1]
+    if "hint" in edit and "hint" in newest:
+        edit["hint"] = f"{newest['hint']}\n{edit['hint']}"  # a checking node's, and the person's
     turns = [cast("Turn", {**newest, **edit})] if edit else []
     return keep_turns([newest], turns) if turns else [], decision.action == "stop" and node == "refine_turn"
 

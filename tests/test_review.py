@@ -75,6 +75,15 @@ def test_a_hint_is_part_of_the_next_prompt_and_of_all_after_it(scripted: Scripte
     assert run.result["turns"][0]["hint"] == "Count the zero."
 
 
+def test_a_hint_is_added_to_what_a_checking_node_has_found(scripted: Scripted) -> None:
+    groq = scripted([first("41"), refine("42"), synthesis()])
+    graph = build_graph(InMemorySaver(), nodes={"verify": lambda state: {"turns": [{"index": 1, "hint": "Checked."}]}})
+    context = Context(max_turns=2, review="each_turn")
+    graph.invoke({"query": "Q"}, CONFIG, context=context)
+    graph.invoke(Command(resume={"hint": "Count the zero."}), CONFIG, context=context)
+    assert "Checked.\nCount the zero." in asked(groq, 1)[-1]
+
+
 def test_a_hint_before_the_synthesis_is_part_of_its_prompt(scripted: Scripted) -> None:
     groq = scripted(SCRIPT)
     Reviewed({"hint": "Write it in Latin."}, review="before_synthesis")
