@@ -1,8 +1,10 @@
 """The errors a caller may want to tell apart; every message names the value and the remedy."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+if TYPE_CHECKING:  # the errors themselves need no package
+    from pydantic import ValidationError
 
 
 class LlamaberryError(RuntimeError):
@@ -26,7 +28,7 @@ class ModelError(LlamaberryError):
         self.retry_after_s = retry_after_s
 
 
-def first_mistake(error: ValidationError, names: Mapping[str, str]) -> str:
+def first_mistake(error: "ValidationError", names: Mapping[str, str]) -> str:
     """Return the first thing that is wrong with an input, in words.
 
     `names` says how the user wrote the fields of a Context; such a field is told with its value.
