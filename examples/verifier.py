@@ -17,14 +17,15 @@ from llamaberry import Context, Node, State, build_graph
 from llamaberry.nodes.refine_turn import refine_turn
 
 OPERATORS: dict[type, Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
-EQUATION = re.compile(r"(\d[\d\s+*x×-]*\d)\s*=\s*(-?\d+)")
+EQUATION = re.compile(r"(?<![\w.,^*/+×-])(\d{1,9}(?: *[+*x×-] *\d{1,9}){1,9}) *= *(-?\d+)(?![\w^]|[.,]\d)")
 
 
 def verify(state: State) -> dict[str, Any]:
     """Work out every equation of the newest turn; name the first that is wrong."""
     turn = state["turns"][-1]
     for left, right in EQUATION.findall(turn["text"]):
-        value = worked_out(ast.parse(re.sub("[x×]", "*", left), mode="eval").body)
+        plain = re.sub(r"\b0+(?=\d)", "", re.sub("[x×]", "*", left))
+        value = worked_out(ast.parse(plain, mode="eval").body)
         if value != int(right):
             hint = f"A calculator says: {left.strip()} = {value}, not {right}."
             return {"turns": [{"index": turn["index"], "hint": hint}]}
@@ -59,7 +60,7 @@ graph = build_graph(
 )
 
 if __name__ == "__main__":
-    result = graph.invoke({"query": " ".join(sys.argv[1:])}, context=Context(max_turns=2))
+    result = graph.invoke({"query": " ".join(sys.argv[1:]) or "What is 17 * 23?"}, context=Context(max_turns=2))
     for turn in result["turns"]:
         print(f"turn {turn['index']}: {turn['answer']}")
         if "hint" in turn:

@@ -17,6 +17,11 @@ def after_turn(state: State) -> Literal["refine_turn", "synthesize"]:
     return "synthesize" if state.get("stop_reason") else "refine_turn"
 
 
+def to_verify(state: State) -> Literal["verify", "synthesize"]:
+    """Check the turn that was just written; there is none where a person stopped, or where the call failed."""
+    return "synthesize" if state.get("stop_reason") in ("review", "error") else "verify"
+
+
 def why_stop(turns: Sequence[Turn], context: Context) -> StopReason | None:
     """Return why refining ends after these turns; None where it goes on.
 

@@ -1,6 +1,6 @@
 """The wiring: which node follows which. langgraph.json points at `graph`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -11,7 +11,7 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
 from llamaberry.graph.context import Context
-from llamaberry.graph.routing import after_turn
+from llamaberry.graph.routing import after_turn, to_verify
 from llamaberry.graph.state import Answer, Asking, Question, State
 from llamaberry.nodes._node import retry_policy
 from llamaberry.nodes.first_turn import first_turn
@@ -23,15 +23,17 @@ ReasoningGraph = CompiledStateGraph[State, Context, Any, Any]
 
 
 class _Route(Runnable[State, str]):
-    """The router as a Runnable: it adds no run to a trace, and needs no thread beside an event loop."""
+    """A router as a Runnable: it adds no run to a trace, and needs no thread beside an event loop."""
 
-    name = "after_turn"
+    def __init__(self, route: Callable[[State], str]) -> None:
+        self.name = route.__name__
+        self.route = route
 
     def invoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> str:
-        return after_turn(input)
+        return self.route(input)
 
     async def ainvoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> str:
-        return after_turn(input)
+        return self.route(input)
 
 
 def build_graph(
@@ -66,13 +68,13 @@ def build_graph(
         schema: Any = Asking if name == "first_turn" else None
         builder.add_node(name, node, input_schema=schema, retry_policy=retry_policy)
     builder.add_edge(START, "first_turn")
-    ends = ["first_turn", "refine_turn"]
+    for turn in ("first_turn", "refine_turn"):
+        if "verify" in steps:
+            builder.add_conditional_edges(turn, _Route(to_verify), ["verify", "synthesize"])
+        else:
+            builder.add_conditional_edges(turn, _Route(after_turn), ["refine_turn", "synthesize"])
     if "verify" in steps:
-        for turn in ends:
-            builder.add_edge(turn, "verify")
-        ends = ["verify"]
-    for end in ends:
-        builder.add_conditional_edges(end, _Route(), ["refine_turn", "synthesize"])
+        builder.add_conditional_edges("verify", _Route(after_turn), ["refine_turn", "synthesize"])
     builder.add_edge("synthesize", END)
     compiled = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name="llamaberry")
     return compiled.with_config(tags=["llamaberry"])

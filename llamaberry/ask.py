@@ -50,12 +50,16 @@ def _shown(run: Coroutine[Any, Any, int], display: Display, trace: bool) -> int:
         try:
             code = asyncio.run(run)
             while pause := display.pause:
-                if (decision := decide(pause)) is None:
-                    return _left(display.thread)
+                if (decision := decide(pause.value)) is None:
+                    raise KeyboardInterrupt
                 display.pause = None
-                code = asyncio.run(_resume(display.thread, {}, display, decision))
+                # To this pause, and no other: another process may have answered it, and come to the next one.
+                code = asyncio.run(_resume(display.thread, {}, display, {pause.id: decision}))
         except KeyboardInterrupt:
-            code = _left(display.thread) if display.pause else INTERRUPTED
+            code = INTERRUPTED
+            if display.pause:
+                display.result(display.state, seconds=display.seconds, whole=False)
+                code = _left(display.thread)
         finally:
             local_server.close()
     return code
@@ -82,7 +86,7 @@ async def _ask(question: str, context: Context, display: Display, name: str | No
 
 
 async def _resume(
-    name: str | None, dials: dict[str, Any], display: Display, decision: dict[str, str] | None = None
+    name: str | None, dials: dict[str, Any], display: Display, decision: dict[str, dict[str, str]] | None = None
 ) -> int:
     async with threads.open_graph() as graph:
         if name:
@@ -144,7 +148,7 @@ async def _run(
         return INTERRUPTED
     display.seconds += time.monotonic() - begun
     if graph.checkpointer and (paused := (await graph.aget_state(threads.config_of(name))).interrupts):
-        display.pause, display.thread = paused[0].value, name
+        display.pause, display.thread, display.state = paused[0], name, state
         return 0
     display.result(state, seconds=display.seconds, whole=True)
     return DEGRADED if state["stop_reason"] == "error" else 0

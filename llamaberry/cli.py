@@ -139,6 +139,9 @@ def ask(
         "system_prompt": system_prompt,
         "review": "each_turn" if review else None,
     }
+    if question == "-" and review:
+        _complain("--review reads its answers from standard input: give the question as an argument")
+        raise typer.Exit(MISTAKE)
     if question == "-":
         question = sys.stdin.read()
     if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in question):

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
-
-    from llamaberry.graph.review import Pause
+    from langgraph.types import Interrupt
 
 Show = Literal["turns", "full", "concise"]
 
@@ -47,8 +46,9 @@ class Display:
         self.show = show
         self.runs: list[str] = []  # the ids of the runs that it shows
         self.seconds = 0.0  # of all of them
-        self.pause: Pause | None = None  # where a person is to be asked, and on which thread
+        self.pause: Interrupt | None = None  # where a person is to be asked, on which thread, and what there is
         self.thread: str | None = None
+        self.state: dict[str, Any] = {}
         self.console = Honest(highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._writing: str | None = None
         self._turns: set[int] = set()

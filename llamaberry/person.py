@@ -19,7 +19,10 @@ def decide(pause: Pause) -> dict[str, str] | None:
         _say(pause["problem"])
     while True:
         _say(CHOICES)
-        line = sys.stdin.readline()
+        try:
+            line = sys.stdin.readline()
+        except UnicodeDecodeError:
+            continue
         if not line:
             return None
         choice, _, text = line.strip().partition(" ")

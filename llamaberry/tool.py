@@ -7,10 +7,10 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import StructuredTool, ToolException
 from langgraph.config import get_stream_writer
 from langgraph.types import StreamMode
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from llamaberry.graph.context import Context
-from llamaberry.graph.errors import ModelError
+from llamaberry.graph.errors import ModelError, first_mistake
 from llamaberry.graph.workflow import ReasoningGraph
 from llamaberry.graph.workflow import graph as default_graph
 
@@ -52,14 +52,16 @@ def as_tool(
     told to the agent's model as the tool's error; a SetupError is raised, for it is the operator's.
     """
 
+    context = context or Context()  # the host agent's own is never read
+
     def think(question: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         answer: dict[str, Any] = {}
         write = _writer()
         try:
             for mode, part in graph.stream({"query": question}, config, context=context, stream_mode=MODES):
                 answer = _taken(mode, part, answer, write)
-        except ModelError as error:
-            raise ToolException(str(error)) from error
+        except (ModelError, ValidationError) as error:
+            raise _told(error) from error
         return answer["concise_answer"] or answer["answer"], answer
 
     async def athink(question: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
@@ -68,8 +70,8 @@ def as_tool(
         try:
             async for mode, part in graph.astream({"query": question}, config, context=context, stream_mode=MODES):
                 answer = _taken(mode, part, answer, write)
-        except ModelError as error:
-            raise ToolException(str(error)) from error
+        except (ModelError, ValidationError) as error:
+            raise _told(error) from error
         return answer["concise_answer"] or answer["answer"], answer
 
     return StructuredTool.from_function(
@@ -81,6 +83,10 @@ def as_tool(
         response_format="content_and_artifact",
         handle_tool_error=True,
     )
+
+
+def _told(error: ModelError | ValidationError) -> ToolException:
+    return ToolException(str(error) if isinstance(error, ModelError) else first_mistake(error, {}))
 
 
 def _taken(mode: str, part: Any, answer: dict[str, Any], write: Callable[[Any], None]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Traced:
             answer = turn["answer"]
             tags += [f"verdict:{turn['verdict']}"] if turn["verdict"] else []
         elif "answer" in update:
-            written = update["messages"][-1].response_metadata
+            written = getattr((update.get("messages") or [None])[-1], "response_metadata", {})
             told |= {key: written.get(key) for key in ("model", "finish_reason")}
             answer = update["concise_answer"] or None
         if self.before is not None and answer is not None:

@@ -57,5 +57,8 @@ def test_a_verifier_of_ones_own_enters_the_next_prompt_and_other_names_are_refus
     assert [turn["hint"] for turn in result["turns"]] == ["Checked."] * 2
     assert "Checked." in groq.requests[1].messages[-1]["content"]
     assert "Checked." in groq.requests[2].messages[-1]["content"]
+    scripted([first("41")])
+    plain = {"synthesize": lambda state: {"answer": "Mine.", "concise_answer": "Mine."}}
+    assert build_graph(nodes=plain).invoke({"query": "Q"}, context=Context(max_turns=1))["answer"] == "Mine."
     with pytest.raises(ValueError, match="no such node: refine"):
         build_graph(nodes={"refine": lambda state: state})

@@ -1,15 +1,19 @@
 """A person in the loop: the graph pauses where it was asked to, and what is answered counts."""
 
+import json
+import os
+import subprocess
 from typing import Any
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
-from llamaberry import Context, build_graph
+from llamaberry import Context, SetupError, as_tool, build_graph
 from tests.conftest import Scripted
 from tests.scripted_groq import Reply, ScriptedGroq, first, refine, synthesis
-from tests.test_cli import llamaberry, mistake
+from tests.test_cli import COMMAND, llamaberry, mistake
 
 CONFIG: Any = {"configurable": {"thread_id": "T"}}
 SCRIPT = [first("41"), refine("42", "revise"), refine("42"), synthesis()]
@@ -82,6 +86,45 @@ def test_a_hint_is_added_to_what_a_checking_node_has_found(scripted: Scripted) -
     graph.invoke({"query": "Q"}, CONFIG, context=context)
     graph.invoke(Command(resume={"hint": "Count the zero."}), CONFIG, context=context)
     assert "Checked.\nCount the zero." in asked(groq, 1)[-1]
+
+
+def test_what_a_person_says_with_a_stop_is_not_lost_to_a_checking_node(scripted: Scripted) -> None:
+    """It checks a turn once: where a person stopped, or the call failed, there is no new one."""
+    groq = scripted([first("41"), synthesis()])
+    checked = []
+
+    def verify(state: Any) -> Any:
+        checked.append(len(state["turns"]))
+        return {"turns": [{"index": 1, "hint": "Checked."}]}
+
+    graph = build_graph(InMemorySaver(), nodes={"verify": verify})
+    context = Context(review="each_turn")
+    graph.invoke({"query": "Q"}, CONFIG, context=context)
+    result = graph.invoke(Command(resume={"action": "stop", "hint": "In Latin."}), CONFIG, context=context)
+    assert checked == [1]
+    assert "Checked.\nIn Latin." in asked(groq)[-1]
+    assert result["stop_reason"] == "review"
+
+
+def test_a_review_that_could_never_be_answered_is_refused_before_a_call_is_paid_for(scripted: Scripted) -> None:
+    groq = scripted([])
+    with pytest.raises(SetupError, match="needs a checkpointer"):
+        build_graph().invoke({"query": "Q"}, context=Context(review="each_turn"))
+    with pytest.raises(SetupError, match="needs a checkpointer"):
+        as_tool(Context(review="before_synthesis")).invoke({"question": "Q"})
+    assert groq.requests == []
+
+
+def test_as_a_subgraph_it_pauses_with_its_parents_checkpointer(scripted: Scripted) -> None:
+    scripted([first("41"), synthesis("It is 41.", "41")])
+    builder = StateGraph(MessagesState, context_schema=Context)
+    builder.add_node("reason", build_graph())
+    builder.add_edge(START, "reason")
+    agent: Any = builder.compile(InMemorySaver())
+    context = Context(review="each_turn")
+    paused = agent.invoke({"messages": [("user", "Q")]}, CONFIG, context=context)
+    assert paused["__interrupt__"][0].value["turn"]["answer"] == "41"
+    assert agent.invoke(Command(resume=" STOP "), CONFIG, context=context)["messages"][-1].text == "It is 41."
 
 
 def test_a_hint_before_the_synthesis_is_part_of_its_prompt(scripted: Scripted) -> None:
@@ -159,11 +202,36 @@ def test_ask_review_asks_after_each_turn_until_it_gets_one_of_the_choices(script
 def test_a_review_that_is_left_goes_on_with_resume(scripted: Scripted) -> None:
     groq = scripted([first("41"), synthesis("It is 41.", "41")])
     left = llamaberry("ask", "Q", "--review", "--thread", "T", "-q", stdin="")
-    assert left.returncode == 130
+    assert (left.returncode, left.stdout) == (130, "41\n")  # the answer so far
     assert "llamaberry resume T" in left.stderr
     resumed = llamaberry("resume", "T", "-q", stdin="s\n")
     assert (resumed.returncode, resumed.stdout) == (0, "It is 41.\n")
     assert len(groq.requests) == 2
+
+
+def test_an_answer_reaches_the_turn_that_it_was_given_to_and_no_other(scripted: Scripted) -> None:
+    """Though another process has answered this pause in the meantime, and the run has come to the next one."""
+    scripted([first("41"), refine("42"), refine("42"), synthesis()])
+    command = [*COMMAND, "ask", "Q", "--review", "--thread", "T"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=os.environ.copy()) as slow:
+        assert slow.stderr
+        while not slow.stderr.readline().startswith("── review of turn 1"):
+            assert slow.poll() is None
+        llamaberry("resume", "T", stdin="\n")  # to the review of turn 2, and away
+        _, said = slow.communicate("a 99\n", timeout=60)
+    assert "review of turn 2" in said
+    answers = json.loads(llamaberry("resume", "T", "--json", stdin="\n" * 3).stdout)["turns"]
+    assert [turn["answer"] for turn in answers] == ["41", "42", "42"]
+
+
+def test_bytes_that_are_no_text_are_asked_for_again(scripted: Scripted) -> None:
+    scripted([first("41"), synthesis("It is 41.", "41")])
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    command = [*COMMAND, "ask", "-q", "Q", "--review"]
+    run = subprocess.run(command, input=b"h caf\xe9\ns\n", capture_output=True, env=strict, timeout=60)
+    assert (run.returncode, b"Traceback" in run.stderr) in {(0, False), (130, False)}
+    assert "--review reads its answers" in mistake("ask", "-", "--review", stdin="Q")
 
 
 def test_a_review_needs_threads_that_are_kept(scripted: Scripted) -> None:

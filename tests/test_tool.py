@@ -56,6 +56,16 @@ def test_a_call_that_fails_is_told_to_the_agent_and_a_missing_key_to_the_operato
         as_tool(Context(model="groq:x")).invoke(CALL)
 
 
+def test_a_blank_question_is_told_to_the_agent_and_its_own_dials_are_never_read(scripted: Scripted) -> None:
+    groq = scripted(agent_model)
+    message: ToolMessage = as_tool().invoke({**CALL, "args": {"question": "   "}})
+    assert (message.status, "the question is blank" in str(message.content)) == ("error", True)
+    agent: Any = create_agent("groq:x", tools=[as_tool()], context_schema=dict)
+    asked: Any = {"messages": [("user", "Compare.")]}
+    agent.invoke(asked, context={"llamaberry": {"max_turns": 1, "unknown": True}})
+    assert len(groq.requests) == 2 + 2 * 4  # the agent's model twice, and two questions with three turns each
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_an_agent_uses_it_twice_at_once_with_its_own_checkpoints_and_streams_its_progress(
     scripted: Scripted, asynchronous: bool
