@@ -54,10 +54,6 @@ class Collector(ThreadingHTTPServer):
         return b"\n".join(f"{path} {headers}".encode() + body for path, headers, body in self.got)
 
     @property
-    def paths(self) -> set[str]:
-        return {path for path, _, _ in self.got}
-
-    @property
     def runs(self) -> list[dict[str, Any]]:
         """The runs of all traces in the order in which they began, each put together of its posts and patches."""
         runs: dict[str, dict[str, Any]] = {}
