@@ -22,6 +22,7 @@ from llamaberry.graph.workflow import ReasoningGraph, build_graph
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from psycopg import AsyncConnection
 
 BUSY_S = 5  # how long to wait for another process that writes
 
@@ -151,14 +152,27 @@ async def _postgres(address: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         patient += ("&" if "?" in address else "?") + "connect_timeout=10"
     try:
         async with AsyncPostgresSaver.from_conn_string(patient) as saver:
-            try:
-                await saver.setup()
-            except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-                await saver.setup()  # another process was making the tables at the same moment
+            assert isinstance(saver.conn, psycopg.AsyncConnection)
+            await _alone(saver.conn)
+            await saver.setup()
+            await saver.conn.execute("SELECT pg_advisory_unlock_all()")
             yield saver
     except psycopg.Error as error:
         # The address holds a password: it is not repeated.
         raise SetupError(f"LLAMABERRY_CHECKPOINTS: PostgreSQL failed ({type(error).__name__}): check it") from None
+
+
+async def _alone(connection: "AsyncConnection[Any]") -> None:
+    """Wait until no other process makes the tables: two at the same moment would fail.
+
+    The lock is tried, not awaited: an index made concurrently waits for every statement that is under way.
+    """
+    patience = time.monotonic() + BUSY_S
+    while time.monotonic() < patience:
+        lock = await connection.execute("SELECT pg_try_advisory_lock(hashtext('llamaberry threads')) AS ours")
+        if await lock.fetchone() == {"ours": True}:
+            return
+        await asyncio.sleep(0.05)
 
 
 def storage_errors() -> tuple[type[Exception], ...]:

@@ -210,13 +210,13 @@ def test_durability_exit_keeps_nothing_of_a_run_that_was_killed(scripted: Script
 
 
 def test_postgresql_by_the_same_door(scripted: Scripted, tmp_path: Path) -> None:
-    """Two questions at once on a new database, and a run that is cut and resumed."""
+    """Three questions at once on a new database, and a run that is cut and resumed."""
     where = {"LLAMABERRY_CHECKPOINTS": new_database()}
-    groq = scripted([first(), first(), first("41"), HANG, refine("42"), synthesis("It is 42.")])
-    for run in at_once(ASK, ASK, **where):
+    groq = scripted([first(), first(), first(), first("41"), HANG, refine("42"), synthesis("It is 42.")])
+    for run in at_once(ASK, ASK, ASK, **where):
         is_kept(run)
     with begun("ask", "Cut?", "--turns", "2", "--thread", "T", env=os.environ | where) as process:
-        until(lambda: len(groq.requests) == 4)
+        until(lambda: len(groq.requests) == 5)
     is_kept(llamaberry("resume", "-q", **where), "It is 42.\n")
     assert process.returncode == -signal.SIGKILL
     assert list(tmp_path.iterdir()) == []
