@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from llamaberry import cli_threads, cli_tools
+from llamaberry import cli_eval, cli_threads, cli_tools
 from llamaberry.display import DEGRADED, FAILURE, INTERRUPTED, MISTAKE, Show, plain
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_eval.app)
 app.add_typer(cli_threads.app)
 app.add_typer(cli_tools.app)
 

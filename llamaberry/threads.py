@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import platformdirs
 from langchain_core.runnables import RunnableConfig
@@ -152,10 +152,10 @@ async def _postgres(address: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
         patient += ("&" if "?" in address else "?") + "connect_timeout=10"
     try:
         async with AsyncPostgresSaver.from_conn_string(patient) as saver:
-            assert isinstance(saver.conn, psycopg.AsyncConnection)
-            await _alone(saver.conn)
+            connection = cast("AsyncConnection[Any]", saver.conn)
+            await _alone(connection)
             await saver.setup()
-            await saver.conn.execute("SELECT pg_advisory_unlock_all()")
+            await connection.execute("SELECT pg_advisory_unlock_all()")
             yield saver
     except psycopg.Error as error:
         # The address holds a password: it is not repeated.

@@ -61,6 +61,8 @@ class Reply(BaseModel):
     seconds: float = 0
     tokens: Tokens | None = None
     """None where the provider counted none."""
+    text: str = ""
+    """The reply as written."""
 
 
 class Result(BaseModel):
@@ -75,7 +77,7 @@ class Result(BaseModel):
     question: str
     expected: str
     answer: str | None
-    """The arm's answer: of several turns the synthesis's concise one, of a vote the winner's; None where it has none."""
+    """The arm's answer: after several turns the synthesis's concise one, of a vote the winner's; None without any."""
     right: bool
     """Whether `answer` is right. Where the arm failed, it is not: a failure counts against it."""
     replies: list[Reply]

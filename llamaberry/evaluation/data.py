@@ -1,0 +1,145 @@
+"""The questions of an evaluation: a file of one's own, or tasks that reasoning-gym generates."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llamaberry.evaluation import checkers
+from llamaberry.graph.errors import SetupError
+from llamaberry.graph.state import MAX_QUERY_CHARS
+
+Check = Callable[[str], bool]
+
+
+class Case(NamedTuple):
+    """A question, what is expected, and whether an answer is it; `check` is None where a judge has to say."""
+
+    id: str
+    task: str
+    question: str
+    expected: str
+    check: Check | None
+
+
+class Data(NamedTuple):
+    """The cases, by which name and content they are known, and the lines that could not be read, each with its number.
+
+    `settings` is what it takes to make the same cases again; it is JSON.
+    """
+
+    cases: list[Case]
+    settings: dict[str, Any]
+    bad: list[str]
+
+
+class Row(BaseModel):
+    """A line of a file: a question and its answer; the id is the line's number where none is given."""
+
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, str_strip_whitespace=True)
+
+    question: str = Field(min_length=1, max_length=MAX_QUERY_CHARS)
+    answer: str = Field(min_length=1)
+    id: str | None = Field(default=None, min_length=1)
+    checker: Literal["exact", "number", "choice", "judge"] | None = None
+    tolerance: float | None = Field(default=None, ge=0)
+
+
+def read_file(path: Path, *, judged: bool = False, limit: int | None = None) -> Data:
+    """Read a JSONL file; a line that is none of ours is told in `bad`, and the rest goes on.
+
+    A row that names no checker gets the one that fits its answer, or the judge where one is `judged` by.
+
+    Raises:
+        SetupError: the file cannot be read, holds no question, or asks for a judge where there is none.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SetupError(f"{path} cannot be read ({error.strerror}): name a JSONL file of questions") from error
+    cases: dict[str, Case] = {}
+    bad: list[str] = []
+    for place, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            case = _case(line, place, judged)
+            if case.id in cases:
+                raise ValueError(f"the id {case.id!r} stands on an earlier line too")
+            cases[case.id] = case
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            bad.append(f"line {place}: {'.'.join(map(str, wrong['loc'])) or 'the line'}: {wrong['msg']}")
+        except ValueError as error:
+            bad.append(f"line {place}: {error}")
+    if not cases:
+        raise SetupError("\n".join([f"{path} holds no question: each line is JSON like {_EXAMPLE}", *bad[:5]]))
+    chosen = list(cases.values())[:limit]
+    return Data(chosen, {"data": path.name, "sha256": hashlib.sha256(content).hexdigest()}, bad)
+
+
+_EXAMPLE = '{"question": "What is 6 x 7?", "answer": "42"}'
+
+
+def _case(line: bytes, place: int, judged: bool) -> Case:
+    try:
+        said = json.loads(line)
+    except UnicodeDecodeError:
+        raise ValueError("not text in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+    row = Row.model_validate(said)
+    named = row.checker or ("judge" if judged else checkers.fitting(row.answer))
+    if named == "judge" and not judged:
+        raise SetupError(f'line {place} wants the checker "judge": name the model that judges by --judge MODEL')
+    checks: dict[str, Check | None] = {
+        "exact": partial(checkers.exact, expected=row.answer),
+        "number": partial(checkers.number, expected=row.answer, tolerance=row.tolerance),
+        "choice": partial(checkers.choice, expected=row.answer),
+        "judge": None,
+    }
+    return Case(row.id or str(place), "", row.question, row.answer, checks[named])
+
+
+def generate(tasks: Sequence[str], *, size: int, seed: int) -> Data:
+    """Return `size` questions of each of reasoning-gym's tasks; the same seed makes the same questions.
+
+    Raises:
+        SetupError: reasoning-gym is not installed, or has no such task.
+    """
+    try:
+        import reasoning_gym
+        from reasoning_gym.factory import DATASETS
+    except ImportError as missing:
+        raise SetupError('--suite needs reasoning-gym: pip install "llamaberry[eval]"') from missing
+    for task in tasks:
+        if task not in DATASETS:
+            near = difflib.get_close_matches(task, DATASETS, n=3) or sorted(DATASETS)[:3]
+            raise SetupError(f"reasoning-gym has no task {task!r}: it has {', '.join(near)} and others")
+    sets = {task: reasoning_gym.create_dataset(task, size=size, seed=seed) for task in dict.fromkeys(tasks)}
+    settings = {"suite": list(sets), "size": size, "seed": seed, "reasoning_gym": reasoning_gym.__version__}
+    # One of each in turn, so that an evaluation that is cut has seen them all.
+    cases = [_generated(task, number, sets[task], settings) for number in range(size) for task in sets]
+    return Data(cases, settings, [])
+
+
+def _generated(task: str, number: int, dataset: Any, settings: dict[str, Any]) -> Case:
+    entry = dataset[number]
+    expected = str(entry["answer"])
+
+    def check(answer: str) -> bool:
+        """The suite's own verifier; most of them want the bare answer to the letter, so its form is forgiven here."""
+        if float(dataset.score_answer(answer.strip(), entry)) >= _WHOLE or checkers.exact(answer, expected):
+            return True
+        return checkers.fitting(expected) == "number" and checkers.number(answer, expected)
+
+    return Case(f"{task}-{settings['seed']}-{number}", task, str(entry["question"]).strip(), expected, check)
+
+
+_WHOLE = 0.99
+"""The least score that is a right answer: the suite gives parts of one for near misses."""
