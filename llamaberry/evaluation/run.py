@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -86,16 +88,20 @@ class Evaluation:
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             shown = progress.add_task("answers", total=total, completed=total - len(missing))
             async with self._bench(concurrency) as bench:
+                # A case is seen through before the next begins: its prompts are the provider's prefix cache's newest.
+                at_once = asyncio.Semaphore(concurrency)
 
-                async def make(case: Case, arm: Arm) -> None:
-                    self.keep(await bench.result(case, arm))
-                    await bench.forget(case, arm)
-                    progress.advance(shown)
+                async def make(case: Case, arms: list[Arm]) -> None:
+                    async with at_once:
+                        for arm in arms:
+                            self.keep(await bench.result(case, arm))
+                            await bench.forget(case, arm)
+                            progress.advance(shown)
 
                 try:
                     async with asyncio.TaskGroup() as group:
-                        for case, arm in missing:
-                            group.create_task(make(case, arm))
+                        for case, pairs in groupby(missing, itemgetter(0)):
+                            group.create_task(make(case, [arm for _, arm in pairs]))
                 except* SetupError as wrong:
                     raise wrong.exceptions[0] from None
         for left in self.folder.glob(CHECKPOINTS + "*"):
