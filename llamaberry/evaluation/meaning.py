@@ -146,9 +146,10 @@ def _more(gain: _Gain) -> str:
 
 
 def _why(gain: _Gain, loser: ArmFigures) -> str:
-    """Return the p of a difference, and what else may have made it: calls of the loser that failed."""
-    failed = f"; {loser.errors} of {loser.name}'s {loser.accuracy.n} ended in an error" if loser.errors else ""
-    return f"{_p(gain.p)}{failed}"
+    """Return the p of a difference, and how many of the loser's calls failed, where that made half of it or more."""
+    failed, n = loser.errors, loser.accuracy.n
+    told = f"; {failed} of {loser.name}'s {n} ended in an error" if 100 * failed / n >= abs(gain.points) / 2 else ""
+    return f"{_p(gain.p)}{told}"
 
 
 def _names(gains: Sequence[_Gain]) -> str:

@@ -58,10 +58,14 @@ class Change(BaseModel, frozen=True):
         )
 
     @property
+    def n(self) -> int:
+        """The number of questions."""
+        return self.fixed + self.broken + self.kept_right + self.kept_wrong
+
+    @property
     def p(self) -> float:
         """The chance that as uneven a split of fixed and broken comes of nothing (McNemar's exact test, two-sided)."""
         changed = self.fixed + self.broken
-        # Of no change at all every split is as likely; scipy's answer to it is another one in other versions.
         return float(_binomial()(min(self.fixed, self.broken), changed, 0.5).pvalue) if changed else 1.0
 
 
@@ -153,7 +157,6 @@ def pair(first: str, second: str, one: Mapping[str, Result], other: Mapping[str,
     """Return how two arms compare; each one's results are given by the question's id."""
     # Seen as a step from the first arm to the second: fixed is what only the second has right.
     change = Change.of((one[key].right, other[key].right) for key in one if key in other)
-    shared = change.fixed + change.broken + change.kept_right + change.kept_wrong
     return Pair(
         first=first,
         second=second,
@@ -161,7 +164,7 @@ def pair(first: str, second: str, one: Mapping[str, Result], other: Mapping[str,
         only_first=change.broken,
         only_second=change.fixed,
         neither=change.kept_wrong,
-        points=100 * (change.fixed - change.broken) / shared if shared else None,
+        points=100 * (change.fixed - change.broken) / change.n if change.n else None,
         p=change.p,
     )
 

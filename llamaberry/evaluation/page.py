@@ -23,8 +23,8 @@ svg text { font-family: inherit !important; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: .25rem .75rem .25rem 0; text-align: right; vertical-align: bottom; }
 th, tr { border-bottom: 1px solid var(--line); }
-th { font-size: .85rem; font-weight: 600; white-space: pre-line; }
-td { white-space: pre; }
+th, td { white-space: pre; }
+th { font-size: .85rem; font-weight: 600; }
 .word { text-align: left; }
 .note { color: var(--soft); font-size: .85rem; margin: 0; }
 dl { display: grid; grid-template-columns: minmax(6rem, auto) 1fr; gap: .25rem 1rem; font-size: .9rem; }

@@ -17,8 +17,8 @@ _INK = "#010203"  # becomes the colour of the text around it
 _GRID = "#8080804d"
 _FIXED, _BROKEN = "#16a34a", "#dc2626"
 # Of middling lightness, so that each stands out from white and from black.
-_COLOURS = ["#3b82f6", "#d97706", "#16a34a", "#a855f7", "#ec4899", "#6b7280"]
-_MARKERS = "osD^vP"
+_COLOURS = ["#3b82f6", "#d97706", "#16a34a", "#a855f7", "#ec4899", "#7d8796"]
+_MARKERS = "osD^vPX"  # one more than colours: the seventh arm looks like no other
 _STYLE: Any = {  # its type names every key of every version
     "svg.fonttype": "none",  # texts stay texts: they can be searched, and read aloud
     "svg.hashsalt": "llamaberry",
@@ -60,7 +60,7 @@ def plots(report: Report) -> list[tuple[str, Element]]:
         drawn = [
             ("Accuracy of each arm, with its 95% interval", asked and _accuracy(asked)),
             ("Accuracy turn by turn", refined and _by_turn(refined)),
-            ("What each step fixed, and what it broke", refined and _steps([arm for _, arm in refined])),
+            ("What each step fixed, and what it broke", _steps([arm for _, arm in refined])),
             ("Accuracy against cost", counted and _cost(counted)),
         ]
         return [(title, _svg(figure, f"plot{n}", title)) for n, (title, figure) in enumerate(drawn) if figure]
@@ -72,7 +72,7 @@ def _accuracy(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
         colour, marker = _look(number)
         share, below, above = _interval(arm.accuracy)
         axes.errorbar([share], [row], xerr=[[below], [above]], color=colour, marker=marker)
-        axes.annotate(f"{share:.0f}%", (share, row), (0, 5), textcoords="offset points", ha="center")
+        axes.annotate(f"{share:.0f}%", (share, row), (0, 6), textcoords="offset points", ha="center")
     axes.set_yticks(range(len(arms)), [arm.name for _, arm in arms])
     axes.set_ylim(len(arms) - 0.5, -0.7)
     axes.set_xlim(-3, 103)
@@ -98,15 +98,18 @@ def _by_turn(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
             marker=marker,
             label=arm.name,
         )
-    names = [f"turn {turn}" if last < 5 else f"{turn}" for turn in range(1, last + 1)]
-    axes.set_xticks(range(1, last + 2), [*names, "final"])
+    axes.set_xticks(range(1, last + 2), [*map(str, range(1, last + 1)), "final"])
+    axes.set_xlabel("turn")
     axes.set_ylabel("% right")
     _legend(figure)
     return figure
 
 
-def _steps(arms: Sequence[ArmFigures]) -> "Figure":
-    rows = [(f"{arm.name} · {name}", change) for arm in arms for name, change in arm.steps.items()]
+def _steps(arms: Sequence[ArmFigures]) -> "Figure | None":
+    steps = [(f"{arm.name} · {name}", change) for arm in arms for name, change in arm.steps.items()]
+    rows = [(name, change) for name, change in steps if change.n]
+    if not rows:
+        return None
     figure, axes = _figure(1.2 + 0.3 * len(rows))
     places = range(len(rows))
     fixed, broken = [change.fixed for _, change in rows], [change.broken for _, change in rows]

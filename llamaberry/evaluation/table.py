@@ -54,6 +54,8 @@ def gaps(report: Report) -> list[str]:
     """Return a sentence for each arm that lacks questions which other arms have."""
     return [
         f"{arm.name} lacks {arm.missing} of the {report.questions} questions: compare it by the pairs alone."
+        if arm.accuracy.n
+        else f"{arm.name} was asked none of the {report.questions} questions."
         for arm in report.arms
         if arm.missing
     ]
@@ -154,7 +156,7 @@ def _tasks(report: Report) -> Table:
 def _rate(rate: Rate) -> tuple[str, str]:
     if rate.low is None or rate.high is None:
         return "–", "–"
-    return _percent(rate.share), f"{100 * rate.low:.1f}–{100 * rate.high:.1f}"
+    return _percent(rate.share), f"{100 * rate.low:.0f}–{100 * rate.high:.0f}%"
 
 
 def _percent(share: float | None) -> str:
