@@ -11,8 +11,8 @@ from llamaberry.evaluation.page import page
 from llamaberry.evaluation.plots import plots
 from llamaberry.evaluation.report import report
 from llamaberry.evaluation.results import Result
+from tests.eval_results import ARMS, asked, small
 from tests.test_browser import browser, seen  # noqa: F401
-from tests.test_eval_report import ARMS, asked, small
 from tests.test_show import EVIL, Page
 
 SETTINGS: dict[str, Any] = {"arms": ARMS, "model": "groq:m", "seed": 7, "machine": {"cores": 2}, "command": "x " * 90}
