@@ -34,6 +34,14 @@ def test_the_tables_fit_the_terminal_and_break_no_name(made: Report, width: int)
     assert "words_words_words_words_ " in shown
 
 
+def test_where_it_is_narrow_the_names_of_tasks_are_broken_and_nothing_else() -> None:
+    long = [r.model_copy(update={"task": f"{r.task}_" * 20}) for r in small()]
+    tasks = printed(report(long, settings={}), 66).partition("\nTasks\n")[2]
+    assert max(map(len, tasks.splitlines())) <= 66
+    for whole in (" self-consistency:3 ", " accuracy ", " 100.0% ", " 57–100%"):
+        assert whole in tasks
+
+
 def test_the_tables_tell_each_figure(made: Report) -> None:
     lines = [" ".join(line.split()) for line in printed(made, 80).splitlines()]
     for line in (
