@@ -1,0 +1,44 @@
+"""What our pages have in common: one self-contained document, no script, nothing fetched, every text escaped."""
+
+from xml.etree.ElementTree import Element, tostring
+
+from llamaberry.display import plain
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_CSS = """
+:root { color-scheme: light dark; --line: #8884; --soft: #777; --flip: #b45309; --new: #15803d; --gone: #b91c1c; }
+@media (prefers-color-scheme: dark) { :root { --soft: #aaa; --flip: #fbbf24; --new: #4ade80; --gone: #f87171; } }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
+"""
+
+
+def document(title: str, css: str, body: Element) -> str:
+    """Return the page with this title and body; `css` is added to the style of all pages."""
+    head = tag(
+        "head",
+        tag("meta", {"charset": "utf-8"}),
+        tag("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
+        tag("meta", {"http-equiv": "Content-Security-Policy", "content": _POLICY}),
+        tag("title", title),
+        tag("style", _CSS + css),
+    )
+    return "<!doctype html>\n" + tostring(tag("html", {"lang": "en"}, head, body), encoding="unicode", method="html")
+
+
+def tag(name: str, *inside: "Element | str | dict[str, str]") -> Element:
+    """Make an element; texts are escaped when the page is written, and hold no control codes."""
+    element = Element(name)
+    last: Element | None = None
+    for part in inside:
+        if isinstance(part, dict):
+            element.attrib.update(part)
+        elif isinstance(part, str):
+            if last is None:
+                element.text = (element.text or "") + plain(part)
+            else:
+                last.tail = (last.tail or "") + plain(part)
+        else:
+            element.append(part)
+            last = part
+    return element
