@@ -87,7 +87,7 @@ class Display:
         if turn["finish_reason"] == "length":
             parts.append("cut at max_tokens: raise it with --max-tokens")
         if self.show != "turns":
-            parts.append(_line(turn["answer"]) if turn["answer"] else "no answer stated")
+            parts.append(one_line(turn["answer"]) if turn["answer"] else "no answer stated")
         self.console.print(" · ".join(parts), style="cyan")
         if self.show == "turns":
             self.console.print()
@@ -115,12 +115,12 @@ class Display:
     def line(self, name: str, state: Any, *, cut: bool) -> None:
         """Print a line of the list of threads: its name, when, how it stands, its newest question."""
         when = str(state.created_at or "")[:16].replace("T", " ")
-        parts = [plain(name), when, "cut" if cut else "answered", _line(state.values.get("query") or "")]
+        parts = [plain(name), when, "cut" if cut else "answered", one_line(state.values.get("query") or "")]
         self.console.print(" · ".join(parts), style="yellow" if cut else None)
 
     def question(self, state: dict[str, Any]) -> None:
         """Print a question of the past, a line for each of its turns, and the answer."""
-        self.console.print(f"── {_line(state.get('query') or '')} ──", style="bold cyan")
+        self.console.print(f"── {one_line(state.get('query') or '')} ──", style="bold cyan")
         self._turns.clear()
         for turn in state.get("turns") or []:
             self.turn(turn)
@@ -173,16 +173,25 @@ def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
 
 def tokens_told(usages: "Iterable[UsageMetadata | None]") -> str:
     """Return the tokens of several calls in words: prompt, cached, output."""
+    tokens = tokens_of(usages)
+    return f"{tokens['input']:,} prompt ({tokens['cached']:,} cached) + {tokens['output']:,} output tokens"
+
+
+def tokens_of(usages: "Iterable[UsageMetadata | None]") -> dict[str, int]:
+    """Return the tokens of several calls; the cached ones are among those of the input."""
     counted = [usage for usage in usages if usage]
-    prompt, output = sum(usage["input_tokens"] for usage in counted), sum(usage["output_tokens"] for usage in counted)
-    cached = sum(usage.get("input_token_details", {}).get("cache_read", 0) for usage in counted)
-    return f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens"
+    return {
+        "input": sum(usage["input_tokens"] for usage in counted),
+        "cached": sum(usage.get("input_token_details", {}).get("cache_read", 0) for usage in counted),
+        "output": sum(usage["output_tokens"] for usage in counted),
+    }
 
 
 def _newest_answer(state: dict[str, Any]) -> str | None:
     return next((turn["answer"] for turn in reversed(state.get("turns") or []) if turn["answer"]), None)
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return the beginning of a text as one line of at most 80 characters."""
     line = " ".join(plain(text).split())
     return line if len(line) <= 80 else f"{line[:79]}…"
