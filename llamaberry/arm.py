@@ -27,9 +27,9 @@ async def answered(
     """Run the graph on a question to its end, and return its output.
 
     `first` is the output of another run on the question: its first turn is this run's, too, and is not asked for again.
-    That turn's tokens and seconds count here as well: in the output, against the budget and against the deadline. `watch` is given each
-    part of the graph's stream in the modes "custom" (the events) and "values" (the state so far). Raises as the graph
-    does.
+    That turn's tokens and seconds count in this run as well, for its budget and its deadline, too. `watch` is given
+    each part of the graph's stream in the modes "custom" (the events) and "values" (the state so far). Raises as the
+    graph does.
     """
     graph = build_graph(nodes={"first_turn": _known(first)} if first else None)
     output: dict[str, Any] = {}
