@@ -51,7 +51,10 @@ def _known(run: Answer) -> Node:
             "query": run["query"],
             "messages": run["messages"][:-1],  # without that run's answer
             "turns": run["turns"][:1],
+            "answer": "",
+            "concise_answer": "",
             "stop_reason": why_stop(run["turns"][:1], context),
+            "degraded": None,
         }
 
     return Node("first_turn", lambda state, context: None, update)

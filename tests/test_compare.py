@@ -230,6 +230,7 @@ def test_ctrl_c_in_json_mode_still_prints_one_document(scripted: Scripted) -> No
     document = json.loads(out)
     assert (document["single"]["answer"], document["agree"]) == ("It is 41", None)
     assert document["turns:3"]["turns"] == document["single"]["turns"]
+    assert document["turns:3"].keys() == document["single"].keys()
 
 
 def test_in_a_wide_terminal_the_runs_stand_side_by_side_in_a_narrow_one_they_do_not(scripted: Scripted) -> None:
@@ -247,15 +248,15 @@ def test_a_terminal_is_told_what_goes_on_and_a_pipe_is_not(scripted: Scripted) -
     assert llamaberry("compare", QUESTION).stderr == ""
 
 
-def test_escape_codes_in_a_reply_do_not_reach_the_terminal(scripted: Scripted) -> None:
+def test_escape_codes_in_a_question_or_a_reply_do_not_reach_the_terminal(scripted: Scripted) -> None:
     evil = "4\x1b]0;owned\x07\x1b[2J\x9b31m2\r"
     steps = [(evil, evil)]
     model = Model(
-        first=first(evil, steps=steps), refine=refine(f"{evil}!", steps=steps), synthesis=synthesis(evil, "4")
+        first=first(evil, steps=steps), refine=refine(f"{evil}!", steps=steps), synthesis=synthesis(evil, f"{evil}?")
     )
     scripted(model)
     for width in ("80", "120"):
-        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", in_a_terminal("compare", QUESTION, COLUMNS=width))
+        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", in_a_terminal("compare", f"{evil}?", COLUMNS=width))
     assert "\x9b" not in llamaberry("compare", QUESTION, "--json").stdout
 
 
