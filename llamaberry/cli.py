@@ -9,7 +9,23 @@ import typer
 from typer.exceptions import TyperException
 
 from llamaberry import cli_eval, cli_threads, cli_tools
-from llamaberry.display import DEGRADED, FAILURE, INTERRUPTED, MISTAKE, Show, plain
+from llamaberry.cli_options import (
+    BudgetOption,
+    DeadlineOption,
+    EarlyStopOption,
+    MaxTokensOption,
+    ModelOption,
+    QuestionArgument,
+    SystemPromptOption,
+    TemperatureOption,
+    TimeoutOption,
+    TraceOption,
+    complain,
+    given,
+    mistakes_told,
+    read_question,
+)
+from llamaberry.display import DEGRADED, FAILURE, INTERRUPTED, MISTAKE, Show
 
 app = typer.Typer(
     help="Llamaberry puts a question to a model in turns: it answers, checks, revises, and writes a final answer.",
@@ -24,27 +40,10 @@ app.add_typer(cli_tools.app)
 ShowOption = Annotated[Show, typer.Option("--show", help="The turns and the answer, or an answer alone.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer, and nothing else.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the graph's output as one JSON document.")]
-ModelOption = Annotated[str | None, typer.Option("--model", "-m", help='"auto", "local" or "provider:model".')]
-TimeoutOption = Annotated[float | None, typer.Option("--turn-timeout", help="Seconds of one model call. [60]")]
 AcceptDegraded = Annotated[
     bool,
     typer.Option("--accept-degraded", help="Exit with 0, not 3, where a failed call cost a turn."),
 ]
-TraceOption = Annotated[bool, typer.Option("--trace", help="Say on standard error where the trace is.")]
-
-# The option that turns a context field, for a message that names what the user typed.
-OPTIONS = {
-    "model": "--model",
-    "max_turns": "--turns",
-    "early_stop": "--early-stop",
-    "temperature": "--temperature",
-    "max_tokens": "--max-tokens",
-    "token_budget": "--token-budget",
-    "deadline_s": "--deadline",
-    "turn_timeout_s": "--turn-timeout",
-    "review": "--review",
-    "system_prompt": "--system-prompt",
-}
 
 
 def main() -> None:
@@ -68,13 +67,13 @@ def _code() -> int:
         return int(app(standalone_mode=False) or 0)
     except TyperException as error:
         if told := error.format_message():
-            _complain(told.replace("Value error, ", ""))
+            complain(told.replace("Value error, ", ""))
         return error.exit_code
     except SetupError as error:
-        _complain(str(error))
+        complain(str(error))
         return MISTAKE
     except ModelError as error:
-        _complain(str(error))
+        complain(str(error))
         return FAILURE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -82,10 +81,6 @@ def _code() -> int:
         # The reader of the pipe has gone (`| head`): no more can be said, not even when Python flushes at its exit.
         sys.stdout = None
         return 0
-
-
-def _complain(message: str) -> None:
-    print(f"llamaberry: {plain(message)}", file=sys.stderr)  # noqa: T201
 
 
 def _version(asked: bool) -> None:
@@ -105,62 +100,47 @@ def _options(
 
 @app.command()
 def ask(
-    question: Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")],
+    question: QuestionArgument,
     show: ShowOption = "turns",
     quiet: QuietOption = False,
     json: JsonOption = False,
     model: ModelOption = None,
     max_turns: Annotated[int | None, typer.Option("--turns", "-t", help="The most turns, 1 to 10. [3]")] = None,
-    early_stop: Annotated[
-        bool | None, typer.Option("--early-stop/--no-early-stop", help="Stop when two turns in a row agree.")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="How freely it picks its words, 0 to 2. [0.7]")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="The most tokens of each reply. [2048]")] = None,
-    token_budget: Annotated[int | None, typer.Option(help="Tokens after which no further turn begins.")] = None,
-    deadline_s: Annotated[
-        float | None, typer.Option("--deadline", help="Seconds after which no further turn begins.")
-    ] = None,
+    early_stop: EarlyStopOption = None,
+    temperature: TemperatureOption = None,
+    max_tokens: MaxTokensOption = None,
+    token_budget: BudgetOption = None,
+    deadline_s: DeadlineOption = None,
     turn_timeout_s: TimeoutOption = None,
-    system_prompt: Annotated[str | None, typer.Option(help="A system prompt of your own.")] = None,
+    system_prompt: SystemPromptOption = None,
     thread: Annotated[str | None, typer.Option(help="Go on with the conversation of this name, or begin it.")] = None,
     review: Annotated[bool, typer.Option("--review", help="Pause after each turn, and ask what to do.")] = False,
     accept_degraded: AcceptDegraded = False,
     trace: TraceOption = False,
 ) -> None:
     """Ask a question, and watch the turns come."""
-    dials = {
-        "model": model,
-        "max_turns": max_turns,
-        "early_stop": early_stop,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "token_budget": token_budget,
-        "deadline_s": deadline_s,
-        "turn_timeout_s": turn_timeout_s,
-        "system_prompt": system_prompt,
-        "review": "each_turn" if review else None,
-    }
+    dials = given(
+        model=model,
+        max_turns=max_turns,
+        early_stop=early_stop,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        token_budget=token_budget,
+        deadline_s=deadline_s,
+        turn_timeout_s=turn_timeout_s,
+        system_prompt=system_prompt,
+        review="each_turn" if review else None,
+    )
     if question == "-" and review:
-        _complain("--review reads its answers from standard input: give the question as an argument")
+        complain("--review reads its answers from standard input: give the question as an argument")
         raise typer.Exit(MISTAKE)
-    if question == "-":
-        question = sys.stdin.read()
-    if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in question):
-        _complain("the question is not text in UTF-8: save it as UTF-8, and ask again")
-        raise typer.Exit(MISTAKE)
-    from pydantic import ValidationError
-
+    asked = read_question(question)
     from llamaberry import Context
     from llamaberry.ask import ask as ask_graph
-    from llamaberry.graph.errors import first_mistake
 
-    try:
-        context = Context(**_given(dials))
+    with mistakes_told():
         how: Any = "json" if json else "quiet" if quiet else show
-        code = ask_graph(question, context, show=how, thread=thread, trace=trace)
-    except ValidationError as error:
-        _complain(first_mistake(error, OPTIONS))
-        raise typer.Exit(MISTAKE) from None
+        code = ask_graph(asked, Context(**dials), show=how, thread=thread, trace=trace)
     raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)
 
 
@@ -176,19 +156,9 @@ def resume(
     trace: TraceOption = False,
 ) -> None:
     """Go on with a question that was cut: no turn is lost, and none is paid for twice."""
-    from pydantic import ValidationError
-
     from llamaberry.ask import resume as resume_graph
-    from llamaberry.graph.errors import first_mistake
 
-    dials = _given({"model": model, "turn_timeout_s": turn_timeout_s})
-    try:
+    dials = given(model=model, turn_timeout_s=turn_timeout_s)
+    with mistakes_told():
         code = resume_graph(thread, dials, show="json" if json else "quiet" if quiet else show, trace=trace)
-    except ValidationError as error:
-        _complain(first_mistake(error, OPTIONS))
-        raise typer.Exit(MISTAKE) from None
     raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)
-
-
-def _given(dials: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in dials.items() if value is not None}

@@ -1,13 +1,74 @@
-"""The command that measures: does thinking again pay?"""
+"""The commands that measure what thinking again does."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from llamaberry.cli_options import (
+    BudgetOption,
+    DeadlineOption,
+    EarlyStopOption,
+    MaxTokensOption,
+    ModelOption,
+    QuestionArgument,
+    SystemPromptOption,
+    TemperatureOption,
+    TimeoutOption,
+    TraceOption,
+    given,
+    mistakes_told,
+    read_question,
+)
+
 app = typer.Typer()
 
 ARMS = "single,turns:3,turns:3+early,self-consistency:3"
+
+
+@app.command()
+def compare(
+    question: QuestionArgument,
+    max_turns: Annotated[
+        int, typer.Option("--turns", "-t", min=2, max=10, help="The most turns of the run of several.")
+    ] = 3,
+    shared_first: Annotated[
+        bool, typer.Option("--shared-first", help="Ask for one first turn, and go on from it: one call less.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print both outputs as one JSON document.")] = False,
+    model: ModelOption = None,
+    early_stop: EarlyStopOption = None,
+    temperature: TemperatureOption = None,
+    max_tokens: MaxTokensOption = None,
+    token_budget: BudgetOption = None,
+    deadline_s: DeadlineOption = None,
+    turn_timeout_s: TimeoutOption = None,
+    system_prompt: SystemPromptOption = None,
+    trace: TraceOption = False,
+) -> None:
+    """Answer a question in a single turn and in several, side by side.
+
+    It says whether the answers agree and what the further turns cost; which one is right, it cannot know. The two runs
+    go on at the same time, each with a first turn of its own, and neither is kept as a thread.
+    """
+    dials = given(
+        model=model,
+        max_turns=max_turns,
+        early_stop=early_stop,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        token_budget=token_budget,
+        deadline_s=deadline_s,
+        turn_timeout_s=turn_timeout_s,
+        system_prompt=system_prompt,
+    )
+    asked = read_question(question)
+    from llamaberry import Context
+    from llamaberry.compare import compare as compare_runs
+
+    with mistakes_told():
+        code = compare_runs(asked, Context(**dials), shared_first=shared_first, json=json, trace=trace)
+    raise typer.Exit(code)
 
 
 @app.command("eval")
@@ -19,12 +80,11 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="The first so many questions of the file.")] = None,
     arms: Annotated[str, typer.Option(help="What to compare, with commas.")] = ARMS,
     out: Annotated[Path | None, typer.Option(help="The folder of the results. [eval-NAME]")] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help='"auto", "local" or "provider:model".')] = None,
-    temperature: Annotated[float | None, typer.Option(help="How freely it picks its words, 0 to 2. [0.7]")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="The most tokens of each reply. [2048]")] = None,
-    turn_timeout_s: Annotated[
-        float | None, typer.Option("--turn-timeout", help="Seconds of one model call. [60]")
-    ] = None,
+    model: ModelOption = None,
+    temperature: TemperatureOption = None,
+    max_tokens: MaxTokensOption = None,
+    turn_timeout_s: TimeoutOption = None,
+    system_prompt: SystemPromptOption = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Runs at once. [8; 2 for the local model]")] = None,
     shared_turns: Annotated[
         bool, typer.Option("--shared-turns", help="Draw each question's turns once, and let each arm stop at its own.")
@@ -37,16 +97,17 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON document.")] = False,
 ) -> None:
     """Measure on questions with known answers whether thinking again pays. Run again, it goes on where it was cut."""
-    dials = {
-        "model": model,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "turn_timeout_s": turn_timeout_s,
-    }
+    dials = given(
+        model=model,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        turn_timeout_s=turn_timeout_s,
+        system_prompt=system_prompt,
+    )
     from llamaberry.evaluation.command import run
 
-    raise typer.Exit(
-        run(
+    with mistakes_told():
+        code = run(
             data,
             suite=suite,
             size=size,
@@ -54,7 +115,7 @@ def evaluate(
             limit=limit,
             arms=arms,
             out=out,
-            dials={name: value for name, value in dials.items() if value is not None},
+            dials=dials,
             concurrency=concurrency,
             shared_turns=shared_turns,
             judge=judge,
@@ -62,4 +123,4 @@ def evaluate(
             retry_errors=retry_errors,
             as_json=json,
         )
-    )
+    raise typer.Exit(code)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
     from langgraph.types import Interrupt
+    from rich.console import Console
 
 Show = Literal["turns", "full", "concise"]
 
@@ -21,6 +22,17 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def plain(text: str) -> str:
     """Return text that a terminal can only print: no escape codes, no carriage returns, no bells."""
     return _CONTROL.sub("", text.replace("\r\n", "\n")).encode(errors="replace").decode()
+
+
+def honest_console(**how: Any) -> "Console":
+    """Return a console that prints text as it is, and raises where the reader of its pipe has gone."""
+    from rich.console import Console
+
+    class Honest(Console):
+        def on_broken_pipe(self) -> None:  # rich would exit with 1, which is a provider's failure
+            raise BrokenPipeError
+
+    return Honest(highlight=False, markup=False, emoji=False, **how)
 
 
 def step_of(metadata: Mapping[str, Any]) -> str:
@@ -37,19 +49,13 @@ class Display:
     """
 
     def __init__(self, show: Show | Literal["quiet", "json"]) -> None:
-        from rich.console import Console
-
-        class Honest(Console):
-            def on_broken_pipe(self) -> None:  # rich would exit with 1, which is a provider's failure
-                raise BrokenPipeError
-
         self.show = show
         self.runs: list[str] = []  # the ids of the runs that it shows
         self.seconds = 0.0  # of all of them
         self.pause: Interrupt | None = None  # where a person is to be asked, on which thread, and what there is
         self.thread: str | None = None
         self.state: dict[str, Any] = {}
-        self.console = Honest(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = honest_console(soft_wrap=True)
         self._writing: str | None = None
         self._turns: set[int] = set()
 
@@ -81,7 +87,7 @@ class Display:
         if turn["finish_reason"] == "length":
             parts.append("cut at max_tokens: raise it with --max-tokens")
         if self.show != "turns":
-            parts.append(_line(turn["answer"]) if turn["answer"] else "no answer stated")
+            parts.append(one_line(turn["answer"]) if turn["answer"] else "no answer stated")
         self.console.print(" · ".join(parts), style="cyan")
         if self.show == "turns":
             self.console.print()
@@ -89,7 +95,7 @@ class Display:
     def result(self, state: dict[str, Any], *, seconds: float, whole: bool) -> None:
         """Print what the run came to; `whole` is False where it was interrupted, and this is what there is."""
         if self.show == "json":
-            self._json(state)
+            self.console.out(as_json(document_of(state, self.runs[-1])), highlight=False)
             return
         answer = state.get("concise_answer") if self.show == "concise" else state.get("answer")
         answer = answer or _newest_answer(state)
@@ -109,12 +115,12 @@ class Display:
     def line(self, name: str, state: Any, *, cut: bool) -> None:
         """Print a line of the list of threads: its name, when, how it stands, its newest question."""
         when = str(state.created_at or "")[:16].replace("T", " ")
-        parts = [plain(name), when, "cut" if cut else "answered", _line(state.values.get("query") or "")]
+        parts = [plain(name), when, "cut" if cut else "answered", one_line(state.values.get("query") or "")]
         self.console.print(" · ".join(parts), style="yellow" if cut else None)
 
     def question(self, state: dict[str, Any]) -> None:
         """Print a question of the past, a line for each of its turns, and the answer."""
-        self.console.print(f"── {_line(state.get('query') or '')} ──", style="bold cyan")
+        self.console.print(f"── {one_line(state.get('query') or '')} ──", style="bold cyan")
         self._turns.clear()
         for turn in state.get("turns") or []:
             self.turn(turn)
@@ -132,15 +138,18 @@ class Display:
 
         self.console.print(Markdown(text, hyperlinks=False), soft_wrap=False)
 
-    def _json(self, state: dict[str, Any]) -> None:
-        document = {
-            **state,
-            "run_id": self.runs[-1],
-            "messages": [message.model_dump(mode="json") for message in state.get("messages", [])],
-        }
-        written = json.dumps(document, ensure_ascii=False, indent=2)
-        # JSON escapes the control codes of ASCII alone.
-        self.console.out(_CONTROL.sub(lambda code: f"\\u{ord(code[0]):04x}", written), highlight=False)
+
+def document_of(state: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """Return the graph's output as plain JSON, with the id of the run in a trace."""
+    messages = [message.model_dump(mode="json") for message in state.get("messages", [])]
+    return {**state, "run_id": run_id, "messages": messages}
+
+
+def as_json(document: dict[str, Any]) -> str:
+    """Write a document as JSON that a terminal can only print."""
+    written = json.dumps(document, ensure_ascii=False, indent=2)
+    # JSON escapes the control codes of ASCII alone.
+    return _CONTROL.sub(lambda code: f"\\u{ord(code[0]):04x}", written)
 
 
 def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
@@ -164,16 +173,25 @@ def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
 
 def tokens_told(usages: "Iterable[UsageMetadata | None]") -> str:
     """Return the tokens of several calls in words: prompt, cached, output."""
+    tokens = tokens_of(usages)
+    return f"{tokens['input']:,} prompt ({tokens['cached']:,} cached) + {tokens['output']:,} output tokens"
+
+
+def tokens_of(usages: "Iterable[UsageMetadata | None]") -> dict[str, int]:
+    """Return the tokens of several calls; the cached ones are among those of the input."""
     counted = [usage for usage in usages if usage]
-    prompt, output = sum(usage["input_tokens"] for usage in counted), sum(usage["output_tokens"] for usage in counted)
-    cached = sum(usage.get("input_token_details", {}).get("cache_read", 0) for usage in counted)
-    return f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens"
+    return {
+        "input": sum(usage["input_tokens"] for usage in counted),
+        "cached": sum(usage.get("input_token_details", {}).get("cache_read", 0) for usage in counted),
+        "output": sum(usage["output_tokens"] for usage in counted),
+    }
 
 
 def _newest_answer(state: dict[str, Any]) -> str | None:
     return next((turn["answer"] for turn in reversed(state.get("turns") or []) if turn["answer"]), None)
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return the beginning of a text as one line of at most 80 characters."""
     line = " ".join(plain(text).split())
     return line if len(line) <= 80 else f"{line[:79]}…"

@@ -17,7 +17,7 @@ Piece = tuple[Literal["same", "gone", "new"], str]
 
 
 class Node(NamedTuple):
-    """A node of a past run. `change` is its answer, word by word, against the answer before it."""
+    """A node of a past run. `steps` are a turn's statements, `change` is the answer against the one before it."""
 
     name: str
     verdict: str | None
@@ -26,6 +26,7 @@ class Node(NamedTuple):
     usage: UsageMetadata | None
     finish_reason: str | None
     text: str
+    steps: list[str]
     change: list[Piece]
     flipped: bool
 
@@ -63,15 +64,16 @@ def run_of(thread: str, state: dict[str, Any]) -> Run:
     for turn in reread(state.get("turns") or []):
         name = "first_turn" if turn["index"] == 1 else f"refine_turn {turn['index']}"
         costs = (turn["model"], turn["seconds"], turn["usage"], turn["finish_reason"])
+        said = (turn["text"], [step["statement"] for step in turn["steps"]])
         flipped = changed(before, turn["answer"])
-        nodes.append(Node(name, turn["verdict"], *costs, turn["text"], _change(before, turn["answer"]), flipped))
+        nodes.append(Node(name, turn["verdict"], *costs, *said, _change(before, turn["answer"]), flipped))
         before = turn["answer"] or before
     told: dict[str, Any] = next((message.response_metadata for message in (state.get("messages") or [])[-1:]), {})
     if state.get("answer") and "text" in told:
         costs = (told["model"], told["seconds"], state["messages"][-1].usage_metadata, told.get("finish_reason"))
         concise = state["concise_answer"] or None
         flipped = changed(before, concise, concise=True)
-        nodes.append(Node("synthesize", None, *costs, told["text"], _change(before, concise), flipped))
+        nodes.append(Node("synthesize", None, *costs, told["text"], [], _change(before, concise), flipped))
     whole = state.get("answer") or before or ""
     stop_reason = state.get("stop_reason") if state.get("answer") else None
     return Run(thread, state.get("query") or "", nodes, whole, stop_reason, state.get("degraded"))

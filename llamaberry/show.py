@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
 from llamaberry import threads
 from llamaberry.display import plain
 from llamaberry.graph.errors import SetupError
-from llamaberry.past_run import Run, run_of
+from llamaberry.past_run import Node, Run, run_of
 
 
 def show(name: str, *, every: bool, html: Path | None) -> None:
@@ -41,26 +45,32 @@ async def _runs(name: str) -> list[Run]:
         return [run_of(name, state) for state in await threads.answered(graph, name)]
 
 
-def _print(runs: Sequence[Run], earlier: int) -> None:
-    from rich.console import Console
-    from rich.text import Text
-    from rich.tree import Tree
+def heading_of(node: Node) -> Text:
+    """Return a node's name and figures, and whether the answer changed there."""
+    line = Text(node.name, "bold")
+    line.append(" · ".join(["", *node.figures]), "not bold")
+    if node.flipped:
+        line.append(" · the answer changed", "bold yellow")
+    return line
 
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 10_000  # a file or another program reads it: no line is broken
+
+def change_of(node: Node, console: Console) -> Text:
+    """Return a node's answer, and what it changed in the one before it: in colour, or in marks where there is none."""
     styles = {"same": "", "gone": "red strike", "new": "green"}
     plainly = console.no_color or console.color_system is None
     marks = {"same": "{}", "gone": "[-{}-]", "new": "{{+{}+}}"} if plainly else {}
+    pieces = [Text(marks.get(kind, "{}").format(plain(words)), styles[kind]) for kind, words in node.change]
+    return Text(" ").join(pieces) if pieces else Text("no answer stated", "dim")
+
+
+def _print(runs: Sequence[Run], earlier: int) -> None:
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 10_000  # a file or another program reads it: no line is broken
     for run in runs:
         tree = Tree(Text(plain(run.question), "bold cyan"), guide_style="dim")
         for node in run.nodes:
-            line = Text(node.name, "bold")
-            line.append(" · ".join(["", *node.figures]), "not bold")
-            if node.flipped:
-                line.append(" · the answer changed", "bold yellow")
-            pieces = [Text(marks.get(kind, "{}").format(plain(words)), styles[kind]) for kind, words in node.change]
-            tree.add(line).add(Text(" ").join(pieces) if pieces else Text("no answer stated", "dim"))
+            tree.add(heading_of(node)).add(change_of(node, console))
         console.print(tree)
         console.print(Text(f"\n{plain(run.answer)}\n"))
         if run.degraded:

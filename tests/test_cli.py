@@ -101,7 +101,7 @@ def test_a_dash_reads_the_question_from_standard_input(scripted: Scripted) -> No
 
 def test_every_context_field_has_an_option_that_reaches_the_run(scripted: Scripted) -> None:
     from llamaberry import Context
-    from llamaberry.cli import OPTIONS
+    from llamaberry.cli_options import OPTIONS
 
     assert set(OPTIONS) == set(Context.model_fields)
     groq = scripted([first("42"), refine("**42.**"), synthesis()])

@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from llamaberry import local_server
+from llamaberry.display import honest_console
+from llamaberry.evaluation.cost import Prices
 from llamaberry.evaluation.data import Data, generate, read_file
+from llamaberry.evaluation.page import page
+from llamaberry.evaluation.report import report
 from llamaberry.evaluation.results import Arm
-from llamaberry.evaluation.run import Evaluation
+from llamaberry.evaluation.run import RESULTS, Evaluation
+from llamaberry.evaluation.table import print_report
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 
@@ -35,6 +40,7 @@ def run(
     Raises:
         SetupError, pydantic.ValidationError: an option, the data, the folder or the model has to be put right first.
     """
+    prices = _prices(price)
     named = [Arm.named(name.strip()) for name in dict.fromkeys(arms.split(","))]
     questions = _questions(data, suite, size, seed, limit, judge)
     for line in questions.bad:
@@ -47,7 +53,30 @@ def run(
         asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors))
     finally:
         local_server.close()
+    made = report(evaluation.asked, prices=prices, settings=evaluation.settings)
+    text = made.model_dump_json(indent=2) + "\n"
+    (folder / "report.json").write_text(text, encoding="utf-8")
+    (folder / "report.html").write_text(page(made), encoding="utf-8")
+    if as_json:
+        sys.stdout.write(text)
+        return 0
+    console = honest_console()
+    print_report(made, console)
+    console.print(f"{folder / 'report.html'} and report.json hold it, {folder / RESULTS} each reply.", style="dim")
     return 0
+
+
+def _prices(price: str | None) -> Prices | None:
+    """Read INPUT/OUTPUT or INPUT/OUTPUT/CACHED, in USD a million tokens."""
+    if price is None:
+        return None
+    try:
+        given = [float(part) for part in price.split("/")]
+        if len(given) not in (2, 3) or min(given) < 0:
+            raise ValueError(price)
+    except ValueError:
+        raise SetupError(f"--price {price}: write INPUT/OUTPUT or INPUT/OUTPUT/CACHED, such as 0.15/0.60") from None
+    return Prices(input=given[0], output=given[1], cached=given[2] if len(given) == 3 else None)
 
 
 def _questions(

@@ -54,7 +54,7 @@ class Evaluation:
         """
         self.data, self.arms, self.context, self.folder = data, arms, context, folder
         self.shared_turns, self.judge = shared_turns, judge
-        self.settings = _settings(data, context, shared_turns, judge)
+        self.settings = _settings(data, arms, context, shared_turns, judge)
         self.results: dict[tuple[str, str], Result] = {}
         self._lines: IO[str] | None = None
         try:
@@ -157,11 +157,14 @@ _IDENTITY = (
 """What makes results comparable: an evaluation goes on in a folder only where all of these are the same."""
 
 
-def _settings(data: Data, context: Context, shared_turns: bool, judge: str | None) -> dict[str, Any]:
+def _settings(
+    data: Data, arms: Sequence[Arm], context: Context, shared_turns: bool, judge: str | None
+) -> dict[str, Any]:
     asks = (context.system_prompt, first_turn.ASK, refine_turn.ASK, synthesize.ASK)
     return {
         **data.settings,
         "questions": len(data.cases),
+        "arms": [arm.name for arm in arms],
         "model": settings_of(context).model,
         "temperature": context.temperature,
         "max_tokens": context.max_tokens,
