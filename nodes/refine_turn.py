@@ -20,12 +20,21 @@ the answer. Reply under these headings: `## Review` (what you tested; the error,
 `## Verdict` (one word: keep or revise), `## Reasoning` (numbered steps, each with its `**Explanation:**`), \
 `## Answer`."""
 
+AGAIN = 2_000
+"""The most characters of a question that is said again with each refine turn.
+
+Far from the question a small model checks the system prompt's worked example in its place. A long question would cost
+more than it helps.
+"""
+
 
 def prompt(state: State, context: Context) -> list[AnyMessage]:
     """Return the first turn's prompt, each turn as it was written, and after each what is asked of a refine turn."""
     messages = first.prompt(state, context)
+    question = question_of(state)
+    ask = f"The question was:\n\n{question}\n\n{ASK}" if 0 < len(question) <= AGAIN else ASK
     for turn in state["turns"]:
-        messages += [as_written(turn), asked(ASK, turn)]
+        messages += [as_written(turn), asked(ask, turn)]
     return messages
 
 
