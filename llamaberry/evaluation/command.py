@@ -1,9 +1,12 @@
 """`llamaberry eval`: from the options to the report."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from langsmith import tracing_context
 
 from llamaberry import local_server
 from llamaberry.evaluation.data import Data, generate, read_file
@@ -11,6 +14,7 @@ from llamaberry.evaluation.results import Arm
 from llamaberry.evaluation.run import Evaluation
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
+from llamaberry.tracing import traced
 
 
 def run(
@@ -35,6 +39,7 @@ def run(
     Raises:
         SetupError, pydantic.ValidationError: an option, the data, the folder or the model has to be put right first.
     """
+    os.environ.setdefault("TQDM_DISABLE", "1")  # LangSmith's own bars; read when tqdm is imported, which the suite does
     named = [Arm.named(name.strip()) for name in dict.fromkeys(arms.split(","))]
     questions = _questions(data, suite, size, seed, limit, judge)
     for line in questions.bad:
@@ -43,10 +48,12 @@ def run(
     context = Context(**dials)
     evaluation = Evaluation(questions, named, context, folder, shared_turns=shared_turns, judge=judge)
     at_once = concurrency or (local_server.SLOTS if evaluation.settings["model"].startswith("local:") else 8)
-    try:
-        asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors))
-    finally:
-        local_server.close()
+    # Off, but for the experiments: a run that is not theirs is no trace of its own.
+    with traced(told=False, runs=[]) as client, tracing_context(enabled=False):
+        try:
+            asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors, client=client))
+        finally:
+            local_server.close()
     return 0
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -28,6 +28,11 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.nodes import first_turn, refine_turn, synthesize
 from llamaberry.nodes._model import settings_of
+
+if TYPE_CHECKING:
+    from langsmith import Client
+
+    from llamaberry.evaluation.langsmith_experiment import Experiments
 
 SETTINGS, RESULTS, CHECKPOINTS = "settings.json", "results.jsonl", "checkpoints.sqlite"
 
@@ -66,19 +71,21 @@ class Evaluation:
         pairs = [(case.id, arm.name) for case in self.data.cases for arm in self.arms]
         return [self.results[pair] for pair in pairs if pair in self.results]
 
-    async def run(self, *, concurrency: int, again: bool = False) -> None:
+    async def run(self, *, concurrency: int, again: bool = False, client: "Client | None" = None) -> None:
         """Make the runs that are still to be made, `concurrency` at once; each result is kept as soon as it is there.
 
-        `again`: make those again that failed.
+        `again`: make those again that failed. `client`: that of LangSmith, where the results are to be sent.
 
         Raises:
             SetupError: no call can be made; what was made is kept.
         """
+        afresh = again and any(result.error for result in self.results.values())
         if again:
             self.results = {pair: result for pair, result in self.results.items() if result.error is None}
         missing = [(c, arm) for c in self.data.cases for arm in self.arms if (c.id, arm.name) not in self.results]
         total = len(self.data.cases) * len(self.arms)
-        if not missing:
+        experiments = self._experiments(client, concurrency) if client else None
+        if not missing and not experiments:
             return
         bar = "[progress.description]{task.description}"
         columns = TextColumn(bar), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
@@ -94,8 +101,20 @@ class Evaluation:
 
                 try:
                     async with asyncio.TaskGroup() as group:
+                        making: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+                        async def made(case: Case, arm: Arm) -> Result:
+                            pair = case.id, arm.name
+                            if pair not in self.results and pair not in making:
+                                making[pair] = group.create_task(make(case, arm))
+                            if pair in making:
+                                await asyncio.shield(making[pair])
+                            return self.results[pair]
+
+                        if experiments:
+                            await experiments.send(made, afresh=afresh)
                         for case, arm in missing:
-                            group.create_task(make(case, arm))
+                            group.create_task(made(case, arm))
                 except* SetupError as wrong:
                     raise wrong.exceptions[0] from None
         for left in self.folder.glob(CHECKPOINTS + "*"):
@@ -108,6 +127,11 @@ class Evaluation:
         self._lines.write(result.model_dump_json() + "\n")
         self._lines.flush()
         self.results[result.id, result.arm] = result
+
+    def _experiments(self, client: "Client", concurrency: int) -> "Experiments":
+        from llamaberry.evaluation.langsmith_experiment import Experiments
+
+        return Experiments(client, self.data, self.arms, self.settings, self.folder, at_once=concurrency)
 
     @asynccontextmanager
     async def _bench(self, concurrency: int) -> AsyncIterator[Bench]:
