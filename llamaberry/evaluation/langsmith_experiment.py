@@ -29,7 +29,10 @@ from llamaberry.evaluation.langsmith_rows import FEEDBACK, SENT, Sent, dataset_n
 from llamaberry.evaluation.results import Arm, Result
 
 START_S, END_S = 15.0, 10.0
-"""The most seconds that an evaluation waits for LangSmith: at its beginning, and when all results are there."""
+"""The most seconds that an evaluation waits for LangSmith: at its beginning, and, when all results are there, for more
+of them to be taken."""
+
+_FLUSH_S = 60.0
 
 T = TypeVar("T")
 Made = Callable[[Case, Arm], Awaitable[Result]]
@@ -46,6 +49,7 @@ class Experiments:
         self._kept = Sent(folder / SENT, dataset_name(data))
         self._about = {key: settings[key] for key in _ABOUT if settings.get(key) is not None}
         self._over = False
+        self._noted = 0
 
     async def send(self, made: Made, *, afresh: bool) -> None:
         """Send each result that LangSmith has not taken yet, as it is `made`; return when that is done, or can't be.
@@ -62,10 +66,11 @@ class Experiments:
         opening = _in_thread(self._open)
         await asyncio.wait({opening}, timeout=START_S)
         if not opening.done():
+            tracing.late = True
             opening.cancel()
-            self._give_up(TimeoutError(f"no answer within {START_S:g} s"))
+            self._failed(TimeoutError(f"no answer within {START_S:g} s"))
         elif error := opening.exception():
-            tracing.failed(error, "experiment")
+            self._failed(error)
         else:
             await self._send(made, opening.result())
 
@@ -100,21 +105,25 @@ class Experiments:
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # aevaluate prints there, where the report will stand
                 await asyncio.wait({finished, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.wait({finished}, timeout=END_S)
+                noted = -1
+                while not finished.done() and noted != self._noted:
+                    noted = self._noted
+                    await asyncio.wait({finished}, timeout=END_S)
+            if not finished.done():
+                self._failed(TimeoutError(f"not taken within {END_S:g} s; run it again to send the rest"))
         finally:
             self._over = True
             waiting.cancel()
-            if sender and sender.cancelling():
+            if not finished.done():
                 await asyncio.wait({finished}, timeout=1)
             for thread in threads:
                 if not thread.done():
+                    tracing.late = True
                     thread.cancel()
-                    self._give_up(TimeoutError(f"not taken within {END_S:g} s; run it again to send the rest"))
-                elif not thread.cancelled() and isinstance(error := thread.exception(), Exception):
-                    tracing.failed(error, "experiment")
+                elif isinstance(error := thread.exception(), Exception):
+                    self._failed(error)
 
-    def _give_up(self, error: Exception) -> None:
-        tracing.late = True
+    def _failed(self, error: BaseException) -> None:
         tracing.failed(error, "experiment")
 
     def _open(self) -> dict[Arm, tuple[TracerSession, list[Example]]]:
@@ -217,9 +226,10 @@ class Experiments:
             while not rows.empty():
                 names.append(rows.get_nowait())
             begun = time.monotonic()
-            await asyncio.to_thread(self._client.flush, END_S)
-            if tracing.failures == failures and time.monotonic() - begun < END_S:
+            await asyncio.to_thread(self._client.flush, _FLUSH_S)
+            if tracing.failures == failures and time.monotonic() - begun < _FLUSH_S:
                 self._kept.take(arm, names)
+                self._noted += len(names)
             failures = tracing.failures
             for _ in names:
                 rows.task_done()
