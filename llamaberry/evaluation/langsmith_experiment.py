@@ -25,7 +25,7 @@ from langsmith.utils import LangSmithNotFoundError, get_env_var
 
 from llamaberry import tracing
 from llamaberry.evaluation.data import Case, Data
-from llamaberry.evaluation.langsmith_rows import FEEDBACK, SENT, Sent, dataset_name, feedback_of, outputs_of
+from llamaberry.evaluation.langsmith_rows import FEEDBACK, Sent, dataset_name, example_of, feedback_of, outputs_of
 from llamaberry.evaluation.results import Arm, Result
 
 START_S, END_S = 15.0, 10.0
@@ -46,7 +46,7 @@ class Experiments:
     ) -> None:
         self._client, self._data, self._arms, self._at_once = client, data, arms, at_once
         self._cases = {case.id: case for case in data.cases}
-        self._kept = Sent(folder / SENT, dataset_name(data))
+        self._kept = Sent(folder, dataset_name(data))
         self._about = {key: settings[key] for key in _ABOUT if settings.get(key) is not None}
         self._over = False
         self._noted = 0
@@ -148,18 +148,8 @@ class Experiments:
         names = {uuid5(dataset.id, name): name for name in self._cases}
         there = {example.id: example for example in client.list_examples(dataset_id=dataset.id)}
         if lacking := [(number, self._cases[name]) for number, name in names.items() if number not in there]:
-            client.create_examples(
-                dataset_id=dataset.id,
-                examples=[
-                    {
-                        "id": number,
-                        "inputs": {"query": case.question},
-                        "reference_outputs": {"answer": case.expected},
-                        "metadata": {"id": case.id, "task": case.task},
-                    }
-                    for number, case in lacking
-                ],
-            )
+            examples = [example_of(case) | {"id": number} for number, case in lacking]
+            client.create_examples(dataset_id=dataset.id, examples=examples)
             there = {example.id: example for example in client.list_examples(dataset_id=dataset.id)}
         return dataset.id, {name: there[number] for number, name in names.items() if number in there}
 

@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from llamaberry.evaluation.data import Data
+from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.results import Arm, Result
 
 SENT = "langsmith.jsonl"
 """In the evaluation's folder: the experiments, and the cases of each that LangSmith has taken."""
 
 FEEDBACK = ["correct", "fixed", "broken", "tokens", "seconds"]
+
+
+def example_of(case: Case) -> dict[str, Any]:
+    """Return a case as an example of a dataset."""
+    asked, told = {"query": case.question}, {"answer": case.expected}
+    return {"inputs": asked, "reference_outputs": told, "metadata": {"id": case.id, "task": case.task}}
 
 
 def outputs_of(result: Result) -> dict[str, Any]:
@@ -46,12 +52,12 @@ def dataset_name(data: Data) -> str:
 class Sent:
     """What is kept of what LangSmith has: of each arm the experiment, and the cases that were taken there."""
 
-    def __init__(self, path: Path, dataset: str) -> None:
+    def __init__(self, folder: Path, dataset: str) -> None:
         self.dataset = dataset
+        self._path, self._lock = folder / SENT, threading.Lock()
         self.begun: dict[str, str] = {}
         self.taken: dict[str, set[str]] = {}
-        self._path, self._lock = path, threading.Lock()
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []:
             with contextlib.suppress(ValueError):  # killed in mid-line
                 said = json.loads(line)
                 if "experiment" in said:
