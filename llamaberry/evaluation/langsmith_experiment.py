@@ -51,16 +51,11 @@ class Experiments:
         self._over = False
         self._noted = 0
 
-    async def send(self, made: Made, *, afresh: bool) -> None:
-        """Send each result that LangSmith has not taken yet, as it is `made`; return when that is done, or can't be.
-
-        `afresh`: in new experiments, as results that were taken are made again.
-        """
+    async def send(self, made: Made) -> None:
+        """Send each result that LangSmith has not taken yet, as it is `made`; return when that is done, or can't be."""
         if "true" in (get_env_var("HIDE_INPUTS"), get_env_var("HIDE_OUTPUTS")):
             tracing.say("no experiment is sent to LangSmith: its dataset would be the questions that are to be hidden")
             return
-        if afresh:
-            self._kept.begun.clear()
         if all(self._kept.has(arm, self._cases) for arm in self._arms):
             return
         opening = _in_thread(self._open)

@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from llamaberry.evaluation.arms import Bench
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.judge import Judge
+from llamaberry.evaluation.langsmith_rows import SENT
 from llamaberry.evaluation.results import Arm, Result
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
@@ -79,8 +80,9 @@ class Evaluation:
         Raises:
             SetupError: no call can be made; what was made is kept.
         """
-        afresh = again and any(result.error for result in self.results.values())
-        if again:
+        if again and any(result.error for result in self.results.values()):
+            # What LangSmith was sent is made again: in new experiments, so that nothing stands twice in one.
+            (self.folder / SENT).unlink(missing_ok=True)
             self.results = {pair: result for pair, result in self.results.items() if result.error is None}
         missing = [(c, arm) for c in self.data.cases for arm in self.arms if (c.id, arm.name) not in self.results]
         total = len(self.data.cases) * len(self.arms)
@@ -112,7 +114,7 @@ class Evaluation:
                             return self.results[pair]
 
                         if experiments:
-                            await experiments.send(made, afresh=afresh)
+                            await experiments.send(made)
                         for case, arm in missing:
                             group.create_task(made(case, arm))
                 except* SetupError as wrong:
