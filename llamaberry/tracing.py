@@ -18,17 +18,22 @@ WAIT_S = 2.5
 late = False
 """Whether LangSmith's client was given up: its threads wait for an answer, and Python would wait for them."""
 
+failures = 0
+"""How often something did not reach LangSmith."""
+
 
 @contextmanager
-def traced(*, told: bool, runs: list[str]) -> Iterator[None]:
+def traced(*, told: bool, runs: list[str]) -> Iterator[Client | None]:
     """Trace what runs in this block to where the environment says; `told`: say where, and the ids of the root `runs`.
+
+    What it gives is LangSmith's client, where there is one to send to.
 
     LangSmith's client reads the rest of its own variables itself: endpoint, project, hiding, sampling.
     """
     client = _client()
     try:
         with tracing_context(client=client, enabled=None if client else False):
-            yield
+            yield client
     finally:
         if told:
             _tell(runs, sent=client is not None)
@@ -39,17 +44,17 @@ def traced(*, told: bool, runs: list[str]) -> Iterator[None]:
 def _client() -> Client | None:
     key, on = get_env_var("API_KEY"), tracing_is_enabled()
     if on and not key:
-        _say("LANGSMITH_TRACING is true, but LANGSMITH_API_KEY is not set: nothing is sent to LangSmith")
+        say("LANGSMITH_TRACING is true, but LANGSMITH_API_KEY is not set: nothing is sent to LangSmith")
     elif key and not on and (given := get_env_var("TRACING", default="")) != "false":
-        _say(f'LANGSMITH_API_KEY is set, but LANGSMITH_TRACING is {given or "not set"!r}: only "true" traces')
+        say(f'LANGSMITH_API_KEY is set, but LANGSMITH_TRACING is {given or "not set"!r}: only "true" traces')
     if not on or not key:
         return None
     logging.getLogger("langsmith").setLevel(logging.CRITICAL)  # it says each failure many times over
     hide = _without_dials if get_env_var("HIDE_INPUTS") == "true" else None
     try:
-        return Client(retry_config=Retry(total=0), tracing_error_callback=_Once(), hide_metadata=hide)
+        return Client(retry_config=Retry(total=0), tracing_error_callback=failed, hide_metadata=hide)
     except (LangSmithError, ValueError) as error:
-        _say(f"nothing is sent to LangSmith: a variable of its own is wrong: {error}")
+        say(f"nothing is sent to LangSmith: a variable of its own is wrong: {error}")
         return None
 
 
@@ -64,34 +69,34 @@ def _flush(client: Client) -> None:
     client.flush(timeout=WAIT_S)
     if time.monotonic() - begun >= WAIT_S:
         late = True
-        _say(f"the trace may be incomplete: LangSmith did not take it within {WAIT_S} s")
+        if not failures:
+            say(f"the trace may be incomplete: LangSmith did not take it within {WAIT_S} s")
     else:
         client.close(timeout=0)
 
 
-class _Once:
-    """Says the first error of many."""
-
-    said = False
-
-    def __call__(self, error: Exception) -> None:
-        if not self.said:
-            self.said = True
-            _say(f"the trace did not reach LangSmith: {type(error).__name__}: {str(error).splitlines()[0][:200]}")
+def failed(error: BaseException, what: str = "trace") -> None:
+    """Count what did not reach LangSmith, and say the first of it."""
+    global failures
+    failures += 1
+    if failures == 1:
+        said = str(error).partition("\n")[0][:200]
+        say(f"the {what} did not reach LangSmith: {type(error).__name__}: {said}")
 
 
 def _tell(runs: list[str], *, sent: bool) -> None:
     if sent:
         sampled = get_env_var("TRACING_SAMPLING_RATE")
         chance = f" (of which {sampled} is sampled)" if sampled else ""
-        _say(f"trace: LangSmith project {get_tracer_project()!r}, run {', '.join(runs) or 'none'}{chance}")
+        say(f"trace: LangSmith project {get_tracer_project()!r}, run {', '.join(runs) or 'none'}{chance}")
     viewer = os.environ.get("LLAMABERRY_TRACES", "").strip()
     if viewer:
         scheme, _, rest = viewer.rpartition("://")
-        _say(f"trace: {scheme}://{rest.rpartition('@')[2]}")  # without a name and password
+        say(f"trace: {scheme}://{rest.rpartition('@')[2]}")  # without a name and password
     if not sent and not viewer:
-        _say("nothing is traced: set LANGSMITH_TRACING=true and LANGSMITH_API_KEY, or see `llamaberry traces`")
+        say("nothing is traced: set LANGSMITH_TRACING=true and LANGSMITH_API_KEY, or see `llamaberry traces`")
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print a line on standard error."""
     print(f"llamaberry: {line}", file=sys.stderr, flush=True)  # noqa: T201

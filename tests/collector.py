@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -44,6 +46,9 @@ class Collector(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Receiver)
         self.status, self.delay, self.drip = status, delay, drip
         self.got: list[tuple[str, dict[str, str], bytes]] = []
+        self.datasets: list[dict[str, Any]] = []
+        self.examples: list[dict[str, Any]] = []
+        self.experiments: list[dict[str, Any]] = []
 
     @property
     def url(self) -> str:
@@ -73,6 +78,37 @@ class Collector(ThreadingHTTPServer):
         for path, headers, body in self.got:
             if path.endswith("/runs/multipart"):
                 yield from _parts(headers["content-type"], body)
+
+    def resource(self, method: str, path: str, body: bytes) -> Any:
+        """Answer a request for what an evaluation needs: datasets, examples, experiments; else say who this is."""
+        url = urlsplit(path)
+        name, _, number = url.path.strip("/").partition("/")
+        kept = {"datasets": self.datasets, "examples": self.examples, "sessions": self.experiments}.get(name)
+        if kept is None:
+            return INFO
+        asked = {key: values[0] for key, values in parse_qs(url.query).items()}
+        if method == "GET" and number:
+            return next((one for one in kept if one["id"] == number), None)
+        if method == "GET" and name == "sessions" and asked.get("name", PROJECT["name"]) == PROJECT["name"]:
+            return [PROJECT]
+        if method == "GET":
+            wanted = {"dataset_id": asked.get("dataset"), "name": asked.get("name")}
+            found = [one for one in kept if all(one.get(key) == value for key, value in wanted.items() if value)]
+            return found[int(asked.get("offset", 0)) :][: int(asked["limit"])]
+        said = json.loads(body)
+        if method == "PATCH":
+            return next(one for one in kept if one["id"] == number) | said
+        for one in said if isinstance(said, list) else [said]:
+            now = {"created_at": "2026-01-01T00:00:00Z", "modified_at": "2026-01-01T00:00:00Z"}
+            tenant = {"tenant_id": PROJECT["tenant_id"], "id": str(uuid4())}
+            kept.append(now | tenant | one)
+        return kept[-len(said) :] if isinstance(said, list) else kept[-1]
+
+    def rows(self, experiment: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return an experiment's rows: the runs that name an example."""
+        return [
+            run for run in self.runs if run.get("reference_example_id") and run["session_name"] == experiment["name"]
+        ]
 
     def tree(self) -> list[str]:
         """Return the runs' names, indented by their depth."""
@@ -120,7 +156,8 @@ class _Receiver(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._keep(b"")
-        self._answer(json.dumps([PROJECT] if "/sessions" in self.path else INFO).encode())
+        found = self.server.resource("GET", self.path, b"")
+        self._answer(json.dumps(found).encode(), 404 if found is None else 200)
 
     def do_POST(self) -> None:
         body = self._body()
@@ -130,7 +167,8 @@ class _Receiver(BaseHTTPRequestHandler):
         elif self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         self._keep(body)
-        self._answer(b"" if self.path == "/v1/traces" else b"{}")
+        kept = {} if "/multipart" in self.path else self.server.resource(self.command, self.path, body)
+        self._answer(b"" if self.path == "/v1/traces" else json.dumps(kept).encode())
 
     do_PATCH = do_POST  # noqa: N815 - http.server's own name
 
@@ -147,9 +185,9 @@ class _Receiver(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def _answer(self, body: bytes) -> None:
+    def _answer(self, body: bytes, status: int = 200) -> None:
         time.sleep(self.server.delay)
-        self.send_response(self.server.status)
+        self.send_response(status if self.server.status == 200 else self.server.status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(60 if self.server.drip else len(body)))
         self.end_headers()

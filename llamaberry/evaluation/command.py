@@ -1,9 +1,12 @@
 """`llamaberry eval`: from the options to the report."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from langsmith import tracing_context
 
 from llamaberry import local_server
 from llamaberry.display import honest_console
@@ -16,6 +19,7 @@ from llamaberry.evaluation.run import RESULTS, Evaluation
 from llamaberry.evaluation.table import print_report
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
+from llamaberry.tracing import traced
 
 
 def run(
@@ -40,6 +44,7 @@ def run(
     Raises:
         SetupError, pydantic.ValidationError: an option, the data, the folder or the model has to be put right first.
     """
+    os.environ.setdefault("TQDM_DISABLE", "1")  # LangSmith's own bars; read when tqdm is imported, which the suite does
     prices = _prices(price)
     named = [Arm.named(name.strip()) for name in dict.fromkeys(arms.split(","))]
     questions = _questions(data, suite, size, seed, limit, judge)
@@ -49,10 +54,12 @@ def run(
     context = Context(**dials)
     evaluation = Evaluation(questions, named, context, folder, shared_turns=shared_turns, judge=judge)
     at_once = concurrency or (local_server.SLOTS if evaluation.settings["model"].startswith("local:") else 8)
-    try:
-        asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors))
-    finally:
-        local_server.close()
+    # Off, but for the experiments: a run that is not theirs is no trace of its own.
+    with traced(told=False, runs=[]) as client, tracing_context(enabled=False):
+        try:
+            asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors, client=client))
+        finally:
+            local_server.close()
     made = report(evaluation.asked, prices=prices, settings=evaluation.settings)
     text = made.model_dump_json(indent=2) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")

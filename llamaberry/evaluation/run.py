@@ -14,7 +14,7 @@ from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -25,11 +25,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from llamaberry.evaluation.arms import Bench
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.judge import Judge
+from llamaberry.evaluation.langsmith_rows import SENT
 from llamaberry.evaluation.results import Arm, Result
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.nodes import first_turn, refine_turn, synthesize
 from llamaberry.nodes._model import settings_of
+
+if TYPE_CHECKING:
+    from langsmith import Client
+
+    from llamaberry.evaluation.langsmith_experiment import Experiments, Made
 
 SETTINGS, RESULTS, CHECKPOINTS = "settings.json", "results.jsonl", "checkpoints.sqlite"
 
@@ -68,19 +74,22 @@ class Evaluation:
         pairs = [(case.id, arm.name) for case in self.data.cases for arm in self.arms]
         return [self.results[pair] for pair in pairs if pair in self.results]
 
-    async def run(self, *, concurrency: int, again: bool = False) -> None:
+    async def run(self, *, concurrency: int, again: bool = False, client: "Client | None" = None) -> None:
         """Make the runs that are still to be made, `concurrency` at once; each result is kept as soon as it is there.
 
-        `again`: make those again that failed.
+        `again`: make those again that failed. `client`: that of LangSmith, where the results are to be sent.
 
         Raises:
             SetupError: no call can be made; what was made is kept.
         """
-        if again:
+        if again and any(result.error for result in self.results.values()):
+            # What LangSmith was sent is made again: in new experiments, so that nothing stands twice in one.
+            (self.folder / SENT).unlink(missing_ok=True)
             self.results = {pair: result for pair, result in self.results.items() if result.error is None}
         missing = [(c, arm) for c in self.data.cases for arm in self.arms if (c.id, arm.name) not in self.results]
         total = len(self.data.cases) * len(self.arms)
-        if not missing:
+        experiments = self._experiments(client, concurrency) if client else None
+        if not missing and not experiments:
             return
         bar = "[progress.description]{task.description}"
         columns = TextColumn(bar), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
@@ -88,20 +97,35 @@ class Evaluation:
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             shown = progress.add_task("answers", total=total, completed=total - len(missing))
             async with self._bench(concurrency) as bench:
-                # A case is seen through before the next begins: its prompts are the provider's prefix cache's newest.
                 at_once = asyncio.Semaphore(concurrency)
 
-                async def make(case: Case, arms: list[Arm]) -> None:
+                async def make(case: Case, arm: Arm) -> None:
+                    self.keep(await bench.result(case, arm))
+                    await bench.forget(case, arm)
+                    progress.advance(shown)
+
+                async def see_through(case: Case, arms: list[Arm], made: "Made") -> None:
+                    """The next case begins after this one: its prompts are the newest in the provider's prefix cache."""
                     async with at_once:
                         for arm in arms:
-                            self.keep(await bench.result(case, arm))
-                            await bench.forget(case, arm)
-                            progress.advance(shown)
+                            await made(case, arm)
 
                 try:
                     async with asyncio.TaskGroup() as group:
+                        making: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+                        async def made(case: Case, arm: Arm) -> Result:
+                            pair = case.id, arm.name
+                            if pair not in self.results and pair not in making:
+                                making[pair] = group.create_task(make(case, arm))
+                            if pair in making:
+                                await asyncio.shield(making[pair])
+                            return self.results[pair]
+
+                        if experiments:
+                            await experiments.send(made)
                         for case, pairs in groupby(missing, itemgetter(0)):
-                            group.create_task(make(case, [arm for _, arm in pairs]))
+                            group.create_task(see_through(case, [arm for _, arm in pairs], made))
                 except* SetupError as wrong:
                     raise wrong.exceptions[0] from None
         for left in self.folder.glob(CHECKPOINTS + "*"):
@@ -114,6 +138,11 @@ class Evaluation:
         self._lines.write(result.model_dump_json() + "\n")
         self._lines.flush()
         self.results[result.id, result.arm] = result
+
+    def _experiments(self, client: "Client", concurrency: int) -> "Experiments":
+        from llamaberry.evaluation.langsmith_experiment import Experiments
+
+        return Experiments(client, self.data, self.arms, self.settings, self.folder, at_once=concurrency)
 
     @asynccontextmanager
     async def _bench(self, concurrency: int) -> AsyncIterator[Bench]:
