@@ -5,12 +5,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from llamaberry import local_server
+from llamaberry.display import INTERRUPTED
 from llamaberry.evaluation.data import Data, generate, read_file
 from llamaberry.evaluation.results import Arm
 from llamaberry.evaluation.run import Evaluation
 from llamaberry.graph.context import Context
-from llamaberry.graph.errors import SetupError
+from llamaberry.graph.errors import SetupError, first_mistake
+from llamaberry.nodes._model import settings_of
+
+OPTIONS = {
+    "model": "--model",
+    "temperature": "--temperature",
+    "max_tokens": "--max-tokens",
+    "turn_timeout_s": "--turn-timeout",
+}
+"""The option that turns a context field, for a message that names what the user typed."""
 
 
 def run(
@@ -33,21 +45,33 @@ def run(
     """Make the runs that are still to be made, write and print the report, and return the exit code.
 
     Raises:
-        SetupError, pydantic.ValidationError: an option, the data, the folder or the model has to be put right first.
+        SetupError: an option, the data, the folder or the model has to be put right first.
     """
-    named = [Arm.named(name.strip()) for name in dict.fromkeys(arms.split(","))]
+    context = _context(dials, OPTIONS)
+    if judge is not None:
+        settings_of(_context({"model": judge}, {"model": "--judge"}))
+    named = [Arm.named(name) for name in dict.fromkeys(name.strip() for name in arms.split(","))]
     questions = _questions(data, suite, size, seed, limit, judge)
     for line in questions.bad:
         print(f"llamaberry: {data}, {line}: left out", file=sys.stderr)  # noqa: T201
     folder = out or Path("eval-" + (data.stem if data else "-".join(questions.settings["suite"])))
-    context = Context(**dials)
     evaluation = Evaluation(questions, named, context, folder, shared_turns=shared_turns, judge=judge)
     at_once = concurrency or (local_server.SLOTS if evaluation.settings["model"].startswith("local:") else 8)
     try:
         asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors))
+    except KeyboardInterrupt:
+        print("llamaberry: the same command goes on from here", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
     finally:
         local_server.close()
     return 0
+
+
+def _context(dials: dict[str, Any], names: dict[str, str]) -> Context:
+    try:
+        return Context(**dials)
+    except ValidationError as error:
+        raise SetupError(first_mistake(error, names)) from None
 
 
 def _questions(

@@ -5,14 +5,15 @@ import json
 import os
 import platform
 import shlex
+import sqlite3
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import aiosqlite
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -54,9 +55,9 @@ class Evaluation:
         self.shared_turns, self.judge = shared_turns, judge
         self.settings = _settings(data, context, shared_turns, judge)
         self.results: dict[tuple[str, str], Result] = {}
-        self._lines: IO[str] | None = None
         try:
             self._open()
+            self._read()
         except OSError as error:
             raise SetupError(f"{folder} cannot be used ({error.strerror}): choose another --out") from error
 
@@ -74,8 +75,13 @@ class Evaluation:
         Raises:
             SetupError: no call can be made; what was made is kept.
         """
-        if again:
-            self.results = {pair: result for pair, result in self.results.items() if result.error is None}
+        if len(self.asked) == len(self.data.cases) * len(self.arms) and not again:
+            return
+        with _alone(self.folder):
+            self._read(cut=True)  # another process may have gone on in the meantime
+            await self._run(concurrency, self._failed() if again else set())
+
+    async def _run(self, concurrency: int, failed: set[tuple[str, str]]) -> None:
         missing = [(c, arm) for c in self.data.cases for arm in self.arms if (c.id, arm.name) not in self.results]
         total = len(self.data.cases) * len(self.arms)
         if not missing:
@@ -85,9 +91,11 @@ class Evaluation:
         console = Console(stderr=True)
         with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             shown = progress.add_task("answers", total=total, completed=total - len(missing))
-            async with self._bench(concurrency) as bench:
+            async with self._bench(concurrency, again=bool(failed)) as bench:
 
                 async def make(case: Case, arm: Arm) -> None:
+                    if (case.id, arm.name) in failed:
+                        await bench.forget(case, arm)
                     self.keep(await bench.result(case, arm))
                     await bench.forget(case, arm)
                     progress.advance(shown)
@@ -96,52 +104,100 @@ class Evaluation:
                     async with asyncio.TaskGroup() as group:
                         for case, arm in missing:
                             group.create_task(make(case, arm))
-                except* SetupError as wrong:
-                    raise wrong.exceptions[0] from None
+                except ExceptionGroup as group:
+                    raise self._told(group) from group
+        if self.shared_turns:
+            return  # an arm that is added has to find them
         for left in self.folder.glob(CHECKPOINTS + "*"):
             left.unlink()
 
     def keep(self, result: Result) -> None:
         """Append a result to the file."""
-        if self._lines is None:
-            self._lines = (self.folder / RESULTS).open("a", encoding="utf-8")
-        self._lines.write(result.model_dump_json() + "\n")
-        self._lines.flush()
+        with (self.folder / RESULTS).open("a", encoding="utf-8") as lines:
+            lines.write(result.model_dump_json() + "\n")
         self.results[result.id, result.arm] = result
 
+    def _failed(self) -> set[tuple[str, str]]:
+        """Drop the results of these cases in these arms that are failures; return whose they were."""
+        failed = {(result.id, result.arm) for result in self.asked if result.error is not None}
+        self.results = {pair: result for pair, result in self.results.items() if pair not in failed}
+        lines = "".join(result.model_dump_json() + "\n" for result in self.results.values())
+        _write(self.folder / RESULTS, lines)
+        return failed
+
+    def _told(self, group: ExceptionGroup[Exception]) -> Exception:
+        """What the user can put right of all that went wrong at once; else the group as it is."""
+        told = group.subgroup((SetupError, OSError, sqlite3.Error))
+        error = told.exceptions[0] if told else group
+        if isinstance(error, OSError | sqlite3.Error):
+            return SetupError(f"{self.folder} cannot be used ({error}): put it right, and the same command goes on")
+        return error
+
     @asynccontextmanager
-    async def _bench(self, concurrency: int) -> AsyncIterator[Bench]:
-        judge = Judge(self.judge, concurrency=concurrency) if self.judge else None
+    async def _bench(self, concurrency: int, *, again: bool) -> AsyncIterator[Bench]:
+        judge = Judge(self.judge, self.results.values(), concurrency=concurrency) if self.judge else None
+        how: dict[str, Any] = {"shared_turns": self.shared_turns, "judge": judge, "again": again}
         async with aiosqlite.connect(self.folder / CHECKPOINTS) as connection:
             saver = AsyncSqliteSaver(connection)
-            await saver.setup()
-            yield Bench(saver, self.context, concurrency=concurrency, shared_turns=self.shared_turns, judge=judge)
+            try:
+                await saver.setup()
+            except sqlite3.Error as error:
+                raise SetupError(f"{self.folder / CHECKPOINTS} cannot be used ({error}): delete it") from error
+            yield Bench(saver, self.context, concurrency=concurrency, **how)
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         begun = self.folder / SETTINGS
         if begun.exists():
-            kept = json.loads(begun.read_text(encoding="utf-8"))
-            if differing := [key for key in _IDENTITY if kept.get(key) != self.settings.get(key)]:
+            try:
+                kept = json.loads(begun.read_text(encoding="utf-8"))
+                differing = [key for key in _IDENTITY if kept.get(key) != self.settings.get(key)]
+            except (ValueError, AttributeError) as error:
+                raise SetupError(f"{begun} is no evaluation's: choose another --out") from error
+            if differing:
                 named = ", ".join(f"{key} {kept.get(key)!r}, not {self.settings.get(key)!r}" for key in differing[:3])
                 raise SetupError(f"{self.folder} holds another evaluation ({named}): choose another --out")
             self.settings = {**self.settings, **{key: kept[key] for key in ("begun", "machine") if key in kept}}
-        elif any(self.folder.iterdir()):
+        elif any(path.name != f"{SETTINGS}.new" for path in self.folder.iterdir()):
             raise SetupError(f"{self.folder} is not empty, and holds no evaluation: choose another --out")
-        begun.write_text(json.dumps(self.settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write(begun, json.dumps(self.settings, indent=2, ensure_ascii=False) + "\n")
+
+    def _read(self, *, cut: bool = False) -> None:
+        """Read the results that are there; `cut` off the half of a line that a killed process has left."""
         path = self.folder / RESULTS
-        if not path.exists():
-            return
-        content = path.read_bytes()
+        content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
+        questions = {case.id: case.question for case in self.data.cases}
         for place, line in enumerate(whole.splitlines(), 1):
             try:
                 result = Result.model_validate_json(line)
             except ValidationError as error:
                 raise SetupError(f"{path}, line {place}, is no result: delete that line, or the folder") from error
+            if result.question != questions.get(result.id, result.question):  # some tasks draw others for another size
+                raise SetupError(f"{self.folder} holds another question as {result.id!r}: choose another --out")
             self.results[result.id, result.arm] = result
-        if whole != content:  # killed in mid-line
+        if cut and whole != content:
             os.truncate(path, len(whole))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out, which would ask everything again. This lock ends with the process, however it ends."""
+    with closing(sqlite3.connect(folder / ".lock", timeout=0, isolation_level=None)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            raise SetupError(
+                f"{folder} is in use ({error}): wait for the other process, or choose another --out"
+            ) from None
+        yield
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 _IDENTITY = (
