@@ -15,7 +15,7 @@ JUDGE = ("--judge", "groq:judge", "--concurrency", "1")
 
 def judging(verdicts: list[str | Reply], answers: list[str]) -> Any:
     """A model that answers so, and a judge that says so."""
-    left = {"judge": list(verdicts), "openai/gpt-oss-120b": [first(answer) for answer in answers]}
+    left: dict[str, list[Any]] = {"judge": list(verdicts), "openai/gpt-oss-120b": [first(answer) for answer in answers]}
     return lambda request: left[request.body["model"]].pop(0)
 
 
