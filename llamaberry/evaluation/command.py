@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from llamaberry import local_server
-from llamaberry.display import INTERRUPTED
 from llamaberry.evaluation.data import Data, generate, read_file
 from llamaberry.evaluation.results import Arm
 from llamaberry.evaluation.run import Evaluation
@@ -61,7 +60,7 @@ def run(
         asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors))
     except KeyboardInterrupt:
         print("llamaberry: the same command goes on from here", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+        raise
     finally:
         local_server.close()
     return 0
