@@ -83,7 +83,7 @@ def test_no_sign_within_a_text_ends_a_line(tmp_path: Path) -> None:
         write(tmp_path, json.dumps({"question": text, "answer": "1"}, ensure_ascii=False).encode())
     ).cases
     assert case.question == text
-    assert len(read_file(write(tmp_path, GOOD.replace(b" ", b"\r"))).cases) == 1
+    assert len(read_file(write(tmp_path, GOOD.replace(b": ", b":\r"))).cases) == 1
 
 
 def test_the_answer_may_be_a_number_and_decides_how_it_is_checked(tmp_path: Path) -> None:

@@ -200,3 +200,13 @@ def test_a_line_that_is_no_result_is_told_with_its_number(groq: ScriptedGroq, tm
     path.write_text(path.read_text() + json.dumps({"id": "P"}) + "\n")
     assert "line 3" in mistake("eval", data, "--out", str(out), "--arms", "single")
     assert len(groq.requests) == 2
+
+
+def test_damaged_checkpoints_are_told_with_what_to_do(groq: ScriptedGroq, tmp_path: Path) -> None:
+    data, out = questions(tmp_path, "P", "Q"), tmp_path / "out"
+    before = evaluate(data, out, "--arms", "single", "--limit", "1")
+    (out / "checkpoints.sqlite").write_bytes(b"no database" * 500)
+    assert "checkpoints.sqlite" in (told := mistake("eval", data, "--out", str(out), "--arms", "single"))
+    assert "delete it" in told
+    (out / "checkpoints.sqlite").unlink()
+    assert evaluate(data, out, "--arms", "single")[:1] == before

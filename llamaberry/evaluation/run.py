@@ -77,9 +77,13 @@ class Evaluation:
         """
         if len(self.asked) == len(self.data.cases) * len(self.arms) and not again:
             return
-        with _alone(self.folder):
-            self._read(cut=True)  # another process may have gone on in the meantime
-            await self._run(concurrency, self._failed() if again else set())
+        try:
+            with _alone(self.folder):
+                self._read(cut=True)  # another process may have gone on in the meantime
+                await self._run(concurrency, self._failed() if again else set())
+        except (OSError, sqlite3.Error) as error:
+            told = f"{self.folder} cannot be used ({error}): put it right, and the same command goes on"
+            raise SetupError(told) from error
 
     async def _run(self, concurrency: int, failed: set[tuple[str, str]]) -> None:
         missing = [(c, arm) for c in self.data.cases for arm in self.arms if (c.id, arm.name) not in self.results]
@@ -105,7 +109,8 @@ class Evaluation:
                         for case, arm in missing:
                             group.create_task(make(case, arm))
                 except ExceptionGroup as group:
-                    raise self._told(group) from group
+                    told = group.subgroup((SetupError, OSError, sqlite3.Error))  # what the user can put right
+                    raise (told.exceptions[0] if told else group) from None
         if self.shared_turns:
             return  # an arm that is added has to find them
         for left in self.folder.glob(CHECKPOINTS + "*"):
@@ -124,14 +129,6 @@ class Evaluation:
         lines = "".join(result.model_dump_json() + "\n" for result in self.results.values())
         _write(self.folder / RESULTS, lines)
         return failed
-
-    def _told(self, group: ExceptionGroup[Exception]) -> Exception:
-        """What the user can put right of all that went wrong at once; else the group as it is."""
-        told = group.subgroup((SetupError, OSError, sqlite3.Error))
-        error = told.exceptions[0] if told else group
-        if isinstance(error, OSError | sqlite3.Error):
-            return SetupError(f"{self.folder} cannot be used ({error}): put it right, and the same command goes on")
-        return error
 
     @asynccontextmanager
     async def _bench(self, concurrency: int, *, again: bool) -> AsyncIterator[Bench]:
