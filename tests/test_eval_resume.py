@@ -123,18 +123,22 @@ def test_ctrl_c_ends_it_with_130_and_a_line_that_says_how_to_go_on(scripted: Scr
     }
 
 
-def test_a_retry_that_is_killed_loses_nothing_and_asks_the_rest(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_retry_that_is_killed_goes_on_and_an_arm_that_is_not_named_keeps_its_errors(
+    scripted: Scripted, tmp_path: Path
+) -> None:
     groq, data, out = (
         scripted(failing(*((name, "turn 1") for name in "PQ"))),
         questions(tmp_path, *"PQR"),
         tmp_path / "out",
     )
-    evaluate(data, out, "--arms", "single")
+    evaluate(data, out, "--arms", "single,self-consistency:2")
     groq.play(hanging(("Q", "turn 1")))
-    cut(groq, ["eval", data, "--out", str(out), "--arms", "single", "--retry-errors"], lambda: len(lines(out)) == 2)
+    cut(groq, ["eval", data, "--out", str(out), "--arms", "single", "--retry-errors"], lambda: len(lines(out)) == 5)
     kept = evaluate(data, out, "--arms", "single")
-    assert pairs(kept) == [(name, "single") for name in "PQR"]
-    assert not any(line["error"] for line in kept)
+    assert pairs(kept) == [(name, arm) for name in "PQR" for arm in ("self-consistency:2", "single")]
+    assert {(line["id"], line["arm"]) for line in kept if line["error"]} == {
+        (name, "self-consistency:2") for name in "PQ"
+    }
     assert called(groq)["P", "turn 1"] == 1
     assert called(groq)["R", "turn 1"] == 0
 
