@@ -27,7 +27,7 @@ class Bench:
 
     With `shared_turns` a case's turns are drawn once, and each arm stops where it would: what it is compared in is then
     the stop and the synthesis, not the luck of the draw. The first turn is also the first vote of `self-consistency`.
-    Each arm is charged with all of its turns all the same.
+    Each arm is charged with all of its turns all the same. `again`: a turn that failed for good is asked for once more.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Bench:
         concurrency: int,
         shared_turns: bool = False,
         judge: Judge | None = None,
+        again: bool = False,
     ) -> None:
         self._saver = saver
         self._graph = build_graph(saver)
@@ -45,6 +46,8 @@ class Bench:
         self._slots = asyncio.Semaphore(concurrency)
         self._shared = shared_turns
         self._judge = judge
+        self._again = again
+        self._retried: set[str] = set()
         self._drawing: dict[str, asyncio.Lock] = {}
 
     async def result(self, case: Case, arm: Arm) -> Result:
@@ -103,10 +106,10 @@ class Bench:
             return turn
 
         draws = await asyncio.gather(*(draw(number) for number in range(1, arm.draws + 1)), return_exceptions=True)
-        turns = [drawn for drawn in draws if not isinstance(drawn, BaseException)]
-        for number, turn in enumerate(turns, 1):
+        turns = {number: drawn for number, drawn in enumerate(draws, 1) if not isinstance(drawn, BaseException)}
+        for number, turn in turns.items():
             told.replies.append(await self._turn(case, f"draw {number}", turn))
-        answers = [turn["answer"] for turn in turns if turn["answer"] is not None]
+        answers = [turn["answer"] for turn in turns.values() if turn["answer"] is not None]
         if answers:
             votes = Counter(map(normalise, answers))
             told.answer = max(answers, key=lambda answer: votes[normalise(answer)])  # in a tie, the first drawn
@@ -147,7 +150,10 @@ class Bench:
                     if why := why_stop(turns[:count], context):
                         return {**kept.values, "turns": turns[:count], "stop_reason": why, "degraded": None}
                 if turns and kept.values["stop_reason"]:  # "error": there will be no more
-                    return kept.values
+                    if not self._again or case.id in self._retried:
+                        return kept.values
+                    self._retried.add(case.id)
+                    await self._graph.aupdate_state(config, _NO_ERROR, as_node=_last_node(turns))
                 async with self._slots:
                     await self._graph.ainvoke(
                         {"query": case.question} if kept.created_at is None else None,
@@ -166,8 +172,7 @@ class Bench:
                 return kept.values
             asked: dict[str, Any] | None = None
             if kept.created_at is None and drawn:
-                node = "first_turn" if len(drawn["turns"]) == 1 else "refine_turn"
-                await self._graph.aupdate_state(config, drawn, as_node=node)
+                await self._graph.aupdate_state(config, drawn, as_node=_last_node(drawn["turns"]))
             elif kept.created_at is None:
                 asked = {"query": case.question}
             context = self._context_of(arm)
@@ -179,6 +184,7 @@ class Bench:
 
 
 SINGLE, LONGEST = Arm("single", 1), Arm("turns:10", 10)
+_NO_ERROR = {"stop_reason": None, "degraded": None}
 
 
 @dataclass
@@ -191,6 +197,10 @@ class _Told:
     stop_reason: str | None = None
     degraded: str | None = None
     error: str | None = None
+
+
+def _last_node(turns: list[Turn]) -> str:
+    return "first_turn" if len(turns) == 1 else "refine_turn"
 
 
 def _thread(case: Case, arm: Arm, draw: int) -> str:

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from langsmith import tracing_context
+from pydantic import ValidationError
 
 from llamaberry import local_server
+from llamaberry.cli_options import OPTIONS
 from llamaberry.display import honest_console
 from llamaberry.evaluation.cost import Prices
 from llamaberry.evaluation.data import Data, generate, read_file
+from llamaberry.evaluation.folder import RESULTS
 from llamaberry.evaluation.page import page
 from llamaberry.evaluation.report import report
 from llamaberry.evaluation.results import Arm
-from llamaberry.evaluation.run import RESULTS, Evaluation
+from llamaberry.evaluation.run import Evaluation
 from llamaberry.evaluation.table import print_report
 from llamaberry.graph.context import Context
-from llamaberry.graph.errors import SetupError
+from llamaberry.graph.errors import SetupError, first_mistake
+from llamaberry.nodes._model import settings_of
 from llamaberry.tracing import traced
 
 
@@ -42,25 +46,30 @@ def run(
     """Make the runs that are still to be made, write and print the report, and return the exit code.
 
     Raises:
-        SetupError, pydantic.ValidationError: an option, the data, the folder or the model has to be put right first.
+        SetupError: an option, the data, the folder or the model has to be put right first.
     """
     os.environ.setdefault("TQDM_DISABLE", "1")  # LangSmith's own bars; read when tqdm is imported, which the suite does
     prices = _prices(price)
-    named = [Arm.named(name.strip()) for name in dict.fromkeys(arms.split(","))]
+    context = _context(dials, OPTIONS)
+    if judge is not None:
+        settings_of(_context({"model": judge}, {"model": "--judge"}))
+    named = [Arm.named(name) for name in dict.fromkeys(name.strip() for name in arms.split(","))]
     questions = _questions(data, suite, size, seed, limit, judge)
     for line in questions.bad:
         print(f"llamaberry: {data}, {line}: left out", file=sys.stderr)  # noqa: T201
     folder = out or Path("eval-" + (data.stem if data else "-".join(questions.settings["suite"])))
-    context = Context(**dials)
     evaluation = Evaluation(questions, named, context, folder, shared_turns=shared_turns, judge=judge)
     at_once = concurrency or (local_server.SLOTS if evaluation.settings["model"].startswith("local:") else 8)
     # Off, but for the experiments: a run that is not theirs is no trace of its own.
     with traced(told=False, runs=[]) as client, tracing_context(enabled=False):
         try:
             asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors, client=client))
+        except KeyboardInterrupt:
+            print("llamaberry: the same command goes on from here", file=sys.stderr)  # noqa: T201
+            raise
         finally:
             local_server.close()
-    made = report(evaluation.asked, prices=prices, settings=evaluation.settings)
+    made = report(evaluation.results, prices=prices, settings=evaluation.settings)
     text = made.model_dump_json(indent=2) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(page(made), encoding="utf-8")
@@ -84,6 +93,13 @@ def _prices(price: str | None) -> Prices | None:
     except ValueError:
         raise SetupError(f"--price {price}: write INPUT/OUTPUT or INPUT/OUTPUT/CACHED, such as 0.15/0.60") from None
     return Prices(input=given[0], output=given[1], cached=given[2] if len(given) == 3 else None)
+
+
+def _context(dials: dict[str, Any], names: dict[str, str]) -> Context:
+    try:
+        return Context(**dials)
+    except ValidationError as error:
+        raise SetupError(first_mistake(error, names)) from None
 
 
 def _questions(

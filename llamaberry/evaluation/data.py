@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -47,7 +48,7 @@ class Row(BaseModel):
     answer: str = Field(min_length=1)
     id: str | None = Field(default=None, min_length=1)
     checker: Literal["exact", "number", "choice", "judge"] | None = None
-    tolerance: float | None = Field(default=None, ge=0)
+    tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 def read_file(path: Path, *, judged: bool = False, limit: int | None = None) -> Data:
@@ -64,7 +65,7 @@ def read_file(path: Path, *, judged: bool = False, limit: int | None = None) -> 
         raise SetupError(f"{path} cannot be read ({error.strerror}): name a JSONL file of questions") from error
     cases: dict[str, Case] = {}
     bad: list[str] = []
-    for place, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+    for place, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not line.strip():
             continue
         try:
@@ -88,11 +89,15 @@ _EXAMPLE = '{"question": "What is 6 x 7?", "answer": "42"}'
 
 def _case(line: bytes, place: int, judged: bool) -> Case:
     try:
-        said = json.loads(line)
+        said = json.loads(line.decode())
     except UnicodeDecodeError:
         raise ValueError("not text in UTF-8") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("not JSON that can be read (it is nested too deep)") from None
+    if not isinstance(said, dict):
+        raise ValueError(f"no JSON object like {_EXAMPLE}")
     row = Row.model_validate(said)
     named = row.checker or ("judge" if judged else checkers.fitting(row.answer))
     if named == "judge" and not judged:
@@ -103,6 +108,8 @@ def _case(line: bytes, place: int, judged: bool) -> Case:
         "choice": partial(checkers.choice, expected=row.answer),
         "judge": None,
     }
+    if named in ("number", "choice") and not checks[named](row.answer):  # type: ignore[misc]
+        raise ValueError(f"the answer {row.answer!r} holds no {named}: name another checker")
     return Case(row.id or str(place), "", row.question, row.answer, checks[named])
 
 
@@ -121,7 +128,13 @@ def generate(tasks: Sequence[str], *, size: int, seed: int) -> Data:
         if task not in DATASETS:
             near = difflib.get_close_matches(task, DATASETS, n=3) or sorted(DATASETS)[:3]
             raise SetupError(f"reasoning-gym has no task {task!r}: it has {', '.join(near)} and others")
-    sets = {task: reasoning_gym.create_dataset(task, size=size, seed=seed) for task in dict.fromkeys(tasks)}
+    sets: dict[str, Any] = {}
+    for task in tasks:
+        try:
+            # Its own seeds are one question apart: with 1 it asks what it asks with 0, but for the first question.
+            sets[task] = reasoning_gym.create_dataset(task, size=size, seed=seed * _APART % 2**31)
+        except Exception as error:
+            raise SetupError(f"reasoning-gym cannot generate {task!r} by itself: {error}") from error
     settings = {"suite": list(sets), "size": size, "seed": seed, "reasoning_gym": reasoning_gym.__version__}
     # One of each in turn, so that an evaluation that is cut has seen them all.
     cases = [_generated(task, number, sets[task], settings) for number in range(size) for task in sets]
@@ -130,16 +143,44 @@ def generate(tasks: Sequence[str], *, size: int, seed: int) -> Data:
 
 def _generated(task: str, number: int, dataset: Any, settings: dict[str, Any]) -> Case:
     entry = dataset[number]
-    expected = str(entry["answer"])
+    expected = "" if entry["answer"] is None else str(entry["answer"])  # many answers may be right, and none is named
 
     def check(answer: str) -> bool:
         """The suite's own verifier; most of them want the bare answer to the letter, so its form is forgiven here."""
-        if float(dataset.score_answer(answer.strip(), entry)) >= _WHOLE or checkers.exact(answer, expected):
+        if any(_verified(dataset, form, entry) for form in (answer.strip(), answer.strip(" \n*`$."))):
             return True
-        return checkers.fitting(expected) == "number" and checkers.number(answer, expected)
+        if not expected:
+            return False
+        return (checkers.number if checkers.fitting(expected) == "number" else checkers.exact)(answer, expected)
 
     return Case(f"{task}-{settings['seed']}-{number}", task, str(entry["question"]).strip(), expected, check)
 
 
+def _verified(dataset: Any, answer: str, entry: Any) -> bool:
+    def score(answer: str) -> float:
+        try:
+            return float(dataset.score_answer(answer, entry))
+        except Exception:  # noqa: BLE001 - of an answer that is not in its form a verifier raises anything
+            return 0
+
+    return _may_run(answer) and score(answer) >= _WHOLE > score(_NONSENSE)
+
+
+_APART = 1_000_003
 _WHOLE = 0.99
 """The least score that is a right answer: the suite gives parts of one for near misses."""
+_NONSENSE = "qwertz"
+"""A verifier that takes this takes everything."""
+_LONGEST = 20_000
+_CODE = re.compile(
+    r"__|[\w)\]'\"]\s*\.\s*[^\W\d]|[\w)\]](?<!\bsin)(?<!\bcos)(?<!\btan)(?<!\bexp)(?<!\blog)(?<!\bsqrt)[\s\\]*\("
+    r"|\*\*(?!\s?\d{1,2}(?![\d.*]|\s*\*))|<<|[\d)]\s*!"
+)
+"""Calls, attributes and powers without end."""
+
+
+def _may_run(answer: str) -> bool:
+    """Whether a verifier may run the answer as Python, as some do: it is a stranger's text."""
+    hidden = "#" in answer and "(" in answer  # a comment between a name and its call
+    repeated = "*" in answer and not {"'", '"', "["}.isdisjoint(answer)
+    return len(answer) <= _LONGEST and not (hidden or repeated or _CODE.search(answer))

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from llamaberry.graph.errors import SetupError
 
-_ARM = re.compile(r"single|turns:(?P<turns>\d+)(?P<early>\+early)?|self-consistency:(?P<draws>\d+)")
+_ARM = re.compile(r"single|turns:(?P<turns>[1-9][0-9]?)(?P<early>\+early)?|self-consistency:(?P<draws>[1-9][0-9]?)")
 _MOST_DRAWS = 40  # the paper's own largest number
 
 
@@ -31,10 +31,15 @@ class Arm(NamedTuple):
         """
         found = _ARM.fullmatch(name)
         turns, draws = int((found and found["turns"]) or 1), int((found and found["draws"]) or 1)
-        if found is None or turns > 10 or (found["turns"] and turns < 2) or draws > _MOST_DRAWS:
+        if (
+            found is None
+            or turns > 10
+            or draws > _MOST_DRAWS
+            or name in ("turns:1", "turns:1+early", "self-consistency:1")
+        ):
             raise SetupError(
                 f"there is no arm {name!r}: write single, turns:N, turns:N+early (N from 2 to 10) "
-                f"or self-consistency:K (K up to {_MOST_DRAWS})"
+                f"or self-consistency:K (K from 2 to {_MOST_DRAWS})"
             )
         return cls(name, turns, bool(found["early"]), draws)
 

@@ -1,0 +1,210 @@
+"""Whether an answer is right: in whatever form a model gives it, and never where it is another."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from llamaberry.evaluation.checkers import choice, exact, fitting, number
+
+NUMBERS = [
+    ("42", "42"),
+    ("**42**.", "42"),
+    ("12 * 3 = 36 legs", "36"),
+    ("36legs", "36"),
+    ("5kg", "5"),
+    ("It costs $5.", "5"),
+    ("$1,000.00", "1000"),
+    ("1,234,567", "1234567"),
+    ("1{,}000", "1000"),
+    ("42\u202f000", "42000"),
+    ("-$5", "-5"),
+    ("\u22125", "-5"),
+    ("\u20135 °C", "-5"),
+    ("x=-5", "-5"),
+    ("+5", "5"),
+    (".5", "0.5"),
+    ("3/4", "0.75"),
+    ("3 / 4", "0.75"),
+    ("0.333333333", "1/3"),
+    ("1 1/2", "1.5"),
+    ("2½", "2.5"),
+    ("\\frac{1}{2}", "0.5"),
+    ("$-\\dfrac{3}{4}$", "-0.75"),
+    ("2\\frac{1}{2}", "2.5"),
+    ("50%", "0.5"),
+    ("50\\%", "50%"),
+    ("50 percent", "50%"),
+    ("50%", "50"),
+    ("50", "50%"),
+    ("1e3", "1000"),
+    ("1.5E-3", "0.0015"),
+    ("3 \\times 10^{5}", "300000"),
+    ("10^6", "1000000"),
+    ("３６", "36"),
+    ("9.110", "9.11"),
+    ("1e400", "1e400"),
+    ("2^10 = 1024", "1024"),
+    ("10-7=3", "3"),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), NUMBERS)
+def test_a_number_is_right_however_it_is_written(answer: str, expected: str) -> None:
+    assert number(answer, expected)
+
+
+NO_NUMBERS = [
+    ("", "0"),
+    ("none", "0"),
+    ("-5", "5"),
+    ("5", "-5"),
+    ("9.11", "9.9"),
+    ("9.9", "9.11"),
+    ("0.5%", "50%"),
+    ("0.5%", "50"),
+    ("50%", "0.05"),
+    ("12345678", "12345679"),  # a whole number has to be met, however large
+    ("36 legs, 12 animals", "36"),
+    ("2024-01-05", "5"),
+    ("5/1/2024", "2024"),
+    ("12:30", "30"),
+    ("3.14.15", "3.14"),
+    ("1.234.567", "1.234"),
+    ("1,5", "5"),
+    ("3-5", "5"),
+    ("x^2", "2"),
+    ("$5k", "5"),
+    ("2x", "2"),
+    ("0x1F", "1"),
+    ("1/0", "0"),
+    ("1e400", "1e999"),  # both are more than a float holds
+    ("3/4", "3"),
+    ("1 1/2", "0.5"),
+    ("42 000", "42"),
+    ("2½", "0.5"),
+    ("-\\frac{1}{2}", "0.5"),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), NO_NUMBERS)
+def test_another_number_is_wrong_and_a_date_a_time_or_a_power_is_none(answer: str, expected: str) -> None:
+    assert not number(answer, expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "tolerance", "right"),
+    [("3.14", None, False), ("3.14159265", None, True), ("3.14", 0.01, True), ("3.3", 0.1, False), ("1", 2.5, True)],
+)
+def test_a_tolerance_is_absolute_and_without_one_a_millionth_is_forgiven(
+    answer: str, tolerance: float | None, right: bool
+) -> None:
+    assert number(answer, "3.1415926", tolerance) is right
+
+
+def test_a_tolerance_is_met_to_the_very_decimal() -> None:
+    """1.3 - 1 is more than 0.3 in floating point."""
+    assert number("1.3", "1", 0.3)
+    assert not number("1.31", "1", 0.3)
+    assert not number("1.0000001", "1", 0)
+
+
+CHOICES = [
+    ("B", "B"),
+    ("b", "B"),
+    ("(b)", "B"),
+    ("B", "(B)"),
+    ("B) Paris", "B"),
+    ("b. Paris", "B"),
+    ("B) A dog", "B"),
+    ("**B**", "B"),
+    ("\\boxed{B}", "B"),
+    ("The answer is B", "B"),
+    ("The answer is (b).", "B"),
+    ("Answer: c", "C"),
+    ("I think B", "B"),
+    ("A good answer is C", "C"),
+    ("The answer is A.", "A"),
+    ("I think it is A", "A"),
+    ("B, not A", "B"),
+    ("C because B is wrong", "C"),
+    ("The correct answer is **B**. A is wrong.", "B"),
+    ("(B) Paris, not (A) Rome", "B"),
+    ("I", "I"),
+    ("The answer is I", "I"),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), CHOICES)
+def test_a_choice_is_right_however_it_is_stated(answer: str, expected: str) -> None:
+    assert choice(answer, expected)
+
+
+NO_CHOICES = [
+    ("", "A"),
+    ("Paris", "P"),
+    ("A good answer is C", "A"),
+    ("A man", "A"),
+    ("The answer is a city", "A"),
+    ("I think B", "I"),
+    ("C, not B", "B"),
+    ("I choose C because B is wrong", "B"),
+    ("B or C", "B"),
+    ("B or C", "C"),
+    ("A, B", "A"),
+    ("Both A and B", "B"),
+    ("(A) and (B)", "A"),
+    ("The answer is (A) or (B)", "A"),
+    ("U.S.A", "A"),
+    ("", ""),
+    ("Paris", "Paris"),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), NO_CHOICES)
+def test_another_choice_several_or_none_is_wrong(answer: str, expected: str) -> None:
+    assert not choice(answer, expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "right"),
+    [
+        (" **Paris**.", "paris", True),
+        ("2024-01-05", "2024-01-05", True),
+        ("2024-01-05", "2024-01-06", False),
+        ("Paris, France", "Paris", False),
+        ("5 March", "5  march", True),
+        ("", "Paris", False),
+    ],
+)
+def test_a_text_is_compared_but_for_its_form(answer: str, expected: str, right: bool) -> None:
+    assert exact(answer, expected) is right
+
+
+FITTING = {
+    "number": ["42", "-5", "42.", ".5", "3/4", "50%", "$1,000.00", "1e3", "½", "\\frac{1}{2}"],
+    "choice": ["B", "(B)", "B.", "I"],
+    "exact": ["b", "Paris", "2024-01-05", "12:30", "42 km", "1,5", "7 8", "nan", "9" * 5000],
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), [(name, text) for name, texts in FITTING.items() for text in texts])
+def test_the_checker_that_fits_takes_what_is_expected_as_right(name: str, expected: str) -> None:
+    """And a question whose answer it could not read gets another checker."""
+    assert fitting(expected) == name
+    assert {"number": number, "choice": choice, "exact": exact}[name](expected, expected)
+
+
+PIECES = ["9", "9,", "1.", "-", "1e", "1/", "1 ", "999,", "\\frac{", "10^", "A ", "(", " ", "a", "*a ", "e\u0301", "$"]
+PIECES += ["\\", "\\boxed{", "answer ", "A or ", "B because ", "A, ", "½"]
+
+
+@pytest.mark.parametrize("check", [exact, number, choice, lambda answer, _: fitting(answer)])
+def test_200_000_characters_of_anything_are_checked_at_once(check: Callable[[str, str], object]) -> None:
+    """Twice as much takes no more than some four times as long: what is quadratic takes minutes."""
+    for piece in PIECES:
+        text = piece * (200_000 // len(piece))
+        begun = time.process_time()
+        check(text, "42")
+        check(f"1/{text}", text)
+        assert time.process_time() - begun < 5, piece
