@@ -57,13 +57,13 @@ ARMS: dict[str, tuple[str, list[str], list[str], str | None]] = {
     "one call": ("single", [first("42")], ["turn 1"], "max_turns"),
     "all turns": (
         "turns:3",
-        [first("42"), refine("41", "revise"), refine("41"), synthesis("It is 42.", "42")],
+        [first("42"), refine("41", "revise"), refine("43", "revise"), synthesis("It is 42.", "42")],
         ["turn 1", "turn 2", "turn 3", "synthesis"],
         "max_turns",
     ),
     "up to agreement": (
         "turns:3+early",
-        [first("41"), refine("**41**."), synthesis("It is 42.", "42")],
+        [first("42"), refine("**42**."), synthesis("It is 42.", "42")],
         ["turn 1", "turn 2", "synthesis"],
         "agreement",
     ),
