@@ -106,21 +106,20 @@ def evaluate(
     )
     from llamaberry.evaluation.command import run
 
-    with mistakes_told():
-        code = run(
-            data,
-            suite=suite,
-            size=size,
-            seed=seed,
-            limit=limit,
-            arms=arms,
-            out=out,
-            dials=dials,
-            concurrency=concurrency,
-            shared_turns=shared_turns,
-            judge=judge,
-            price=price,
-            retry_errors=retry_errors,
-            as_json=json,
-        )
+    code = run(
+        data,
+        suite=suite,
+        size=size,
+        seed=seed,
+        limit=limit,
+        arms=arms,
+        out=out,
+        dials=dials,
+        concurrency=concurrency,
+        shared_turns=shared_turns,
+        judge=judge,
+        price=price,
+        retry_errors=retry_errors,
+        as_json=json,
+    )
     raise typer.Exit(code)

@@ -88,7 +88,7 @@ def _prices(price: str | None) -> Prices | None:
         return None
     try:
         given = [float(part) for part in price.split("/")]
-        if len(given) not in (2, 3) or min(given) < 0:
+        if len(given) not in (2, 3) or not all(0 <= part < float("inf") for part in given):
             raise ValueError(price)
     except ValueError:
         raise SetupError(f"--price {price}: write INPUT/OUTPUT or INPUT/OUTPUT/CACHED, such as 0.15/0.60") from None
