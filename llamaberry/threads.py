@@ -36,7 +36,8 @@ class Thread(NamedTuple):
     @property
     def cut(self) -> bool:
         """Whether its last run was cut, and can be resumed."""
-        return bool(self.state.next)
+        # Not `next`: that is empty, too, where a kill fell between a node's writes and the checkpoint after them.
+        return bool(self.state.tasks)
 
     @property
     def values(self) -> dict[str, Any]:

@@ -33,7 +33,8 @@ _LOOSE_NAMES = _SYNTHESIS_NAMES | {"answer": "answer|final answer"}
 def _headings(names: dict[str, str]) -> re.Pattern[str]:
     any_name = "|".join(f"(?P<{name}>{forms})" for name, forms in names.items())
     return re.compile(
-        rf"(?:[ \t]{{0,3}}(?P<hashes>\#{{1,6}})[ \t]*+)?(?P<bold>\*\*|__)?[ \t]*+(?:{any_name})(?![^\W_])[ \t]*+"
+        r"(?:[ \t]{0,3}(?P<hashes>#{1,6}(?:[ \t]++#{1,6}){0,2})[ \t]*+)?"
+        rf"(?P<bold>\*\*|__)?[ \t]*+(?:{any_name})(?![^\W_])[ \t]*+"
         r"(?P<colon>[:：])?(?(bold)[ \t]*+(?P<closed>\*\*|__)?)[ \t]*+(?P<colon2>[:：])?(?P<rest>.*)",
         re.IGNORECASE | re.DOTALL,
     )

@@ -21,7 +21,7 @@ the answer. Reply under these headings: `## Review` (what you tested; the error,
 `## Answer`."""
 
 AGAIN = 2_000
-"""The most characters of a question that is said again with each refine turn.
+"""The most characters of a question that is said again with each refine turn, and with the synthesis.
 
 Far from the question a small model checks the system prompt's worked example in its place. A long question would cost
 more than it helps.
@@ -31,17 +31,24 @@ more than it helps.
 def prompt(state: State, context: Context) -> list[AnyMessage]:
     """Return the first turn's prompt, each turn as it was written, and after each what is asked of a refine turn."""
     messages = first.prompt(state, context)
-    question = question_of(state)
-    ask = f"The question was:\n\n{question}\n\n{ASK}" if 0 < len(question) <= AGAIN else ASK
     for turn in state["turns"]:
-        messages += [as_written(turn), asked(ask, turn)]
+        messages += [as_written(turn), asked(ASK, turn, state)]
     return messages
 
 
-def asked(ask: str, turn: Turn) -> HumanMessage:
-    """Return the message that asks for what follows a turn, with the hint that was given for it."""
-    hint = turn.get("hint")
-    return HumanMessage(f"{ask}\n\nTake this remark on the turn above into account:\n{hint}" if hint else ask)
+def asked(ask: str, turn: Turn, state: State) -> HumanMessage:
+    """Return the message that asks for what follows a turn: the question again, what is due, and what there is to say.
+
+    That is the hint which was given for the turn, and that it states no answer.
+    """
+    question = question_of(state)
+    parts = [f"The question was:\n\n{question}"] if 0 < len(question) <= AGAIN else []
+    parts.append(ask)
+    if turn["answer"] is None:
+        parts.append("The turn above states no answer under its heading: state one under yours.")
+    if hint := turn.get("hint"):
+        parts.append(f"Take this remark on the turn above into account:\n{hint}")
+    return HumanMessage("\n\n".join(parts))
 
 
 def update(state: State, context: Context, asked: Asked) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def prompt(state: State, context: Context) -> list[AnyMessage] | None:
     """
     if state["stop_reason"] == "error" or (len(state["turns"]) == 1 and state["stop_reason"] == "max_turns"):
         return None
-    return [*refine.prompt(state, context)[:-1], refine.asked(ASK, state["turns"][-1])]
+    return [*refine.prompt(state, context)[:-1], refine.asked(ASK, state["turns"][-1], state)]
 
 
 def update(state: State, context: Context, asked: Asked | None) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def at_once(*commands: tuple[str, ...], **more: str) -> list[Any]:
 
 
 def until(moment: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not moment():
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -149,6 +149,17 @@ def test_with_nothing_kept_each_command_says_so(groq: ScriptedGroq) -> None:
     refused(resume, "no thread was cut")
     refused(named, "'Nobody'")
     refused(forget, "'Nobody'")
+
+
+def test_a_run_killed_between_a_turn_and_its_checkpoint_is_resumed(scripted: Scripted, tmp_path: Path) -> None:
+    """The turn's writes are there, and nothing is due next: the run is not over all the same, and no turn is lost."""
+    groq = scripted([first("41"), HANG, refine("42", "revise"), synthesis("It is 42.")])
+    cut(groq, 2, "ask", "6 x 7?", "--turns", "2")
+    with closing(sqlite3.connect(tmp_path / "threads.sqlite", isolation_level=None)) as threads:
+        threads.execute("DELETE FROM checkpoints WHERE checkpoint_id = (SELECT max(checkpoint_id) FROM checkpoints)")
+    assert " · cut · " in llamaberry("history").stdout
+    kept(llamaberry("resume", "-q"), "It is 42.\n")
+    assert len(groq.requests) == 4
 
 
 def test_a_second_question_cut_in_its_first_turn_has_no_turns_and_no_answer_yet(scripted: Scripted) -> None:

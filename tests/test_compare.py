@@ -154,7 +154,7 @@ def test_json_is_one_document_of_both_outputs_and_what_they_cost(scripted: Scrip
 def test_answers_are_compared_for_what_they_state_not_for_how(
     scripted: Scripted, concise: str, same: bool, said: str
 ) -> None:
-    scripted(Model(first=first("41"), synthesis=synthesis("So it is.", concise)))
+    scripted(Model(first=first("41"), refine="Hm.", synthesis=synthesis("So it is.", concise)))
     assert compared("--shared-first")["agree"] is same
     assert said in llamaberry("compare", QUESTION, "--shared-first").stdout
 

@@ -31,10 +31,12 @@ async def test_three_turns_and_a_synthesis_are_asked_in_order(groq: ScriptedGroq
     await graph.ainvoke(ASKED)
     roles = [[m["role"] for m in request.messages] for request in groq.requests]
     assert roles == [["system", "user", *["assistant", "user"] * turns] for turns in range(4)]
-    jobs = [request.messages[-1]["content"].split(".")[0] for request in groq.requests]
-    assert jobs[0].startswith("What is 6 x 7?")
-    assert "the first turn" in jobs[0]
-    assert [job.removeprefix("This is ") for job in jobs[1:]] == ["a refine turn", "a refine turn", "the synthesis"]
+    jobs = [request.messages[-1]["content"].split(".")[0].split("\n\n") for request in groq.requests]
+    assert jobs[0] == ["What is 6 x 7?", "This is the first turn"]
+    assert [job[:2] for job in jobs[1:]] == [["The question was:", "What is 6 x 7?"]] * 3
+    assert [job[2] for job in jobs[1:]] == [
+        f"This is {job}" for job in ("a refine turn", "a refine turn", "the synthesis")
+    ]
     assert [m["content"] for m in groq.requests[3].messages if m["role"] == "assistant"] == [
         first(),
         refine(),

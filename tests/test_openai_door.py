@@ -169,10 +169,10 @@ def test_the_presets_are_the_models(door: Door, client: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("model", "script", "answer"),
     [
-        ("llamaberry", [first(), refine(), refine(), synthesis("S")], "S"),
+        ("llamaberry", [first(), refine(), refine(), synthesis("S", "42")], "S"),
         ("llamaberry-quick", [first("17")], "17"),
         ("llamaberry-careful", [first("1"), *(refine(n) for n in "2345"), synthesis("S")], "S"),
-        ("llamaberry-careful", [first("1"), refine("1"), synthesis("S")], "S"),
+        ("llamaberry-careful", [first("1"), refine("1"), synthesis("S", "1")], "S"),
     ],
 )
 def test_a_preset_makes_as_many_calls_as_it_says(

@@ -50,7 +50,14 @@ def lines_stand_in(part: str, text: str) -> bool:
 @pytest.mark.parametrize("text", ["## Answer\n42", "## Answer\r\n42\r\n", "## Answer\r42", "\n\n ## Answer \n\n42\n"])
 @pytest.mark.parametrize(
     ("asked", "near"),
-    [("## ", "# "), ("## ", "#"), ("## ", "###### "), ("## Answer", "## ANSWER:"), ("## Answer", "## Answer ##")]
+    [
+        ("## ", "# "),
+        ("## ", "#"),
+        ("## ", "###### "),
+        ("## ", "### ## "),
+        ("## Answer", "## ANSWER:"),
+        ("## Answer", "## Answer ##"),
+    ]
     + [("## Answer", f) for f in ("**Answer**", "**Answer:**", "__Answer__:", "## **Answer**", "Answer:", "Answer：")]
     + [("Answer", f) for f in ("Final Answer", "my answer", "Revised answer", "Answer: ", "  **Answer**  ")],
 )

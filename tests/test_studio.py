@@ -141,7 +141,7 @@ def test_the_history_has_every_step_and_each_can_be_run_again(studio: Studio) ->
     studio.run(input=ASKED)
     for calls, node in enumerate(reversed(NODES), 1):
         checkpoint = studio.before(node)["checkpoint"]
-        studio.groq.play([first("1"), refine("1"), synthesis("It is 1.", "1")][-calls:])
+        studio.groq.play([first("1"), refine("1"), synthesis("It is 1.", "42" if calls == 1 else "1")][-calls:])
         result = studio.run(checkpoint=checkpoint)
         answers = ["42"] * (3 - calls) + ["1"] * (calls - 1)
         assert ([turn["answer"] for turn in result["turns"]], result["answer"]) == (answers, "It is 1."), node

@@ -50,7 +50,7 @@ def unfinished(graph: Graph) -> list[StateSnapshot]:
 
 def test_a_second_question_sees_the_first_and_its_answer_not_its_turns(thread: Graph, scripted: Scripted) -> None:
     """The turns begin anew; what was said stays."""
-    groq = scripted([first("secret", steps=[("secret", "")]), refine("secret"), synthesis("Answer A."), first()])
+    groq = scripted([first("secret", steps=[("secret", "")]), refine("secret two"), synthesis("Answer A."), first()])
     thread.invoke({"query": "A"}, THREAD, context=Context(max_turns=2))
     result = thread.invoke({"query": "B"}, THREAD, context=ONE)
     assert conversation(groq.requests[3]) == [("user", "A"), ("assistant", "Answer A."), ("user", "B")]

@@ -168,7 +168,7 @@ class Bench:
         config = config_of(_thread(case, arm, draw))
         async with self._slots:
             kept = await self._graph.aget_state(config)
-            if kept.created_at is not None and not kept.next:
+            if kept.created_at is not None and not kept.tasks:  # as in threads.Thread.cut
                 return kept.values
             asked: dict[str, Any] | None = None
             if kept.created_at is None and drawn:
