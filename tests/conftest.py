@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from tests.collector import Collector, listening
 from tests.scripted_groq import Script, ScriptedGroq
 
 Scripted = Callable[..., ScriptedGroq]
+
+needs_suite = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym comes with the extra eval")
 
 
 def clean(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -> None:

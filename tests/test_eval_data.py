@@ -9,7 +9,7 @@ import pytest
 
 from llamaberry.evaluation.data import Case, generate, read_file
 from llamaberry.graph.errors import SetupError
-from tests.conftest import Scripted
+from tests.conftest import Scripted, needs_suite
 from tests.scripted_groq import ScriptedGroq
 from tests.test_cli import mistake
 
@@ -133,6 +133,7 @@ def test_a_row_for_the_judge_needs_one_and_with_one_the_rest_is_judged_too(groq:
     assert [case.check is None for case in read_file(path, judged=True).cases] == [True, True, False]
 
 
+@needs_suite
 def test_the_same_seed_makes_the_same_questions_and_another_others() -> None:
     tasks = ["leg_counting", "syllogism"]
 
@@ -153,6 +154,7 @@ def only(task: str) -> Case:
     return generate([task], size=1, seed=0).cases[0]
 
 
+@needs_suite
 def test_a_generated_question_takes_the_right_answer_in_any_form_and_no_other() -> None:
     legs, yes = only("leg_counting"), only("syllogism")
     assert all(right(legs, form.format(legs.expected)) for form in ("{}", "{} legs", "**{}**.", "1 + 1 = {} legs"))
@@ -162,6 +164,7 @@ def test_a_generated_question_takes_the_right_answer_in_any_form_and_no_other() 
     assert not right(yes, "")
 
 
+@needs_suite
 def test_of_many_right_answers_each_is_right() -> None:
     """A sum to be built has no one solution; its form is forgiven as well."""
     case = only("countdown")
@@ -169,6 +172,7 @@ def test_of_many_right_answers_each_is_right() -> None:
     assert not right(case, f"{case.expected} + 1 - 1")
 
 
+@needs_suite
 @pytest.mark.parametrize("task", ["graph_color", "rubiks_cube"])
 def test_where_the_suite_names_no_answer_none_is_not_one(task: str) -> None:
     case = only(task)
@@ -177,12 +181,14 @@ def test_where_the_suite_names_no_answer_none_is_not_one(task: str) -> None:
     assert not right(case, "")
 
 
+@needs_suite
 def test_a_verifier_that_takes_everything_is_not_believed() -> None:
     case = only("game_of_life_halting")
     assert right(case, f"**{case.expected}**")
     assert not right(case, "I do not know")
 
 
+@needs_suite
 @pytest.mark.parametrize("task", ["prime_factorization", "game_of_life", "countdown", "leg_counting"])
 @pytest.mark.parametrize("answer", ["", "foo", "(((", "{}", "1/0", "\0", "\ud800", "9" * 30_000])
 def test_no_answer_is_too_odd_to_be_wrong(task: str, answer: str) -> None:
@@ -201,6 +207,7 @@ CODE = [
 ENDLESS = ["9**9**9", "99999999!", "9**99999999", "'a' * 99999999999", "[1] * 99999999999", "1 << 99999999999"]
 
 
+@needs_suite
 @pytest.mark.parametrize("task", ["countdown", "spiral_matrix", "string_insertion"])
 @pytest.mark.parametrize("answer", CODE + ENDLESS)
 def test_an_answer_that_is_code_is_never_run(tmp_path: Path, task: str, answer: str) -> None:
@@ -209,6 +216,7 @@ def test_an_answer_that_is_code_is_never_run(tmp_path: Path, task: str, answer: 
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_suite
 def test_an_unknown_task_is_told_with_those_of_like_names(groq: ScriptedGroq, tmp_path: Path) -> None:
     assert "leg_counting" in mistake("eval", "--suite", "syllogism,leg_countin", "--out", str(tmp_path / "out"))
     for task in ("", "composite"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Scripted
+from tests.conftest import Scripted, needs_suite
 from tests.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from tests.test_cli import llamaberry, mistake
 from tests.test_cli_threads import HANG, at_once, begun, refused, until
@@ -156,6 +156,7 @@ def test_two_processes_never_work_in_one_folder(scripted: Scripted, tmp_path: Pa
     assert len(evaluate(data, out, "--arms", "single")) == 1
 
 
+@needs_suite
 def test_other_settings_are_refused_and_named(scripted: Scripted, tmp_path: Path) -> None:
     """What would not compare; how much is asked, of whom at once, and how patiently, is free."""
     groq, data, out = scripted(), questions(tmp_path, "Q"), tmp_path / "out"

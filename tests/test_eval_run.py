@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Scripted
+from tests.conftest import Scripted, needs_suite
 from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model, refine, synthesis
 from tests.test_cli import llamaberry, mistake
 from tests.test_cli_threads import at_once, refused
@@ -148,6 +148,7 @@ def suite(out: Path, *words: str) -> Any:
     return llamaberry("eval", "--suite", *words, "--arms", "single", "--out", str(out))
 
 
+@needs_suite
 def test_a_suite_goes_on_with_a_larger_size_unless_that_asks_others(groq: ScriptedGroq, tmp_path: Path) -> None:
     for size, asked in ((1, 1), (3, 3)):
         assert suite(tmp_path / "legs", "leg_counting", "--size", str(size)).returncode == 0
