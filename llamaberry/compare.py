@@ -1,7 +1,6 @@
 """`llamaberry compare`: a question answered in a single turn and in several, and what the difference is."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from llamaberry import local_server, threads
 from llamaberry.arm import answered
+from llamaberry.cli_options import complain
 from llamaberry.display import (
     DEGRADED,
     FAILURE,
@@ -21,7 +21,6 @@ from llamaberry.display import (
     document_of,
     honest_console,
     one_line,
-    plain,
     tokens_of,
 )
 from llamaberry.graph.answers import changed
@@ -109,7 +108,7 @@ def compare(question: str, context: Context, *, shared_first: bool, json: bool, 
                 raise ModelError("; ".join(errors))
             for arm in arms:
                 if arm.error:
-                    print(f"llamaberry: {arm.name} failed: {plain(str(arm.error))}", file=sys.stderr)  # noqa: T201
+                    complain(f"{arm.name} failed: {arm.error}")
         console = honest_console()
         if json:
             console.out(as_json(_document(question, arms, shared_first)), highlight=False)

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from llamaberry.display import tokens_of
 from llamaberry.evaluation.data import Case
 from llamaberry.evaluation.judge import Judge
 from llamaberry.evaluation.results import Arm, Reply, Result, Tokens
@@ -208,7 +209,4 @@ def _thread(case: Case, arm: Arm, draw: int) -> str:
 
 
 def _tokens(usage: UsageMetadata | None) -> Tokens | None:
-    if not usage:
-        return None
-    cached = usage.get("input_token_details", {}).get("cache_read", 0)
-    return Tokens(input=usage["input_tokens"], output=usage["output_tokens"], cached=cached)
+    return Tokens(**tokens_of([usage])) if usage else None

@@ -10,7 +10,7 @@ from langsmith import tracing_context
 from pydantic import ValidationError
 
 from llamaberry import local_server
-from llamaberry.cli_options import OPTIONS
+from llamaberry.cli_options import OPTIONS, complain
 from llamaberry.display import honest_console
 from llamaberry.evaluation.cost import Prices
 from llamaberry.evaluation.data import Data, generate, read_file
@@ -56,7 +56,7 @@ def run(
     named = [Arm.named(name) for name in dict.fromkeys(name.strip() for name in arms.split(","))]
     questions = _questions(data, suite, size, seed, limit, judge)
     for line in questions.bad:
-        print(f"llamaberry: {data}, {line}: left out", file=sys.stderr)  # noqa: T201
+        complain(f"{data}, {line}: left out")
     folder = out or Path("eval-" + (data.stem if data else "-".join(questions.settings["suite"])))
     evaluation = Evaluation(questions, named, context, folder, shared_turns=shared_turns, judge=judge)
     at_once = concurrency or (local_server.SLOTS if evaluation.settings["model"].startswith("local:") else 8)
@@ -65,7 +65,7 @@ def run(
         try:
             asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors, client=client))
         except KeyboardInterrupt:
-            print("llamaberry: the same command goes on from here", file=sys.stderr)  # noqa: T201
+            complain("the same command goes on from here")
             raise
         finally:
             local_server.close()
