@@ -19,7 +19,8 @@ from llamaberry.graph.errors import SetupError
 
 FILE_NAME = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
 PACKAGES = ("xllamacpp", "langchain_openai")
-SLOTS = 2  # replies written at once; more would wait for the same few cores
+SLOTS = 2  # replies written at once, if LLAMABERRY_LOCAL_SLOTS does not say otherwise
+MOST_SLOTS = 16
 SLOT_TOKENS = 16_384  # context of one slot; all slots' memory (28 KB a token) is taken at the start
 START_TIMEOUT_S = 120.0
 
@@ -40,6 +41,16 @@ def gguf_path() -> Path:
     if not path.is_file():
         raise SetupError(f"LLAMABERRY_LOCAL_GGUF is {chosen!r}, and no such file exists: correct it, or unset it.")
     return path
+
+
+def slots() -> int:
+    """Return how many replies the server writes at once. More slots give more tokens a second, each reply more slowly."""
+    chosen = os.environ.get("LLAMABERRY_LOCAL_SLOTS", "").strip()
+    if not chosen:
+        return SLOTS
+    if not chosen.isdecimal() or not 1 <= int(chosen) <= MOST_SLOTS:
+        raise SetupError(f"LLAMABERRY_LOCAL_SLOTS is {chosen!r}: set a number from 1 to {MOST_SLOTS}, or unset it.")
+    return int(chosen)
 
 
 def missing_packages() -> list[str]:
@@ -69,6 +80,7 @@ class LocalServer:
     def __init__(self, model: Path) -> None:
         """Spawn the child and return at once; `base_url` is there after `wait_until_ready()`."""
         self.model, self.base_url, self.api_key = model, "", secrets.token_urlsafe()
+        self._slots = slots()
         # Append mode: reading the tail here must not move the place where the child writes.
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115
         # By path and with -P: the child imports neither this package nor its neighbours, which would cost a second.
@@ -80,7 +92,8 @@ class LocalServer:
 
     def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Block until the model is loaded, or raise SetupError with the log's tail; `close()` ends the waiting."""
-        settings = {"model": str(self.model), "key": self.api_key, "slots": SLOTS, "tokens": SLOTS * SLOT_TOKENS}
+        many = {"slots": self._slots, "tokens": self._slots * SLOT_TOKENS}
+        settings = {"model": str(self.model), "key": self.api_key, **many}
         start, line = time.monotonic(), b""
         timer = threading.Timer(timeout_s, self._child.kill)
         timer.start()

@@ -59,7 +59,7 @@ def run(
         complain(f"{data}, {line}: left out")
     folder = out or Path("eval-" + (data.stem if data else "-".join(questions.settings["suite"])))
     evaluation = Evaluation(questions, named, context, folder, shared_turns=shared_turns, judge=judge)
-    at_once = concurrency or (local_server.SLOTS if evaluation.settings["model"].startswith("local:") else 8)
+    at_once = concurrency or (local_server.slots() if evaluation.settings["model"].startswith("local:") else 8)
     # Off, but for the experiments: a run that is not theirs is no trace of its own.
     with traced(told=False, runs=[]) as client, tracing_context(enabled=False):
         try:
