@@ -44,7 +44,7 @@ def gguf_path() -> Path:
 
 
 def slots() -> int:
-    """Return how many replies the server writes at once. More slots give more tokens a second, each reply more slowly."""
+    """Return how many replies are written at once: more slots give more tokens a second, each reply more slowly."""
     chosen = os.environ.get("LLAMABERRY_LOCAL_SLOTS", "").strip()
     if not chosen:
         return SLOTS

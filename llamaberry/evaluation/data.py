@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -135,7 +136,8 @@ def generate(tasks: Sequence[str], *, size: int, seed: int) -> Data:
             sets[task] = reasoning_gym.create_dataset(task, size=size, seed=seed * _APART % 2**31)
         except Exception as error:
             raise SetupError(f"reasoning-gym cannot generate {task!r} by itself: {error}") from error
-    settings = {"suite": list(sets), "size": size, "seed": seed, "reasoning_gym": reasoning_gym.__version__}
+    # Not its __version__, which stayed behind its releases.
+    settings = {"suite": list(sets), "size": size, "seed": seed, "reasoning_gym": metadata.version("reasoning-gym")}
     # One of each in turn, so that an evaluation that is cut has seen them all.
     cases = [_generated(task, number, sets[task], settings) for number in range(size) for task in sets]
     return Data(cases, settings, [])
