@@ -23,7 +23,9 @@ def test_the_report_is_printed_and_stands_in_the_folder(scripted: Scripted, tmp_
     data, out = questions(tmp_path, *"ABCDEF"), tmp_path / "out"
     words = ["--arms", "single", "--concurrency", "1", "--price", "1/2", *(["--json"] if as_json else [])]
     run = llamaberry("eval", data, "--out", str(out), *words)
-    assert (run.returncode, run.stderr) == (0, "")
+    assert run.returncode == 0
+    assert run.stderr.startswith("llamaberry: 1 of 6 runs failed, and count as wrong; --retry-errors asks those again.")
+    assert "Out of luck" in run.stderr
     report = json.loads((out / "report.json").read_text())
     (arm,) = report["arms"]
     assert (arm["accuracy"]["right"], arm["accuracy"]["n"], arm["errors"]) == (4, 6, 1)
@@ -47,6 +49,14 @@ def test_a_report_can_be_had_again_at_another_price_without_a_call(groq: Scripte
     groq.requests.clear()
     assert json.loads(llamaberry(*command, "--price", "1/2/0.5").stdout)["arms"][0]["spent"]["usd"] > 0
     assert groq.requests == []
+
+
+def test_an_evaluation_in_which_every_run_failed_is_a_failure(scripted: Scripted, tmp_path: Path) -> None:
+    scripted([Reply(status=401, error="Invalid API Key")] * 2)
+    run = llamaberry("eval", questions(tmp_path, *"AB"), "--out", str(tmp_path / "out"), "--arms", "single")
+    assert run.returncode == 1
+    assert "2 of 2 runs failed" in run.stderr
+    assert "GROQ_API_KEY" in run.stderr
 
 
 @pytest.mark.parametrize("price", ["", "1", "a/b", "1/-2", "1/2/3/4", "nan/1"])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from llamaberry.past_run import LONGEST_DIFF, diff
 from tests.conftest import Scripted
 from tests.scripted_groq import Reply, first, refine, synthesis
-from tests.test_cli import CSI, llamaberry, mistake
+from tests.test_cli import CSI, QUESTION, llamaberry, mistake
+from tests.test_cli_threads import begun
 from tests.test_traces import FLIPPED
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
@@ -159,3 +160,14 @@ def test_the_page_folds_the_reasoning_and_marks_the_flips(page: str) -> None:
     assert [attrs for tag, attrs in seen.elements if tag == "details"] == [{}] * 3
     assert "<del>41</del>" in page
     assert "<ins>42</ins>" in page
+
+
+def test_a_pipe_that_is_closed_early_is_no_error(scripted: Scripted) -> None:
+    scripted()
+    llamaberry("ask", "--quiet", QUESTION)
+    with begun("show", "last") as run:
+        assert run.stdout
+        run.stdout.close()
+        assert run.wait(30) == 0
+        assert run.stderr
+        assert run.stderr.read() == ""

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 
 from llamaberry import local_server
 from llamaberry.cli_options import OPTIONS, complain
-from llamaberry.display import honest_console
+from llamaberry.display import FAILURE, honest_console
 from llamaberry.evaluation.cost import Prices
 from llamaberry.evaluation.data import Data, generate, read_file
 from llamaberry.evaluation.folder import RESULTS
@@ -73,13 +72,17 @@ def run(
     text = made.model_dump_json(indent=2) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(page(made), encoding="utf-8")
-    if as_json:
-        sys.stdout.write(text)
-        return 0
     console = honest_console()
-    print_report(made, console)
-    console.print(f"{folder / 'report.html'} and report.json hold it, {folder / RESULTS} each reply.", style="dim")
-    return 0
+    if as_json:
+        console.out(text, highlight=False, end="")
+    else:
+        print_report(made, console)
+        console.print(f"{folder / 'report.html'} and report.json hold it, {folder / RESULTS} each reply.", style="dim")
+    failed = [result.error for result in evaluation.results if result.error is not None]
+    if failed:
+        many = f"{len(failed)} of {len(evaluation.results)} runs failed, and count as wrong"
+        complain(f"{many}; --retry-errors asks those again. The first: {failed[0]}")
+    return FAILURE if len(failed) == len(evaluation.results) else 0
 
 
 def _prices(price: str | None) -> Prices | None:
