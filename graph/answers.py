@@ -102,16 +102,3 @@ def best_turn(turns: Sequence[Turn]) -> Turn | None:
     votes = Counter(answer for answer, _ in answers)
     most = max(votes.values())
     return next(turn for answer, turn in reversed(answers) if votes[answer] == most)
-
-
-SHORT = 80
-"""The most characters of an answer, normalised, that two replies can be expected to state in the same words."""
-
-
-def agreed(turns: Sequence[Turn]) -> str | None:
-    """Return the short answer that at least two turns state, and more of them than any other; None without one."""
-    stated = [turn["answer"] for turn in turns if turn["answer"] is not None]
-    votes = Counter(map(normalise, stated)).most_common(2)
-    if not votes or votes[0][1] < 2 or len(votes[0][0]) > SHORT or (len(votes) > 1 and votes[1][1] == votes[0][1]):
-        return None
-    return next(answer for answer in reversed(stated) if normalise(answer) == votes[0][0])

@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage
 
-from llamaberry.graph.answers import agreed, best_turn, changed
+from llamaberry.graph.answers import best_turn
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.state import State, Turn
@@ -50,9 +50,6 @@ def update(state: State, context: Context, asked: Asked | None) -> dict[str, Any
         missing = [name for name, said in (("comprehensive", comprehensive), ("concise", short)) if not said]
         if missing:
             lost.append(f"The synthesis states no {' and no '.join(missing)} answer: {source} stands for it.")
-        if (kept := agreed(turns)) and changed(kept, concise, concise=True):
-            lost.append(f"The synthesis said {concise!r}, and is overruled by the turns that agree.")
-            answer = concise = kept
         ended = asked.reply.response_metadata | {"model": asked.model, "seconds": round(asked.seconds, 3), "text": text}
         message = AIMessage(answer, usage_metadata=asked.reply.usage_metadata, response_metadata=ended)
     elif not concise and source not in (degraded or ""):

@@ -241,30 +241,3 @@ def test_every_fault_on_the_reliability_page_names_a_test_that_is_there() -> Non
         proofs = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row)
         assert proofs, row
         assert [name for file, name in proofs if name not in defined_in(ROOT / "tests" / file)] == [], row
-
-
-@pytest.mark.parametrize(
-    ("answers", "said", "kept"),
-    [
-        (["42", "42.", "41"], "43", "42."),
-        (["42", "41", "42"], "41", "42"),
-        (["42", "42"], "It is 42 km.", None),  # the same answer in a sentence
-        (["41", "42"], "43", None),  # no two agree
-        (["1", "2", "1", "2"], "3", None),  # nor do most
-        ([None, "42", None], "43", None),
-        (["A long answer. " * 10] * 2, "43", None),  # too long to be said twice in the same words
-    ],
-)
-def test_a_synthesis_that_contradicts_turns_that_agree_on_a_short_answer_is_overruled(
-    scripted: Scripted, door: Door, answers: list[str | None], said: str, kept: str | None
-) -> None:
-    turns = ["Hm." if answer is None else refine(answer) for answer in answers]
-    scripted([*turns, synthesis(f"It is {said}.", said)])
-    result = door("6 x 7?", {"max_turns": len(turns)})
-    assert result["concise_answer"] == (kept or said)
-    if kept:
-        assert result["answer"] == kept
-        assert result["degraded"] == f"The synthesis said {said!r}, and is overruled by the turns that agree."
-        assert said in result["messages"][-1].response_metadata["text"]
-    else:
-        assert result["degraded"] is None
