@@ -61,7 +61,7 @@ def test_an_answer_is_judged_once_however_it_is_written_and_by_whichever_arm(
 def test_a_judge_without_a_verdict_is_an_error_that_is_counted(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted(judging(["It is not right.", "right"], ["Yes", "Yes"]))
     data, out = questions(tmp_path, "P", "Q"), tmp_path / "out"
-    wrong, right = evaluate(data, out, *JUDGE, "--arms", "single")
+    wrong, right = evaluate(data, out, *JUDGE, "--arms", "single", failed="1 of 2")
     assert (wrong["answer"], wrong["right"], right["right"], right["error"]) == (None, False, True, None)
     assert "neither right nor wrong" in wrong["error"]
     groq.play(judging(["right"], ["Yes"]))

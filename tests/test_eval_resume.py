@@ -130,7 +130,7 @@ def test_a_retry_that_is_killed_goes_on_and_an_arm_that_is_not_named_keeps_its_e
         questions(tmp_path, *"PQR"),
         tmp_path / "out",
     )
-    evaluate(data, out, "--arms", "single,self-consistency:2")
+    evaluate(data, out, "--arms", "single,self-consistency:2", failed="4 of 6")
     groq.play(hanging(("Q", "turn 1")))
     cut(
         groq,

@@ -1,6 +1,7 @@
 """`llamaberry eval` as a user runs it: what each arm asks, what is kept of it, and what a failed call comes to."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ def questions(folder: Path, *names: str, **more: Any) -> str:
     return str(path)
 
 
-def evaluate(data: str, out: Path, *words: str) -> list[dict[str, Any]]:
-    """Run the command, which must end well and say nothing of errors; return the lines that are kept."""
+def evaluate(data: str, out: Path, *words: str, failed: str = "") -> list[dict[str, Any]]:
+    """Run the command, which must end well and tell of no failed runs but so many; return the lines that are kept."""
     run = llamaberry("eval", data, "--out", str(out), *words)
-    assert (run.returncode, run.stderr) == (0, "")
+    told = re.findall(r"llamaberry: (\d+ of \d+) runs failed, and count by what they had answered; .+\n", run.stderr)
+    assert (run.returncode, told) == (0, [failed] if failed else []), run.stderr
+    assert failed or not run.stderr
     return lines(out)
 
 
@@ -169,7 +172,7 @@ def test_what_fails_is_a_line_with_its_error_and_is_asked_again_only_where_it_is
     """A first turn that fails leaves no answer; after one that fails later the turns before it stand."""
     groq, data, out = scripted(failing(("P", "turn 1"), ("Q", "turn 2"))), questions(tmp_path, *"PQR"), tmp_path / "out"
     words = ("--arms", "single,turns:2", "--concurrency", "1", *shared)
-    evaluate(data, out, *words)
+    evaluate(data, out, *words, failed="3 of 6")
     kept = {(line["id"], line["arm"]): line for line in lines(out)}
     assert pairs(lines(out)) == [(name, arm) for name in "PQR" for arm in ("single", "turns:2")]
     errors = {pair for pair, line in kept.items() if line["error"]}
@@ -177,7 +180,7 @@ def test_what_fails_is_a_line_with_its_error_and_is_asked_again_only_where_it_is
     assert all("400" in kept[pair]["error"] for pair in errors)
     assert [(kept["P", arm]["answer"], kept["P", arm]["right"]) for arm in ("single", "turns:2")] == [(None, False)] * 2
     assert (kept["Q", "turns:2"]["answer"], len(kept["Q", "turns:2"]["replies"])) == ("42", 1)
-    evaluate(data, out, *words)
+    evaluate(data, out, *words, failed="3 of 6")
     groq.play()
     evaluate(data, out, *words, "--retry-errors")
     again = called(groq)
@@ -195,7 +198,7 @@ def test_what_fails_is_a_line_with_its_error_and_is_asked_again_only_where_it_is
 def test_a_draw_that_fails_is_missing_from_the_vote_and_told(scripted: Scripted, tmp_path: Path) -> None:
     scripted([Reply(status=400), first("41"), first("42")])
     words = ("--arms", "self-consistency:3", "--concurrency", "1")
-    (line,) = evaluate(questions(tmp_path, "Q"), tmp_path / "out", *words)
+    (line,) = evaluate(questions(tmp_path, "Q"), tmp_path / "out", *words, failed="1 of 1")
     assert [reply["step"] for reply in line["replies"]] == ["draw 2", "draw 3"]
     assert line["answer"] == "41"
     assert "1 of 3 draws failed" in line["error"]

@@ -78,11 +78,12 @@ def run(
     else:
         print_report(made, console)
         console.print(f"{folder / 'report.html'} and report.json hold it, {folder / RESULTS} each reply.", style="dim")
-    failed = [result.error for result in evaluation.results if result.error is not None]
+    failed = [result for result in evaluation.results if result.error is not None]
     if failed:
-        many = f"{len(failed)} of {len(evaluation.results)} runs failed, and count as wrong"
-        complain(f"{many}; --retry-errors asks those again. The first: {failed[0]}")
-    return FAILURE if len(failed) == len(evaluation.results) else 0
+        many = f"{len(failed)} of {len(evaluation.results)} runs failed, and count by what they had answered"
+        complain(f"{many}; --retry-errors asks those again. The first: {failed[0].error}")
+    nothing = all(result.error is not None and result.answer is None for result in evaluation.results)
+    return FAILURE if nothing else 0
 
 
 def _prices(price: str | None) -> Prices | None:
