@@ -51,10 +51,13 @@ def read_row(line: bytes, kind: type[RowT], example: str) -> RowT:
         raise ValueError(f"{'.'.join(map(str, wrong['loc'])) or 'the line'}: {wrong['msg']}") from None
 
 
-def whole_lines(path: Path, *, cut: bool = False) -> Iterator[tuple[int, bytes]]:
+def whole_lines(path: Path, *, cut: bytes | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file, which need not be there yet, with their numbers.
 
-    The half of a line that a killed process has left is none; `cut` it off.
+    The half of a line that a killed process has left is none. It is `cut` off where that says how our lines begin.
+
+    Raises:
+        SetupError: the half of a line is none of ours.
     """
     if not path.exists():
         return
@@ -63,6 +66,8 @@ def whole_lines(path: Path, *, cut: bool = False) -> Iterator[tuple[int, bytes]]
             if line.endswith(b"\n"):
                 yield place, line
             elif cut:
+                if line[: len(cut)] != cut[: len(line)]:
+                    raise SetupError(f"{path} ends in what none of ours would: delete line {place}, or the file")
                 os.truncate(path, path.stat().st_size - len(line))
 
 

@@ -61,7 +61,7 @@ class Folder:
     def read(self, *, cut: bool = False) -> None:
         """Read the results that are there; `cut` off the half of a line that a killed process has left."""
         path = self.path / RESULTS
-        for place, line in whole_lines(path, cut=cut):
+        for place, line in whole_lines(path, cut=b'{"id":' if cut else None):
             try:
                 result = Result.model_validate_json(line)
             except ValidationError as error:

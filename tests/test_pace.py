@@ -1,0 +1,125 @@
+"""A batch keeps to the provider's rate limit: it waits before it is refused, and all of it waits where it is."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from llamaberry import Context, graph
+from llamaberry.batch import Done, batch
+from llamaberry.nodes._pace import seconds
+from tests.conftest import Scripted
+from tests.limited_groq import Limited
+from tests.scripted_groq import Reply, Request, ScriptedGroq, good_model
+from tests.test_batch import lines, questions
+
+ONE = Context(max_turns=1)
+
+
+def silence(_: str) -> None:
+    """Nothing is to be told."""
+
+
+async def answered(folder: Path, count: int, context: Context = ONE, **how: Any) -> list[dict[str, Any]]:
+    """Run a batch of so many questions here, every one of which must be answered."""
+    source, out = questions(folder, *map(str, range(count))), folder / "out.jsonl"
+    assert await batch(Path(source), out, context, **{"tell": silence, **how}) == Done(count, 0, 0, 0)
+    return lines(out)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("2m59.56s", 179.56), ("7.66s", 7.66), ("500ms", 0.5), ("1h2m", 3720), ("6m0s", 360), ("", 0), ("soon", 0)],
+)
+def test_the_spans_of_the_headers_are_read(written: str, meant: float) -> None:
+    assert seconds(written) == pytest.approx(meant)
+
+
+@pytest.mark.parametrize("kind", ["bucket", "window"])
+@pytest.mark.parametrize("what", ["requests", "tokens"])
+async def test_a_limit_that_the_headers_tell_is_kept(
+    scripted: Scripted, tmp_path: Path, what: Literal["requests", "tokens"], kind: Literal["bucket", "window"]
+) -> None:
+    """Fifty calls where twenty are allowed in half a second: it takes more than one, and next to none is refused."""
+    limit = Limited(20 * (2048 if what == "tokens" else 1), 0.5, what, kind)
+    scripted(limit)
+    await answered(tmp_path, 50)
+    assert limit.answered == 50
+    assert len(limit.refused) <= 2
+
+
+async def test_a_limit_that_no_header_tells_refuses_fewer_and_fewer(scripted: Scripted, tmp_path: Path) -> None:
+    """Groq has such: its requests a minute. Sixty-four at once are refused the first time, not again and again."""
+    limit = Limited(20, 0.5, silent=True)
+    scripted(limit)
+    await answered(tmp_path, 150)
+    assert limit.answered == 150
+    assert len(limit.refused) < 75
+
+
+async def test_a_limit_of_a_day_that_is_used_up_comes_back_bit_by_bit(scripted: Scripted, tmp_path: Path) -> None:
+    """It is whole again in a quarter of an hour; a hundred come back in a second."""
+    limit = Limited(100_000, 1000.0, left=5)
+    scripted(limit)
+    async with asyncio.timeout(60):
+        await answered(tmp_path, 40)
+    assert len(limit.refused) <= 4
+
+
+async def test_the_first_call_goes_alone(scripted: Scripted, tmp_path: Path) -> None:
+    """Of what is allowed nothing is known before its reply."""
+    groq = scripted(lambda request: Reply(good_model(request), delay=0.3))
+    await answered(tmp_path, 5)
+    first, second = (request.time for request in groq.requests[:2])
+    assert second - first >= 0.3
+
+
+async def test_all_wait_as_long_as_a_refusal_asks_and_no_time_out_or_duration_counts_it(
+    scripted: Scripted, tmp_path: Path
+) -> None:
+    """A call has a second and a half, and the wait is three; the first one after it goes alone."""
+    wait_s, times = 3.0, list[float]()
+
+    def script(request: Request) -> Reply:
+        times.append(request.time)
+        if len(times) == 30:
+            return Reply(status=429, headers={"retry-after": str(wait_s)})
+        return Reply(good_model(request), delay=0.1)
+
+    scripted(script)
+    kept = await answered(tmp_path, 60, Context(max_turns=1, turn_timeout_s=1.5))
+    refused_at = times[29]
+    after = [time for time in times[30:] if time > refused_at + 1]  # what was under way has arrived by then
+    assert after[0] >= refused_at + wait_s
+    assert after[1] >= after[0] + 0.1
+    assert len(times) == 61
+    assert max(line["seconds"] for line in kept) < wait_s
+
+
+async def test_a_long_wait_is_told(scripted: Scripted, tmp_path: Path) -> None:
+    told: list[str] = []
+    scripted(lambda _: Reply(status=429, headers={"retry-after": "7200"}))
+    running = asyncio.create_task(answered(tmp_path, 1, tell=told.append))
+    while not told:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    assert "7,200 s" in told[0]
+
+
+async def test_a_refusal_that_does_not_end_is_a_line_with_its_error(scripted: Scripted, tmp_path: Path) -> None:
+    headers = {"retry-after": "0.001", "x-ratelimit-reset-tokens": "0s"}
+    groq = scripted(lambda _: Reply(status=429, headers=headers))
+    source, out = questions(tmp_path, "P"), tmp_path / "out.jsonl"
+    assert await batch(Path(source), out, ONE, tell=silence) == Done(0, 0, 1, 0)
+    assert "429" in json.loads(out.read_text())["error"]
+    assert 3 < len(groq.requests) < 50
+
+
+async def test_a_run_that_is_no_batch_s_waits_for_nothing(scripted: Scripted) -> None:
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1h"}
+    groq: ScriptedGroq = scripted(lambda request: Reply(good_model(request), headers=headers))
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(graph.ainvoke({"query": "Q"}) for _ in range(3)))
+    assert len(groq.requests) == 12
