@@ -1,4 +1,4 @@
-"""The Python that the pages on batches, embedding and Studio show: it runs, against a real server and a scripted Groq."""
+"""The Python that the pages on batch, embedding and Studio show: it runs, against a real server and a scripted Groq."""
 
 import os
 import re
