@@ -4,8 +4,9 @@
 
 It kills `llamaberry batch` at a third and at two thirds of the questions, lets it end, and counts how often each id
 stands in OUT. Then a quarter of the questions and all of them are asked without a kill: how quickly, and with how much
-memory at the most (resident, MiB). Last, the same calls are made without Llamaberry, by a bare asyncio loop over one HTTP
-client. The scripted Groq is a process of its own. On a busy machine the processor's time is the figure to believe. Linux.
+memory at the most (resident, MiB). Last, the same calls are made without Llamaberry, by a bare asyncio loop over one
+HTTP client. The scripted Groq is a process of its own. On a busy machine the processor's time is the figure to believe.
+Linux.
 """
 
 import argparse

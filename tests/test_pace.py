@@ -12,7 +12,7 @@ from llamaberry.batch import Done, batch
 from llamaberry.nodes._pace import seconds
 from tests.conftest import Scripted
 from tests.limited_groq import Limited
-from tests.scripted_groq import Reply, Request, ScriptedGroq, good_model
+from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model
 from tests.test_batch import lines, questions
 
 ONE = Context(max_turns=1)
@@ -72,8 +72,8 @@ async def test_the_first_call_goes_alone(scripted: Scripted, tmp_path: Path) -> 
     """Of what is allowed nothing is known before its reply."""
     groq = scripted(lambda request: Reply(good_model(request), delay=0.3))
     await answered(tmp_path, 5)
-    first, second = (request.time for request in groq.requests[:2])
-    assert second - first >= 0.3
+    alone, next_one = (request.time for request in groq.requests[:2])
+    assert next_one - alone >= 0.3
 
 
 async def test_all_wait_as_long_as_a_refusal_asks_and_no_time_out_or_duration_counts_it(
@@ -117,9 +117,19 @@ async def test_a_refusal_that_does_not_end_is_a_line_with_its_error(scripted: Sc
     assert 3 < len(groq.requests) < 50
 
 
-async def test_a_run_that_is_no_batch_s_waits_for_nothing(scripted: Scripted) -> None:
+async def test_a_call_that_is_refused_often_is_made_again_when_it_may_be(scripted: Scripted, tmp_path: Path) -> None:
+    """More often than a call that fails otherwise: a refusal says that it will be taken later."""
+    headers = {"retry-after": "0.001", "x-ratelimit-reset-tokens": "0s"}
+    groq = scripted([*[Reply(status=429, headers=headers)] * 7, first()])
+    await answered(tmp_path, 1)
+    assert len(groq.requests) == 8
+
+
+async def test_a_run_that_is_no_batch_s_waits_for_nothing(groq: ScriptedGroq, tmp_path: Path) -> None:
+    """Not even after a batch, where the provider says that nothing is left."""
+    await answered(tmp_path, 1)
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1h"}
-    groq: ScriptedGroq = scripted(lambda request: Reply(good_model(request), headers=headers))
+    groq.play(lambda request: Reply(good_model(request), headers=headers))
     async with asyncio.timeout(60):
         await asyncio.gather(*(graph.ainvoke({"query": "Q"}) for _ in range(3)))
     assert len(groq.requests) == 12
