@@ -49,8 +49,8 @@ class Pacer:
         Raises:
             ModelError: as the call does; of a 429 only where it was refused REFUSALS times.
         """
-        asked = time.monotonic()
-        for left in reversed(range(REFUSALS)):
+        asked, refusals = time.monotonic(), 0
+        while True:
             await self._turn()
             begun = time.monotonic()
             try:
@@ -59,7 +59,8 @@ class Pacer:
                 if getattr(error.__cause__, "status_code", None) != 429 or not error.passing:
                     raise
                 self._hold(error.retry_after_s, begun)
-                if not left:
+                refusals += 1
+                if refusals == REFUSALS:
                     raise
             else:
                 self._refused = 0
@@ -69,7 +70,6 @@ class Pacer:
             finally:
                 self._flying -= 1
                 self._news.set()
-        raise AssertionError("unreachable")
 
     def heed(self, headers: Mapping[str, str], *, refused: bool) -> None:
         """Take in what the headers of a reply say of the limits."""
