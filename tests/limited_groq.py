@@ -12,14 +12,13 @@ class Limited:
     """A script of `most` requests or tokens.
 
     It is a "bucket" that takes `whole_s` seconds to fill (as Groq's), or a "window" of so long that begins anew.
-    A request takes its max_tokens of a limit of tokens. `silent`: the headers say nothing, as of a limit that has none.
+    A request takes its max_tokens of a limit of tokens.
     """
 
     most: int
     whole_s: float
     what: Literal["requests", "tokens"] = "requests"
     kind: Literal["bucket", "window"] = "bucket"
-    silent: bool = False
     delay: float = 0.02
     left: float | None = None  # of it at the start
     answered: int = 0
@@ -48,7 +47,6 @@ class Limited:
         headers |= {
             f"x-ratelimit-reset-{self.what}": f"{reset * 1000 + 1:.0f}ms" if reset < 1 else f"0m{reset + 0.001:.3f}s"
         }
-        headers = {} if self.silent else headers
         if granted:
             return Reply(good_model(request), delay=self.delay, headers=headers)
         lacking = (takes - self._left) * self.whole_s / self.most if self.kind == "bucket" else reset
