@@ -143,15 +143,14 @@ class _Batch:
         return asked._asdict() | told | turns | {"usage": tokens_of(usages), "seconds": round(seconds, 3)}
 
     async def _state(self, graph: ReasoningGraph, asked: Asked) -> dict[str, Any]:
-        """Return the final state of the run: begun now or, with checkpoints, gone on with where it was cut."""
-        config, begin = config_of(_thread(asked)), True
-        if graph.checkpointer:
-            kept = await graph.aget_state(config)
-            if kept.created_at is not None and not kept.tasks:
-                return kept.values  # its line could not be written
-            begin = kept.created_at is None
+        """Return the final state of the run: begun now or, with checkpoints, gone on with where it was cut.
+
+        One that had ended, but whose line could not be written, is at its end at once.
+        """
+        config = config_of(_thread(asked))
+        kept = graph.checkpointer and (await graph.aget_state(config)).created_at
         state: dict[str, Any] = await graph.ainvoke(
-            {"query": asked.question} if begin else None,
+            None if kept else {"query": asked.question},
             config,
             context=self.context,
             durability="sync" if graph.checkpointer else None,
