@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from llamaberry import cli_eval, cli_threads, cli_tools
+from llamaberry import cli_batch, cli_eval, cli_threads, cli_tools
 from llamaberry.cli_options import (
     BudgetOption,
     DeadlineOption,
@@ -33,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_batch.app)
 app.add_typer(cli_eval.app)
 app.add_typer(cli_threads.app)
 app.add_typer(cli_tools.app)

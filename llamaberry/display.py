@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -33,6 +34,28 @@ def honest_console(**how: Any) -> "Console":
             raise BrokenPipeError
 
     return Honest(highlight=False, markup=False, emoji=False, **how)
+
+
+@contextmanager
+def progress(what: str, total: int | None, done: int) -> Iterator[Callable[[], None]]:
+    """Show on a terminal's standard error how many are done of how many, and when the last will be.
+
+    What it gives is to be called for each one more.
+    """
+    from rich import progress as bars
+    from rich.console import Console
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with bars.Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+        task = shown.add_task(what, total=total, completed=done)
+        yield lambda: shown.advance(task)
 
 
 def step_of(metadata: Mapping[str, Any]) -> str:
@@ -124,10 +147,7 @@ class Display:
         self._turns.clear()
         for turn in state.get("turns") or []:
             self.turn(turn)
-        seconds = sum(turn["seconds"] for turn in state.get("turns") or [])
-        for message in (state.get("messages") or [])[-1:]:
-            seconds += message.response_metadata.get("seconds", 0)
-        self.result(state, seconds=seconds, whole=bool(state.get("stop_reason")))
+        self.result(state, seconds=calls_of(state)[1], whole=bool(state.get("stop_reason")))
         self.console.print()
 
     def _markdown(self, text: str) -> None:
@@ -155,20 +175,27 @@ def as_json(document: dict[str, Any]) -> str:
 def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
     """Return the last line: turns, stop reason, model, tokens (prompt, cached, output), seconds."""
     turns = state.get("turns") or []
-    usages = [turn["usage"] for turn in turns]
-    # The synthesis's own usage stands on the message that it wrote.
-    if state.get("answer"):
-        usages += [getattr(message, "usage_metadata", None) for message in (state.get("messages") or [])[-1:]]
     stop = (state.get("stop_reason") if whole else "interrupted") or "unfinished"
     return " · ".join(
         [
             f"{len(turns)} turn{'' if len(turns) == 1 else 's'}",
             stop,
             turns[-1]["model"] if turns else "no reply",
-            tokens_told(usages),
+            tokens_told(calls_of(state)[0]),
             f"{seconds:.1f} s",
         ]
     )
+
+
+def calls_of(state: dict[str, Any]) -> "tuple[list[UsageMetadata | None], float]":
+    """Return the tokens of each call of a run, and the seconds of all of them."""
+    turns = state.get("turns") or []
+    usages, seconds = [turn["usage"] for turn in turns], sum(turn["seconds"] for turn in turns)
+    # The synthesis's own stand on the message that it wrote.
+    for message in (state.get("messages") or [])[-1:] if state.get("answer") else []:
+        usages.append(getattr(message, "usage_metadata", None))
+        seconds += message.response_metadata.get("seconds", 0)
+    return usages, seconds
 
 
 def tokens_told(usages: "Iterable[UsageMetadata | None]") -> str:

@@ -140,6 +140,21 @@ def _private(where: str) -> Path:
 
 
 @asynccontextmanager
+async def checkpoints_at(path: Path) -> "AsyncIterator[AsyncSqliteSaver]":
+    """Open checkpoints that serve to resume what is being made beside them; raise SetupError where they are damaged."""
+    import aiosqlite
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    async with aiosqlite.connect(path) as connection:
+        saver = AsyncSqliteSaver(connection)
+        try:
+            await saver.setup()
+        except sqlite3.Error as error:
+            raise SetupError(f"{path} cannot be used ({error}): delete it") from error
+        yield saver
+
+
+@asynccontextmanager
 async def _postgres(address: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     try:
         import psycopg

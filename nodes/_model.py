@@ -5,9 +5,10 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import httpx
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
@@ -18,6 +19,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.nodes._faults import explained
 from llamaberry.nodes._guard import Guard, hang_up, watched
+from llamaberry.nodes._pace import heed, pacing
 
 DEFAULT_MODEL = "groq:openai/gpt-oss-120b"
 LOCAL_PATIENCE = 10
@@ -44,6 +46,8 @@ class Settings(NamedTuple):
     max_tokens: int
     timeout_s: float
     environment: tuple[tuple[str, str], ...]
+    paced: bool
+    """Whether the calls are a batch's: their client tells the pacer what the provider says of its limits."""
 
     @property
     def model(self) -> str:
@@ -64,20 +68,31 @@ async def aask(context: Context, messages: Sequence[AnyMessage], config: Runnabl
     if model is None:
         # Building a client reads certificates from the disk, and may start the local model's server: not in the loop.
         model = await asyncio.to_thread(_client, settings, loop)
+    call = partial(_called, model, messages, config, settings)
+    if pacer := pacing.get():
+        reply, waited = await pacer.paced(call)
+        begun += waited  # neither the call's time nor the turn's
+    else:
+        reply = await call()
+    return Asked(reply, settings.model, time.time() - begun)
+
+
+async def _called(
+    model: BaseChatModel, messages: Sequence[AnyMessage], config: RunnableConfig | None, settings: Settings
+) -> AIMessage:
     guard = Guard(settings.max_tokens * _CHARS_PER_TOKEN, _secrets(settings))
     call = asyncio.ensure_future(model.ainvoke(list(messages), watched(config, guard)))
     guard.call = call
     try:
         async with asyncio.timeout(settings.timeout_s):
-            reply = guard.cut(await call)
+            return guard.cut(await call)
     except asyncio.CancelledError:
         if guard.size <= guard.most:
             raise
-        reply = guard.cut(AIMessage("".join(guard.written)))
+        return guard.cut(AIMessage("".join(guard.written)))
     except Exception as error:  # whatever a provider's package raises: told, and chained
         await hang_up(error)
         raise _fault(error, settings) from error
-    return Asked(reply, settings.model, time.time() - begun)
 
 
 def ask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
@@ -129,7 +144,8 @@ def settings_of(context: Context) -> Settings:
     else:
         named = provider[:4].upper()  # GROQ_API_KEY, OPENAI_BASE_URL, MISTRAL_API_KEY for mistralai
         environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith(named)))
-    return Settings(provider, name, context.temperature, context.max_tokens, timeout_s, environment)
+    paced = pacing.get() is not None
+    return Settings(provider, name, context.temperature, context.max_tokens, timeout_s, environment, paced)
 
 
 def _need_key(key: str) -> None:
@@ -187,6 +203,12 @@ def _built(settings: Settings) -> BaseChatModel:
         )
     from langchain.chat_models import init_chat_model
 
+    if settings.provider == "groq" and settings.paced:
+        from groq import DefaultAsyncHttpxClient
+
+        # By default it holds 100 connections: whoever is more than that waits for one while its own time runs.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+        dials["http_async_client"] = DefaultAsyncHttpxClient(limits=limits, event_hooks={"response": [heed]})
     try:
         model: BaseChatModel = init_chat_model(settings.name, model_provider=settings.provider, **dials)
     except Exception as error:

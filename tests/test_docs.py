@@ -1,4 +1,4 @@
-"""The Python that the pages on embedding and Studio show: it runs, against a real server and a scripted Groq."""
+"""The Python that the pages on batch, embedding and Studio show: it runs, against a real server and a scripted Groq."""
 
 import os
 import re
@@ -12,8 +12,9 @@ from tests.scripted_groq import ScriptedGroq
 from tests.server import PYTHON, ROOT, served_with_groq
 
 DOCS = ROOT / "docs"
-PAGES = ("embedding.md", "studio.md")
+PAGES = ("batch.md", "embedding.md", "studio.md")
 PRINTED = {
+    "batch.md": ["Done(answered=1, degraded=0, failed=0, bad=0)"],
     "embedding.md": ["42 max_turns None", *["The answer is 42. 2"] * 2, "42 42", "The answer is 42."],
     "studio.md": ["4 2", "['42', '195'] The answer is 42.", "['refine_turn']"],
 }
@@ -27,13 +28,16 @@ def server() -> Iterator[tuple[str, ScriptedGroq]]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_snippets_of_a_page_run_one_after_the_other(server: tuple[str, ScriptedGroq], page: str) -> None:
+def test_the_snippets_of_a_page_run_one_after_the_other(
+    server: tuple[str, ScriptedGroq], page: str, tmp_path: Path
+) -> None:
     address, groq = server
     groq.play()
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
     code = "\n".join(blocks).replace("http://127.0.0.1:2024", address)
     env = os.environ | {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url}
-    ran = subprocess.run([*PYTHON, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False)
+    how = {"env": env, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
+    ran = subprocess.run([*PYTHON, "-c", code], check=False, **how)
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = iter(ran.stdout.splitlines())
     for line in PRINTED[page]:  # in this order, whatever else is printed

@@ -12,6 +12,7 @@ from mcp import Client
 from tests.conftest import Scripted
 from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model, refine
 from tests.server import PYTHON, served_with_groq
+from tests.test_batch import ids, questions
 from tests.test_tool import agent_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -120,6 +121,32 @@ def test_a_batch_is_bounded_and_one_bad_question_does_not_lose_the_others(
     assert lines[:-1] == [*answered[:7], "'   ' failed: ValidationError", *answered[7:]]
     assert lines[-1].startswith("19 answered, 1 failed, in ")
     assert 2 <= crowd.most <= 5
+
+
+RAY = """\
+init = lambda **how: None
+get = list
+def remote(**how):
+    class Method:
+        def __init__(self, method): self.remote = method
+    class Handle:
+        def __init__(self, made): self.made = made
+        def __getattr__(self, name): return Method(getattr(self.made, name))
+    return lambda kind: Method(lambda: Handle(kind()))
+"""
+"""What the example uses of Ray, in one process."""
+
+
+def test_the_shards_of_a_cluster_answer_each_question_once(groq: ScriptedGroq, tmp_path: Path) -> None:
+    (tmp_path / "ray.py").write_text(RAY)
+    names = [f"q{number}" for number in range(5)]
+    words = (questions(tmp_path, *names), str(tmp_path / "answers"), "2")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    for _ in range(2):
+        told = example("ray_batch", *words, PYTHONPATH=path)
+        assert told == ["shard 1/2: 3 answered, 0 failed", "shard 2/2: 2 answered, 0 failed"]
+    assert sorted(name for number in (1, 2) for name in ids(tmp_path / "answers" / f"{number}.jsonl")) == names
+    assert len(groq.requests) == 5 * 3  # two turns and a synthesis, once
 
 
 async def test_the_presets_become_assistants_and_tools_once(server: tuple[str, ScriptedGroq]) -> None:

@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,11 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from llamaberry import lines
 from llamaberry.evaluation import checkers
 from llamaberry.graph.errors import SetupError
-from llamaberry.graph.state import MAX_QUERY_CHARS
 
 Check = Callable[[str], bool]
 
@@ -40,14 +39,10 @@ class Data(NamedTuple):
     bad: list[str]
 
 
-class Row(BaseModel):
-    """A line of a file: a question and its answer; the id is the line's number where none is given."""
+class Row(lines.Row):
+    """A line of a file: a question, its answer, and how to tell whether another one is it."""
 
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, str_strip_whitespace=True)
-
-    question: str = Field(min_length=1, max_length=MAX_QUERY_CHARS)
     answer: str = Field(min_length=1)
-    id: str | None = Field(default=None, min_length=1)
     checker: Literal["exact", "number", "choice", "judge"] | None = None
     tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
@@ -66,7 +61,7 @@ def read_file(path: Path, *, judged: bool = False, limit: int | None = None) -> 
         raise SetupError(f"{path} cannot be read ({error.strerror}): name a JSONL file of questions") from error
     cases: dict[str, Case] = {}
     bad: list[str] = []
-    for place, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    for place, line in enumerate(content.removeprefix(lines.BOM).split(b"\n"), 1):
         if not line.strip():
             continue
         try:
@@ -74,9 +69,6 @@ def read_file(path: Path, *, judged: bool = False, limit: int | None = None) -> 
             if case.id in cases:
                 raise ValueError(f"the id {case.id!r} stands on an earlier line too")
             cases[case.id] = case
-        except ValidationError as error:
-            wrong = error.errors(include_url=False)[0]
-            bad.append(f"line {place}: {'.'.join(map(str, wrong['loc'])) or 'the line'}: {wrong['msg']}")
         except ValueError as error:
             bad.append(f"line {place}: {error}")
     if not cases:
@@ -89,17 +81,7 @@ _EXAMPLE = '{"question": "What is 6 x 7?", "answer": "42"}'
 
 
 def _case(line: bytes, place: int, judged: bool) -> Case:
-    try:
-        said = json.loads(line.decode())
-    except UnicodeDecodeError:
-        raise ValueError("not text in UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
-    except RecursionError:
-        raise ValueError("not JSON that can be read (it is nested too deep)") from None
-    if not isinstance(said, dict):
-        raise ValueError(f"no JSON object like {_EXAMPLE}")
-    row = Row.model_validate(said)
+    row = lines.read_row(line, Row, _EXAMPLE)
     named = row.checker or ("judge" if judged else checkers.fitting(row.answer))
     if named == "judge" and not judged:
         raise SetupError(f'line {place} wants the checker "judge": name the model that judges by --judge MODEL')

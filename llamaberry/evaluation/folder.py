@@ -1,10 +1,8 @@
 """An evaluation's folder: the settings that it was begun with, and a line for each result, however it is cut."""
 
 import json
-import os
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from pydantic import ValidationError
 
 from llamaberry.evaluation.results import Result
 from llamaberry.graph.errors import SetupError
+from llamaberry.lines import alone, append, whole_lines
 
 SETTINGS, RESULTS = "settings.json", "results.jsonl"
 
@@ -44,8 +43,7 @@ class Folder:
 
     def keep(self, result: Result) -> None:
         """Append a result."""
-        with (self.path / RESULTS).open("a", encoding="utf-8") as lines:
-            lines.write(result.model_dump_json() + "\n")
+        append(self.path / RESULTS, result.model_dump_json())
         self.results[result.id, result.arm] = result
 
     def drop(self, pairs: set[Pair]) -> None:
@@ -55,30 +53,15 @@ class Folder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes out, which would ask everything again, for as long as this process lives.
-
-        Raises:
-            SetupError: another process is in it, or the folder can't be used; also where that shows within the block.
-        """
-        try:
-            with closing(sqlite3.connect(self.path / ".lock", timeout=0, isolation_level=None)) as lock:
-                try:
-                    lock.execute("BEGIN EXCLUSIVE")
-                except sqlite3.Error as error:
-                    told = f"{self.path} is in use ({error}): wait for the other process, or choose another --out"
-                    raise SetupError(told) from None
-                self.read(cut=True)  # another process may have gone on in the meantime
-                yield
-        except (OSError, sqlite3.Error) as error:
-            told = f"{self.path} cannot be used ({error}): put it right, and the same command goes on"
-            raise SetupError(told) from error
+        """Keep other processes out. Raises SetupError, as lines.alone does."""
+        with alone(self.path / ".lock", self.path, "--out"):
+            self.read(cut=True)  # another process may have gone on in the meantime
+            yield
 
     def read(self, *, cut: bool = False) -> None:
         """Read the results that are there; `cut` off the half of a line that a killed process has left."""
         path = self.path / RESULTS
-        content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        for place, line in enumerate(whole.splitlines(), 1):
+        for place, line in whole_lines(path, cut=b'{"id":' if cut else None):
             try:
                 result = Result.model_validate_json(line)
             except ValidationError as error:
@@ -86,8 +69,6 @@ class Folder:
             if result.question != self._questions.get(result.id, result.question):  # some tasks draw others by size
                 raise SetupError(f"{self.path} holds another question as {result.id!r}: choose another --out")
             self.results[result.id, result.arm] = result
-        if cut and whole != content:
-            os.truncate(path, len(whole))
 
     def _open(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)

@@ -16,11 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiosqlite
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+from llamaberry.display import progress
 from llamaberry.evaluation.arms import Bench
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.folder import Folder, Pair
@@ -31,6 +27,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.nodes import first_turn, refine_turn, synthesize
 from llamaberry.nodes._model import settings_of
+from llamaberry.threads import checkpoints_at
 
 if TYPE_CHECKING:
     from langsmith import Client
@@ -94,18 +91,9 @@ class Evaluation:
             total, done = len(self.data.cases) * len(self.arms), len(self.results)
             if done == total and not experiments:
                 return
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-            )
-            console = Console(stderr=True)
-            with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-                shown = progress.add_task("answers", total=total, completed=done)
+            with progress("answers", total, done) as advance:
                 async with self._bench(concurrency, again=bool(failed)) as bench:
-                    await self._make(bench, concurrency, failed, experiments, lambda: progress.advance(shown))
+                    await self._make(bench, concurrency, failed, experiments, advance)
         if not self.shared_turns:  # an arm that is added has to find those
             for left in self.folder.path.glob(CHECKPOINTS + "*"):
                 left.unlink()
@@ -163,13 +151,7 @@ class Evaluation:
     async def _bench(self, concurrency: int, *, again: bool) -> AsyncIterator[Bench]:
         judge = Judge(self.judge, self.folder.results.values(), concurrency=concurrency) if self.judge else None
         how: dict[str, Any] = {"shared_turns": self.shared_turns, "judge": judge, "again": again}
-        path = self.folder.path / CHECKPOINTS
-        async with aiosqlite.connect(path) as connection:
-            saver = AsyncSqliteSaver(connection)
-            try:
-                await saver.setup()
-            except sqlite3.Error as error:
-                raise SetupError(f"{path} cannot be used ({error}): delete it") from error
+        async with checkpoints_at(self.folder.path / CHECKPOINTS) as saver:
             yield Bench(saver, self.context, concurrency=concurrency, **how)
 
 

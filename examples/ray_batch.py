@@ -1,0 +1,35 @@
+"""A batch on a cluster: each of Ray's actors answers a shard of the questions, into a file of its own.
+
+    pip install ray
+    python examples/ray_batch.py questions.jsonl answers 4
+
+Each machine needs Llamaberry, GROQ_API_KEY in its environment, and both paths: a folder that all of them share. Where
+an actor or its machine dies, Ray starts another one, which goes on from the answers that are there; so does this
+command, when it is run again.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import ray
+
+from llamaberry import Context
+from llamaberry.batch import Done, batch
+
+source, folder, count = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), int(sys.argv[3])
+
+
+@ray.remote(max_restarts=-1, max_task_retries=-1)
+class Shard:
+    """A process that answers every nth question."""
+
+    def answer(self, number: int) -> Done:
+        """Answer those of this shard that have no answer yet."""
+        return asyncio.run(batch(source, folder / f"{number}.jsonl", Context(max_turns=2), shard=(number, count)))
+
+
+ray.init(log_to_driver=False)
+shards = [Shard.remote() for _ in range(count)]
+for number, done in enumerate(ray.get([shard.answer.remote(n) for n, shard in enumerate(shards, 1)]), 1):
+    print(f"shard {number}/{count}: {done.answered} answered, {done.degraded + done.failed} failed")
