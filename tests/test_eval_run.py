@@ -27,7 +27,7 @@ def questions(folder: Path, *names: str, **more: Any) -> str:
 def evaluate(data: str, out: Path, *words: str, failed: str = "") -> list[dict[str, Any]]:
     """Run the command, which must end well and tell of no failed runs but so many; return the lines that are kept."""
     run = llamaberry("eval", data, "--out", str(out), *words)
-    told = re.findall(r"llamaberry: (\d+ of \d+) runs failed, and count by what they had answered; .+\n", run.stderr)
+    told = re.findall(r"llamaberry: (\d+ of \d+) runs failed, and count by what they answered; .+\n", run.stderr)
     assert (run.returncode, told) == (0, [failed] if failed else []), run.stderr
     assert failed or not run.stderr
     return lines(out)

@@ -80,7 +80,7 @@ def run(
         console.print(f"{folder / 'report.html'} and report.json hold it, {folder / RESULTS} each reply.", style="dim")
     failed = [result for result in evaluation.results if result.error is not None]
     if failed:
-        many = f"{len(failed)} of {len(evaluation.results)} runs failed, and count by what they had answered"
+        many = f"{len(failed)} of {len(evaluation.results)} runs failed, and count by what they answered"
         complain(f"{many}; --retry-errors asks those again. The first: {failed[0].error}")
     nothing = all(result.error is not None and result.answer is None for result in evaluation.results)
     return FAILURE if nothing else 0
