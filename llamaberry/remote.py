@@ -167,7 +167,8 @@ class _Far:
 
     def _show(self, part: StreamPart) -> None:
         data: Any = part.data
-        if part.event == "messages" and data[0]["type"] == "AIMessageChunk":
+        # A piece of a reply has an attempt; a message that the graph adds has none, and is no chunk, except at Aegra.
+        if part.event == "messages" and "attempt" in data[1] and data[0]["type"] == "AIMessageChunk":
             chunk = AIMessageChunk.model_validate(data[0])
             call = (step_of(data[1]), chunk.id)
             if self.call != call:  # the same step once more: its server died while it was written

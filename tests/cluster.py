@@ -28,7 +28,7 @@ from tests.server import ROOT, clean
 
 DEPLOY = ROOT / "deploy"
 KEY = "cluster-key-0123456789"
-INSTALL = ["-m", "pip", "install", "-q", "-c", "deploy/constraints.txt", "-e", ".[scale]"]
+INSTALL = ["-m", "pip", "install", "-q", "-c", "constraints.txt", "-e", ".[scale]"]
 
 
 def program(name: str) -> str:
@@ -49,7 +49,7 @@ def python312() -> str:
 
 @functools.cache
 def server_python() -> str:
-    """Return a Python 3.12 that has the extra `scale`, as deploy/constraints.txt locks it."""
+    """Return a Python 3.12 that has the extra `scale`, as constraints.txt locks it."""
     if given := os.environ.get("LLAMABERRY_SCALE_PYTHON"):
         return given
     folder = tempfile.mkdtemp(prefix="scale-")
@@ -107,6 +107,7 @@ class Cluster:
         self.start_nginx()
         for port in self.ports:
             self.wait_for(port)
+        wait(lambda: self.answers(self.front))
 
     def start_redis(self) -> None:
         """Start Redis, empty: it keeps nothing that has to be kept."""
@@ -146,12 +147,16 @@ class Cluster:
             if self.running[str(port)].poll() is not None:
                 assert next(restarts, None) is not None, (self.folder / f"{port}.log").read_text()[-3000:]
                 self.start_server(port)
-            try:
-                return httpx.get(f"http://127.0.0.1:{port}/ready", headers={"x-api-key": KEY}).status_code == 200
-            except httpx.HTTPError:
-                return False
+            return self.answers(port)
 
         wait(ready)
+
+    def answers(self, port: int) -> bool:
+        """Whether a server is ready at this port, or behind it."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/ready", headers={"x-api-key": KEY}).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def stop(self, name: str | int, by: signal.Signals = signal.SIGTERM) -> int:
         """End one of them, and return its exit code."""
