@@ -6,6 +6,7 @@ names one that has the extra `scale`; else one is looked for, and a new environm
 
 import functools
 import glob
+import itertools
 import os
 import shlex
 import shutil
@@ -65,7 +66,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def wait(moment: Callable[[], object], seconds: float = 60) -> None:
+def wait(moment: Callable[[], object], seconds: float = 120) -> None:
     """Wait until it is so."""
     end = time.monotonic() + seconds
     while not moment():
@@ -125,12 +126,12 @@ class Cluster:
         """Start nginx with what ships, within the least that nginx wants around it."""
         site = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
         site = site.replace("listen 8080", f"listen 127.0.0.1:{self.front}")
-        for shipped, port in zip(("2026", "2027"), self.ports, strict=False):
+        for shipped, port in zip(("2026", "2027"), itertools.cycle(self.ports), strict=False):
             site = site.replace(f"127.0.0.1:{shipped}", f"127.0.0.1:{port}")
         paths = "\n".join(
             f"{what}_temp_path {self.folder}/{what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
-        around = f"daemon off; pid {self.folder}/nginx.pid; error_log stderr; worker_processes 1;\n"
+        around = f"daemon off; master_process off; pid {self.folder}/nginx.pid; error_log stderr;\n"
         around += f"events {{}}\nhttp {{\naccess_log off;\n{paths}\n{site}}}\n"
         (self.folder / "nginx.conf").write_text(around, encoding="utf-8")
         self._run("nginx", [program("nginx"), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")])
@@ -167,7 +168,7 @@ class Cluster:
     def stop_all(self) -> None:
         """End all of them at once."""
         for name in list(self.running):
-            self.stop(name, signal.SIGTERM if name == "nginx" else signal.SIGKILL)
+            self.stop(name, signal.SIGKILL)
 
     def crash_postgres(self) -> None:
         """Kill a process of PostgreSQL, so that it throws all clients out, and recovers from its log."""
@@ -184,9 +185,11 @@ class Cluster:
         wait(recovered)
 
     def _run(self, name: str, command: list[str]) -> None:
+        """Start a program that does not outlive this one, even where this one is killed."""
+        bound = [program("setpriv"), "--pdeathsig", "KILL", *command]
         with open(self.folder / f"{name}.log", "ab") as log:
             self.running[name] = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                bound, cwd=self.folder, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
 

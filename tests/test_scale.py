@@ -18,7 +18,7 @@ import pytest
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-from tests.cluster import KEY, Cluster, cluster, server_python, wait
+from tests.cluster import KEY, Cluster, cluster, server_python, settings, wait
 from tests.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from tests.server import ROOT
 from tests.test_cli_threads import at_once, begun
@@ -204,3 +204,12 @@ def test_what_the_servers_run_on_is_locked(servers: tuple[Cluster, ScriptedGroq]
     there = subprocess.run(frozen, capture_output=True, text=True, check=True).stdout.split()
     locked = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
     assert {line for line in there if not line.startswith("llamaberry")} <= set(locked)
+
+
+def test_every_setting_that_ships_is_one_that_the_engine_or_llamaberry_reads() -> None:
+    """A typing error would leave a default in its place."""
+    code = "import json; from aegra_api import settings as s; from pydantic_settings import BaseSettings as B; "
+    code += "groups = [c for c in vars(s).values() if isinstance(c, type) and issubclass(c, B)]; "
+    code += "print(json.dumps([name for group in groups for name in group.model_fields]))"
+    ran = subprocess.run([server_python(), "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert set(settings()) - set(json.loads(ran.stdout)) == {"GROQ_API_KEY", "LLAMABERRY_API_KEY"}
