@@ -96,20 +96,21 @@ class _Far:
         if "__error__" in values:
             told = f"on {self.server}: {values['__error__']['message']}"
             raise SetupError(told) if self.failure in _MISTAKES else ModelError(told)
+        pauses = now["interrupts"] if self.context.review != "none" else []
+        if run["status"] == "interrupted" and not pauses:
+            raise ModelError(f"the run was ended on {self.server} by somebody else; its turns are on thread {thread}")
         self.fresh = True
         self._values(values)
-        if self.context.review != "none" and (pauses := now["interrupts"]):
+        if pauses:
             self.display.pause, self.display.state = Interrupt(pauses[0]["value"], id=pauses[0]["id"]), self.state
             return 0
-        if run["status"] == "interrupted":
-            raise ModelError(f"the run on {self.server} was cancelled there; its turns are on thread {thread}")
         self.display.result(self.state, seconds=self.display.seconds, whole=True)
         return DEGRADED if self.state["stop_reason"] == "error" else 0
 
     def left(self, thread: str | None) -> int:
         """Say how to go on with the conversation."""
         told = f"llamaberry ask --server {self.server} --thread {self.name or thread}"
-        print(f"llamaberry: the run was ended there too; `{told}` asks on", file=sys.stderr)  # noqa: T201
+        print(f"llamaberry: the run is ended there, too; `{told}` asks on", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
 
     def _busy(self, thread: str) -> SetupError:
