@@ -50,7 +50,7 @@ def test_it_prints_what_ask_prints(server: Server) -> None:
     """Turn by turn, as tokens, as lines, as one document; and the server's thread goes on."""
     address, groq = server
     script = [first("41"), refine("42", "revise"), synthesis("It is 42.", "42")]
-    for how in ([], ["--show", "full"], ["--show", "concise"], ["-q"]):
+    for how in ([], ["--show", "concise"]):
         ask = ["ask", "What is 6 times 7?", "--turns", "2", *how]
         far = llamaberry(*ask, "--server", groq.play(script) and address)
         groq.play(script)

@@ -199,7 +199,7 @@ def test_a_turn_is_printed_here_as_it_is_without_a_server(servers: tuple[Cluster
     assert without_figures(far.stdout) == without_figures(near.stdout)
 
 
-def test_what_the_servers_run_on_is_locked(servers: tuple[Cluster, ScriptedGroq]) -> None:
+def test_what_the_servers_run_on_is_locked() -> None:
     frozen = [server_python(), "-m", "pip", "freeze", "--exclude-editable"]
     there = subprocess.run(frozen, capture_output=True, text=True, check=True).stdout.split()
     locked = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
