@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Literal, cast
 
@@ -48,20 +48,34 @@ def resume(name: str | None, dials: dict[str, Any], *, show: How, trace: bool = 
 def _shown(run: Coroutine[Any, Any, int], display: Display, trace: bool) -> int:
     with traced(told=trace, runs=display.runs):
         try:
-            code = asyncio.run(run)
-            while pause := display.pause:
-                if (decision := decide(pause.value)) is None:
-                    raise KeyboardInterrupt
-                display.pause = None
-                # To this pause, and no other: another process may have answered it, and come to the next one.
-                code = asyncio.run(_resume(display.thread, {}, display, {pause.id: decision}))
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-            if display.pause:
-                display.result(display.state, seconds=display.seconds, whole=False)
-                code = _left(display.thread)
+            return answered(run, display, lambda decision: _resume(display.thread, {}, display, decision), _left)
         finally:
             local_server.close()
+
+
+def answered(
+    run: Coroutine[Any, Any, int],
+    display: Display,
+    go_on: Callable[[dict[str, dict[str, str]]], Coroutine[Any, Any, int]],
+    left: Callable[[str | None], int],
+) -> int:
+    """Run to the end, a person deciding at each pause; return the exit code.
+
+    `go_on` takes the decision to its pause; `left` is told the thread whose review was left, and returns the code.
+    """
+    try:
+        code = asyncio.run(run)
+        while pause := display.pause:
+            if (decision := decide(pause.value)) is None:
+                raise KeyboardInterrupt
+            display.pause = None
+            # To this pause, and no other: another process may have answered it, and come to the next one.
+            code = asyncio.run(go_on({pause.id: decision}))
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+        if display.pause:
+            display.result(display.state, seconds=display.seconds, whole=False)
+            code = left(display.thread)
     return code
 
 

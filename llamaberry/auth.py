@@ -1,7 +1,8 @@
 """The server's access control: where LLAMABERRY_API_KEY is set, a request has to bring that key.
 
 langgraph.json names `auth`, which guards LangGraph's API. Its /docs, /info, /metrics and /ui, and the routes of the
-door, are not below it: KeyGuard, the door's middleware, stands before every route of the server.
+door, are not below it: KeyGuard, the door's middleware, stands before every route of the server. Both serve LangGraph's
+server, and Aegra.
 """
 
 import hmac
@@ -27,11 +28,15 @@ def admitted(headers: Mapping[bytes, bytes]) -> bool:
 
 
 @auth.authenticate
-async def authenticate(headers: dict[bytes, bytes]) -> str:
-    """Return who asks: all who have the key are one."""
-    if not admitted(headers):
+async def authenticate(headers: dict[bytes, bytes] | dict[str, str]) -> Auth.types.MinimalUserDict:
+    """Return who asks: all who have the key are one. LangGraph gives the headers in bytes, Aegra in letters."""
+    if not admitted({_raw(name): _raw(value) for name, value in headers.items()}):
         raise Auth.exceptions.HTTPException(status_code=401, detail=REFUSED)
-    return "owner"
+    return {"identity": "owner"}
+
+
+def _raw(header: bytes | str) -> bytes:
+    return header.encode("latin-1") if isinstance(header, str) else header
 
 
 class KeyGuard:
@@ -41,8 +46,8 @@ class KeyGuard:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if admitted(dict(scope["headers"])):
+        """Serve one request. The server's own start and end come this way as well, and bring no headers."""
+        if scope["type"] == "lifespan" or admitted(dict(scope["headers"])):
             await self.app(scope, receive, send)
             return
         response = refused(401, REFUSED, code="invalid_api_key", headers={"www-authenticate": "Bearer"})

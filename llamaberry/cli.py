@@ -116,6 +116,7 @@ def ask(
     system_prompt: SystemPromptOption = None,
     thread: Annotated[str | None, typer.Option(help="Go on with the conversation of this name, or begin it.")] = None,
     review: Annotated[bool, typer.Option("--review", help="Pause after each turn, and ask what to do.")] = False,
+    server: Annotated[str | None, typer.Option(help="Ask on a server, as http://host:port.")] = None,
     accept_degraded: AcceptDegraded = False,
     trace: TraceOption = False,
 ) -> None:
@@ -135,13 +136,22 @@ def ask(
     if question == "-" and review:
         complain("--review reads its answers from standard input: give the question as an argument")
         raise typer.Exit(MISTAKE)
+    if server and trace:
+        complain("--trace: with --server the run is traced there; leave it out")
+        raise typer.Exit(MISTAKE)
     asked = read_question(question)
     from llamaberry import Context
-    from llamaberry.ask import ask as ask_graph
 
     with mistakes_told():
         how: Any = "json" if json else "quiet" if quiet else show
-        code = ask_graph(asked, Context(**dials), show=how, thread=thread, trace=trace)
+        if server:
+            from llamaberry.remote import ask as ask_server
+
+            code = ask_server(asked, Context(**dials), server, show=how, thread=thread)
+        else:
+            from llamaberry.ask import ask as ask_graph
+
+            code = ask_graph(asked, Context(**dials), show=how, thread=thread, trace=trace)
     raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)
 
 

@@ -6,6 +6,7 @@ what maps onto what.
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -181,7 +182,16 @@ async def models(request: Request) -> Response:
     return JSONResponse(_card(model)) if model in MODELS else _unknown(model)
 
 
-app = Starlette(
+def _application(**parts: Any) -> Starlette:
+    """Aegra hangs its own routes into the door, and takes none for that but FastAPI's."""
+    if "aegra_api" not in sys.modules:
+        return Starlette(**parts)
+    from fastapi import FastAPI
+
+    return FastAPI(title="Llamaberry", **parts)
+
+
+app = _application(
     routes=[
         Route("/v1/chat/completions", complete, methods=["POST"]),
         Route("/v1/models", models),

@@ -24,7 +24,7 @@ def test_the_report_is_printed_and_stands_in_the_folder(scripted: Scripted, tmp_
     words = ["--arms", "single", "--concurrency", "1", "--price", "1/2", *(["--json"] if as_json else [])]
     run = llamaberry("eval", data, "--out", str(out), *words)
     assert run.returncode == 0
-    assert run.stderr.startswith("llamaberry: 1 of 6 runs failed, and count by what they answered; --retry-errors asks those again.")
+    assert run.stderr.startswith("llamaberry: 1 of 6 runs failed, and count by what they answered; --retry-errors asks")
     assert "Out of luck" in run.stderr
     report = json.loads((out / "report.json").read_text())
     (arm,) = report["arms"]
