@@ -1,8 +1,8 @@
 """The plain loop that Llamaberry is measured against: the method as it was first published, without a framework.
 
-A first turn, refine turns, a synthesis: each call with a system prompt of its own, and with the question and all earlier
-turns concatenated into one user message. The client is groq's own or, for the local model, openai's: they are called
-in the same way. As a program it asks once and prints as it reads: `python -m benchmarks.baseline "question"`.
+A first turn, refine turns, a synthesis: each call with a system prompt of its own, and with the question and all
+earlier turns concatenated into one user message. The client is groq's own or, for the local model, openai's: they are
+called in the same way. As a program it asks once and prints as it reads: `python -m benchmarks.baseline "question"`.
 """
 
 import asyncio

@@ -3,6 +3,7 @@
 Each layer sends what Llamaberry sends, word for word, so that the difference between two of them is the layer's own.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -61,9 +62,7 @@ async def measure(*, quick: bool, say: Callable[[str], None]) -> Json:
 
     async def conversation() -> None:
         for prompt in prompts:
-            await client.chat.completions.create(
-                model=model(0), messages=prompt, temperature=0.7, max_tokens=2048
-            )
+            await client.chat.completions.create(model=model(0), messages=prompt, temperature=0.7, max_tokens=2048)
 
     async def chat_model() -> None:
         for prompt in langchain:
@@ -76,15 +75,13 @@ async def measure(*, quick: bool, say: Callable[[str], None]) -> Json:
         "langgraph": _chain(chat, langchain),
         "ours": ours(None, TURNS),
     }
-    cost = await interleaved(variants, rounds=2 if quick else 25, repeat=1 if quick else 3)
+    cost = await interleaved(variants, rounds=1 if quick else 25, repeat=1 if quick else 3)
     await client.close()
     return {"turns": TURNS, **cost}
 
 
 async def _prompts(context: Context) -> list[Any]:
     """Return what a run sends: the messages of each call."""
-    import os
-
     before = os.environ["GROQ_API_BASE"]
     with ScriptedGroq(lambda request: reply_to(request), keep_alive=False) as groq:
         os.environ["GROQ_API_BASE"] = groq.url

@@ -47,21 +47,21 @@ async def measure(*, quick: bool, say: Callable[[str], None]) -> Json:
     client = AsyncGroq()
     by_turns, by_setting = [], []
     for stream in (False, True):
-        for turns in (1, 3) if quick else range(1, 11):
+        for turns in (1,) if quick else range(1, 11):
             say(f"overhead: {turns} turns{', streamed' if stream else ''}")
             variants = {"baseline": plain(client, turns, stream=stream), "ours": ours(None, turns, stream=stream)}
-            cost = await interleaved(variants, rounds=2 if quick else 9, repeat=1 if quick else 3)
+            cost = await interleaved(variants, rounds=1 if quick else 7, repeat=1 if quick or stream else 3)
             by_turns.append({"turns": turns, "stream": stream, **cost})
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncSqliteSaver.from_conn_string(str(Path(folder, "threads.sqlite"))) as sqlite:
             savers = {"none": None, "memory": InMemorySaver(), "sqlite": sqlite}
             for latency_ms in (0,) if quick else (0, 50, 200):
-                for stream in (False, True):
+                for stream in (False,) if quick else (False, True):
                     say(f"overhead: {latency_ms} ms{', streamed' if stream else ''}")
                     variants = {"baseline": plain(client, 3, latency_ms, stream=stream)}
                     variants |= {name: ours(savers[name], 3, latency_ms, stream=stream) for name in SAVERS}
-                    rounds = 2 if quick else {0: 15, 50: 15, 200: 11}[latency_ms]
-                    cost = await interleaved(variants, rounds=rounds, repeat=3 if latency_ms == 0 and not quick else 1)
+                    rounds = 1 if quick else 9 if latency_ms == 200 else 15
+                    cost = await interleaved(variants, rounds=rounds)
                     by_setting.append({"latency_ms": latency_ms, "stream": stream, **cost})
     await client.close()
     return {"by_turns": by_turns, "by_setting": by_setting}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 from tests.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
 
@@ -18,13 +19,15 @@ TOKENS = 400
 
 _WAIT = re.compile(r"after-(\d+)-ms")
 _STEP = "Put the value of the step before into the condition that the question sets, and see whether both sides agree."
+_numbers = count()  # no two replies are the same
 _WHY = "The condition holds for this value and for no other, since each side of it grows by its own constant amount."
 
 
 def reply_to(request: Request, tokens: int = TOKENS) -> str:
     """Write the reply that is asked for, by the words with which both ways to ask begin, about so many tokens long."""
     asked = [str(message["content"]) for message in request.messages]
-    steps = [(f"{_STEP} ({len(asked[-1])}.{n})", _WHY) for n in range(max(1, tokens * 4 // 240))]
+    number = next(_numbers)
+    steps = [(f"{_STEP} ({number}.{n})", _WHY) for n in range(max(1, tokens * 4 // 240))]
     if any("This is the synthesis." in said for said in (asked[0], asked[-1])):
         return synthesis(analysis=" ".join(f"{said} {why}" for said, why in steps))
     if any("This is a refine turn." in said for said in (asked[0], asked[-1])):
