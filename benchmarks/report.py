@@ -233,6 +233,6 @@ def _growth(found: Json) -> list[Table]:
         sizes = [f"{told[key]:,}" for key in ("reply_bytes", "checkpoints", "checkpoints_bytes", "writes_bytes")]
         return [str(told["turns"]), *sizes, f"{more:+.1f}", _times(told["sqlite"]["cpu_ratio"])]
 
-    columns = ("turns", "bytes of replies", "checkpoints", "bytes of them", "bytes of pending writes")
-    columns += ("wall ms beyond no checkpointer", "CPU, times")
+    columns = ["turns", "bytes of replies", "checkpoints", "bytes of them", "bytes of pending writes"]
+    columns += ["wall ms beyond no checkpointer", "CPU, times"]
     return [Table("Growth of a thread in SQLite", columns, [row(told) for told in found["rows"]])]
