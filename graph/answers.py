@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from llamaberry.graph.state import Turn
 
@@ -23,6 +24,7 @@ _PLAIN = {0xFF01 + sign: 0x21 + sign for sign in range(94)} | dict.fromkeys(
 _MEANING = set("-/%&@#()[]{}*_\\٪‰‱")
 
 
+@lru_cache(maxsize=256)  # the synthesis compares the same few answers again and again
 def normalise(answer: str) -> str:
     """Return `answer` in the form by which answers are compared.
 

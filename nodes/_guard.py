@@ -17,6 +17,7 @@ class Guard(BaseCallbackHandler):
     """Hangs up on a streamed reply that runs away, and takes a key that a provider echoes out of its error."""
 
     run_inline = True
+    ignore_chat_model = True  # else LangChain writes the whole prompt out for it, call by call
 
     def __init__(self, most: int, secrets: Sequence[str]) -> None:
         self.most = most

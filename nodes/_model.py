@@ -143,7 +143,7 @@ def settings_of(context: Context) -> Settings:
         environment = local_server.running()
     else:
         named = provider[:4].upper()  # GROQ_API_KEY, OPENAI_BASE_URL, MISTRAL_API_KEY for mistralai
-        environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith(named)))
+        environment = tuple((key, os.environ[key]) for key in sorted(os.environ) if key.startswith(named))
     paced = pacing.get() is not None
     return Settings(provider, name, context.temperature, context.max_tokens, timeout_s, environment, paced)
 

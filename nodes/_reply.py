@@ -6,6 +6,7 @@ its text on the same line. What a reply does not state stays None: nothing is gu
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from langchain_core.messages import AIMessage
@@ -56,6 +57,8 @@ _EXPLANATION = re.compile(
 _VERDICT_FIRST = re.compile(r"[\W_]*(keep|revise)(?![^\W_])(?!\W{0,8}(?:or\b|keep|revise))")
 _VERDICT_WORD = re.compile(r"\b(ke|re)(?:ep|pt|vise|vised)\b")
 _NEGATION = re.compile(r"\b(?:not|cannot|nothing|no|without|never|neither|nor)\b|n['’]t\b")
+_KEPT = 1024  # texts that were read: every node reads all the turns before it
+_LONGEST_KEPT = 20_000  # characters of one, so that they are some megabytes in all
 
 
 class Section(NamedTuple):
@@ -63,6 +66,15 @@ class Section(NamedTuple):
 
     name: str
     body: str
+
+
+class _Read(NamedTuple):
+    """What a turn's text states."""
+
+    text: str
+    steps: list[Step]
+    verdict: Verdict | None
+    answer: str | None
 
 
 class Synthesis(NamedTuple):
@@ -75,22 +87,35 @@ class Synthesis(NamedTuple):
 
 def read_turn(message: AIMessage, *, index: int, model: str, seconds: float) -> Turn:
     """Read a reply as the turn with this index: the first one, or a refine turn. `seconds` is the turn's wall time."""
-    text = without_thoughts(message.text)
-    sections = _own_turn(_sections(text, _TURN, labels=False), index)
-    if not _last(sections, "answer"):
-        sections = _own_turn(_sections(text, _TURN, labels=True), index)
+    read = _read(message.text, index == 1)
     return Turn(
         index=index,
         kind="first" if index == 1 else "refine",
-        text=text,
-        steps=_steps(_last(sections, "reasoning") or ""),
-        verdict=_verdict(_last(sections, "verdict") or "") if index > 1 else None,
-        answer=_last(sections, "answer"),
+        text=read.text,
+        steps=[step.copy() for step in read.steps],
+        verdict=read.verdict,
+        answer=read.answer,
         model=model,
         usage=message.usage_metadata,
         seconds=round(seconds, 3),
         finish_reason=message.response_metadata.get("finish_reason"),
     )
+
+
+def _read(text: str, first: bool) -> _Read:
+    return _read_kept(text, first) if len(text) <= _LONGEST_KEPT else _read_anew(text, first)
+
+
+def _read_anew(text: str, first: bool) -> _Read:
+    text = without_thoughts(text)
+    sections = _own_turn(_sections(text, _TURN, labels=False), first)
+    if not _last(sections, "answer"):
+        sections = _own_turn(_sections(text, _TURN, labels=True), first)
+    verdict = None if first else _verdict(_last(sections, "verdict") or "")
+    return _Read(text, _steps(_last(sections, "reasoning") or ""), verdict, _last(sections, "answer"))
+
+
+_read_kept = lru_cache(maxsize=_KEPT)(_read_anew)
 
 
 def reread(turns: list[Turn]) -> list[Turn]:
@@ -103,11 +128,11 @@ def reread(turns: list[Turn]) -> list[Turn]:
 
 
 def _reread(turn: Turn) -> Turn:
-    now = read_turn(AIMessage(turn["text"]), index=turn["index"], model="", seconds=0)
-    same_text = (now["steps"], now["verdict"]) == (turn["steps"], turn["verdict"])
-    if now["answer"] is None or (same_text and turn["answer"] is not None):
+    now = _read(turn["text"], turn["index"] == 1)
+    same_text = (now.steps, now.verdict) == (turn["steps"], turn["verdict"])
+    if now.answer is None or (same_text and turn["answer"] is not None):
         return turn
-    return {**turn, "steps": now["steps"], "verdict": now["verdict"], "answer": now["answer"]}
+    return {**turn, "steps": [step.copy() for step in now.steps], "verdict": now.verdict, "answer": now.answer}
 
 
 def read_synthesis(message: AIMessage) -> Synthesis:
@@ -141,8 +166,7 @@ def incomplete(message: AIMessage) -> str | None:
 def as_written(turn: Turn) -> AIMessage:
     """Return a turn as the message that the next prompt holds: its text, and below it the answer that was edited."""
     text, answer = turn["text"], _reread(turn)["answer"]
-    stated = read_turn(AIMessage(text), index=turn["index"], model="", seconds=0)["answer"]
-    if answer is not None and answer != stated:
+    if answer is not None and answer != _read(text, turn["index"] == 1).answer:
         text = f"{text}\n\n## Answer\n{answer}".lstrip()
     return AIMessage(text or "(This turn said nothing.)")
 
@@ -182,9 +206,9 @@ def _is_heading(found: re.Match[str], *, labels: bool) -> bool:
     return bool((found["hashes"] and (alone or colon)) or (labels and colon))
 
 
-def _own_turn(sections: Iterator[Section], index: int) -> list[Section]:
+def _own_turn(sections: Iterator[Section], first: bool) -> list[Section]:
     """Cut off what a model that runs on wrote of the next job: what no turn says after its answer."""
-    foreign = {"review", "synthesis"} | ({"verdict"} if index == 1 else set())
+    foreign = {"review", "synthesis"} | ({"verdict"} if first else set())
     own: list[Section] = []
     answered = False
     for section in sections:

@@ -134,6 +134,8 @@ class ScriptedGroq:
     def __enter__(self) -> Self:
         """Listen, then serve in the background."""
         listener = socket.create_server(("127.0.0.1", self._port), backlog=1024)
+        # asyncio does it for listeners of its own; without it each reply waits 40 ms for the client's acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
         self._thread = threading.Thread(target=self._run, args=(listener,), name="scripted-groq", daemon=True)

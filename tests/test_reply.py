@@ -274,3 +274,12 @@ def test_an_edited_answer_is_what_the_next_turn_reads(text: str, answer: str, in
 @pytest.mark.parametrize("text", ["", "Prose.", "## Answer\n41", "## Reasoning\n```python\nx ="])
 def test_an_edited_answer_stands_below_the_reply(text: str) -> None:
     assert as_written(Turn({**read(text), "answer": "40"})).text == f"{text}\n\n## Answer\n40".lstrip()
+
+
+def test_what_is_done_to_a_turn_does_not_show_in_another_reading_of_its_text() -> None:
+    """Readings are kept for the nodes that follow, and each turn's steps are its own all the same."""
+    text = "## Reasoning\n1. a\n\n## Answer\n42"
+    turn = read(text)
+    turn["steps"][0]["statement"] = "b"
+    turn["steps"].append({"statement": "c", "explanation": ""})
+    assert read(text)["steps"] == [{"statement": "a", "explanation": ""}]

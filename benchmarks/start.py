@@ -1,0 +1,75 @@
+"""Start: imports, `llamaberry --version`, and the time to the first token on the screen; each in a new process."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from benchmarks.measure import ROOT, Json, figure, ratio
+
+QUESTION = "What is 17 * 23?"
+IMPORTS = {
+    "python": "pass",
+    "import langgraph.graph, langchain_groq": "import langgraph.graph, langchain_groq",
+    "import llamaberry": "import llamaberry",
+    "from llamaberry import graph": "from llamaberry import graph",
+}
+PROGRAMS: dict[str, Sequence[str]] = {
+    "the plain loop": ("-m", "benchmarks.baseline", QUESTION),
+    "llamaberry ask": ("-m", "llamaberry", "ask", "--model", "groq:after-0-ms", QUESTION),
+}
+
+
+async def measure(*, quick: bool, say: Callable[[str], None]) -> Json:
+    """Start each program several times, in turns."""
+    say("start")
+    rounds = 1 if quick else 9
+    with tempfile.TemporaryDirectory() as home:
+        env = os.environ | {"LLAMABERRY_HOME": home, "NO_COLOR": "1"}
+        imports: dict[str, Sequence[str]] = {name: ("-c", code) for name, code in IMPORTS.items()}
+        imports["llamaberry --version"] = ("-m", "llamaberry", "--version")
+        return {
+            "to_the_end": _figures(imports, env, rounds, _to_the_end, base="import langgraph.graph, langchain_groq"),
+            "to_the_first_token": _figures(PROGRAMS, env, rounds, _to_the_first_token, base="the plain loop"),
+        }
+
+
+def _figures(
+    programs: dict[str, Sequence[str]],
+    env: dict[str, str],
+    rounds: int,
+    timed: Callable[[Sequence[str], dict[str, str]], float],
+    *,
+    base: str,
+) -> Json:
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for number in range(rounds + 1):
+        for name, arguments in programs.items():
+            taken = timed([sys.executable, *arguments], env)
+            if number:  # the first one fills the disk's cache
+                seconds[name].append(taken)
+    return {name: {"s": figure(taken), "ratio": ratio(taken, seconds[base])} for name, taken in seconds.items()}
+
+
+def _to_the_end(command: Sequence[str], env: dict[str, str]) -> float:
+    begun = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
+    return time.perf_counter() - begun
+
+
+def _to_the_first_token(command: Sequence[str], env: dict[str, str]) -> float:
+    """Wait until the reply's first heading stands in the output."""
+    begun, seen = time.perf_counter(), b""
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE) as program:
+        if program.stdout is None:
+            raise RuntimeError("the program has no output")
+        while b"##" not in seen:
+            piece = os.read(program.stdout.fileno(), 65536)
+            if not piece:
+                raise RuntimeError(f"{' '.join(command)} ended without a word of a reply")
+            seen += piece
+        taken = time.perf_counter() - begun
+        program.stdout.read()
+    return taken
