@@ -52,7 +52,7 @@ async def batch(
     concurrency: int | None = None,
     shard: tuple[int, int] = (1, 1),
     retry_errors: bool = False,
-    keep_turns: bool = False,
+    keep_turns: bool | None = None,
     tell: Callable[[str], None] = complain,
 ) -> Done:
     """Answer the questions of a JSONL file that have no line in `out` yet, each into a line of its own.
@@ -65,6 +65,7 @@ async def batch(
         shard: (i, n) takes every nth line of `source` from the ith on: for n processes, each with an `out` of its own.
         retry_errors: ask those again that failed, or lost a turn to a failed call.
         keep_turns: keep the finished turns of runs under way in checkpoints beside `out`: a kill loses none of them.
+            None: where a run may have several.
         tell: is given what a user should know meanwhile, a line each.
 
     Raises:
@@ -76,7 +77,7 @@ async def batch(
         made = _Batch(Questions(source, shard, tell), Answers(out), context or Context(), concurrency)
         with alone(_beside(out, "lock"), out, "OUT"):
             await asyncio.to_thread(made.answers.read, again=retry_errors)
-            await made.run(keep_turns=keep_turns)
+            await made.run(keep_turns=made.context.max_turns > 1 if keep_turns is None else keep_turns)
     finally:
         pacing.reset(paced)
     return Done(made.answers.answered, made.answers.degraded, made.answers.failed, made.questions.bad)

@@ -32,8 +32,9 @@ def batch(
     shard: Annotated[str | None, typer.Option(help="i/n: every nth line of IN from the ith on.")] = None,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Ask again what failed.")] = False,
     keep_turns: Annotated[
-        bool, typer.Option("--keep-turns", help="Keep the turns of unfinished runs, so that a kill loses none.")
-    ] = False,
+        bool | None,
+        typer.Option(help="Keep the turns of unfinished runs, so that a kill loses none. [where there are several]"),
+    ] = None,
     model: ModelOption = None,
     max_turns: Annotated[int | None, typer.Option("--turns", "-t", help="The most turns, 1 to 10. [3]")] = None,
     early_stop: EarlyStopOption = None,

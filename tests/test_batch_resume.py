@@ -68,13 +68,13 @@ def test_ctrl_c_ends_it_with_130_and_a_line_that_says_how_to_go_on(scripted: Scr
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_turns_of_a_run_that_is_killed_are_kept_where_that_is_wanted(
+def test_the_turns_of_a_run_that_is_killed_are_kept_unless_that_is_not_wanted(
     scripted: Scripted, tmp_path: Path, keep: bool
 ) -> None:
     """And nothing but OUT and its lock is left in the end."""
     cuts = [("P", "turn 2"), ("Q", "synthesis")]
     groq, source, out = scripted(hanging(*cuts)), questions(tmp_path, *"PQR"), tmp_path / "out" / "out.jsonl"
-    words = ("--turns", "2", *(["--keep-turns"] if keep else []))
+    words = ("--turns", "2", *([] if keep else ["--no-keep-turns"]))
     cut(groq, ["batch", source, str(out), *words], lambda: ids(out) == ["R"] and set(cuts) <= called(groq).keys())
     answer(source, out, *words)
     assert ids(out) == ["P", "Q", "R"]
