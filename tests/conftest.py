@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,7 +18,18 @@ from tests.scripted_groq import Script, ScriptedGroq
 
 Scripted = Callable[..., ScriptedGroq]
 
-needs_suite = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym comes with the extra eval")
+_no_suite = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym comes with the extra eval")
+
+
+def needs_suite(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test of generated questions."""
+    return pytest.mark.suite(_no_suite(test))  # type: ignore[no-any-return]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs that are started: a shell's `pytest &` ignores it, and they would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def clean(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -> None:
