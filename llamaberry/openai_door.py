@@ -188,7 +188,8 @@ def _application(**parts: Any) -> Starlette:
         return Starlette(**parts)
     from fastapi import FastAPI
 
-    return FastAPI(title="Llamaberry", **parts)
+    door: Starlette = FastAPI(title="Llamaberry", **parts)
+    return door
 
 
 app = _application(
