@@ -101,7 +101,7 @@ def goals(results: Json) -> list[tuple[str, str, str]]:
                 add(goal, row["ours"][kept] / row["baseline"][kept], most)
     for row in results.get("local", {}).get("local", []):
         if row["refine_turns"] == 2:
-            goal = "uncached prompt tokens, 2 refine turns, the local model's counters: at most 0.7 times"
+            goal = f"uncached prompt tokens, 2 refine turns, {row['run']} run, local model: at most 0.7 times"
             add(goal, row["ours"]["uncached"] / row["baseline"]["uncached"], 0.7)
     if found := results.get("start"):
         ends = found["to_the_end"]
@@ -212,8 +212,8 @@ def _local(found: Json) -> list[Table]:
         plain, ours = row["baseline"], row["ours"]
         cells = [f"{plain[key]:,} / {ours[key]:,} ({ours[key] / plain[key]:.2f})" for key in ("sent", "uncached")]
         seconds = f"{plain['seconds']:.1f} / {ours['seconds']:.1f} ({ours['seconds'] / plain['seconds']:.2f})"
-        rows.append([str(row["refine_turns"]), *cells, f"{plain['output']} / {ours['output']}", seconds])
-    columns = ("refine turns", "prompt tokens sent", "not served from the cache", "output tokens", "seconds")
+        rows.append([row["run"], str(row["refine_turns"]), *cells, f"{plain['output']} / {ours['output']}", seconds])
+    columns = ("run", "refine turns", "prompt tokens sent", "not served from the cache", "output tokens", "seconds")
     return [Table("The local model's own counters: plain loop / Llamaberry (times)", columns, rows)]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -210,10 +210,28 @@ def _built(settings: Settings) -> BaseChatModel:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
         dials["http_async_client"] = DefaultAsyncHttpxClient(limits=limits, event_hooks={"response": [heed]})
     try:
-        model: BaseChatModel = init_chat_model(settings.name, model_provider=settings.provider, **dials)
+        model: Any = init_chat_model(settings.name, model_provider=settings.provider, **dials)
     except Exception as error:
         raise SetupError(f'model "{settings.model}" cannot be set up: {" ".join(str(error).split())}') from error
-    return model
+    if settings.provider == "groq":
+        model.async_client = _Completions(model.async_client)
+    built: BaseChatModel = model
+    return built
+
+
+class _Completions:
+    """Groq's completions, which take the messages as what they are: JSON.
+
+    The client compares each message with every type that a message could have. All turns are sent with each call, and
+    at ten of them that took two fifths of a run's CPU.
+    """
+
+    def __init__(self, completions: Any) -> None:
+        self._completions = completions
+
+    def create(self, *, messages: list[dict[str, Any]], **asked: Any) -> Awaitable[Any]:
+        answer: Awaitable[Any] = self._completions.create(messages=[], extra_body={"messages": messages}, **asked)
+        return answer
 
 
 def _secrets(settings: Settings) -> tuple[str, ...]:
