@@ -136,7 +136,7 @@ def ask(
     if question == "-" and review:
         complain("--review reads its answers from standard input: give the question as an argument")
         raise typer.Exit(MISTAKE)
-    if server and trace:
+    if server is not None and trace:
         complain("--trace: with --server the run is traced there; leave it out")
         raise typer.Exit(MISTAKE)
     asked = read_question(question)
@@ -144,7 +144,7 @@ def ask(
 
     with mistakes_told():
         how: Any = "json" if json else "quiet" if quiet else show
-        if server:
+        if server is not None:
             from llamaberry.remote import ask as ask_server
 
             code = ask_server(asked, Context(**dials), server, show=how, thread=thread)

@@ -92,6 +92,8 @@ class Display:
         if self.show != "turns" or not text:
             return
         if self._writing != step:
+            if self._writing:  # what was being written was cut, in mid-line
+                self.console.print()
             self._writing = step
             self.console.print(f"── {step} ──", style="bold cyan")
         self.console.out(plain(text), style="dim", end="", highlight=False)

@@ -5,6 +5,7 @@ The run belongs to the server: where the connection or a server dies, it is join
 
 import asyncio
 import os
+import re
 import sys
 import time
 import uuid
@@ -34,6 +35,7 @@ SILENCE_S = 30
 _MODES: list[StreamMode] = ["messages-tuple", "updates", "values"]
 _LOST = (httpx.TransportError, InternalServerError, RateLimitError)
 _MISTAKES = ("SetupError", "ValidationError")
+_SERVES = "does it serve Llamaberry's langgraph.json?"
 T = TypeVar("T")
 _MESSAGES: TypeAdapter[list[AnyMessage]] = TypeAdapter(list[AnyMessage])
 
@@ -74,22 +76,28 @@ class _Far:
         self.seen = "-1"  # the event that came last; this one is before all of a run
         self.call: tuple[str, str | None] | None = None  # the one that is being written: its step, its message's id
         self.heading = ""
+        self.ended = True  # no run goes on there
         self.failure: str | None = None  # the name of the exception that ended the run
 
     async def ask(self, asked: dict[str, Any]) -> int:
         """Begin a run, or go on with a paused one, and show it to its end; return the exit code."""
         begun = time.monotonic()
         async with _reached(self.server) as client:
-            thread = self.display.thread = self.display.thread or await self._thread(client)
-            run_id = await self._begin(client, thread, asked)
+            try:
+                thread = self.display.thread = self.display.thread or await self._thread(client)
+                run_id = await self._begin(client, thread, asked)
+            except (ValueError, LookupError, TypeError) as error:  # what it answered is none of what was asked for
+                raise SetupError(f"{self.server} is no LangGraph server: {_SERVES}") from error
             self.fresh, self.seen = "command" in asked, "-1"
             try:
                 run = await self._follow(client, thread, run_id)
                 values: Any = await self._patiently(lambda: client.runs.join(thread, run_id))
                 now = await self._patiently(lambda: client.threads.get_state(thread))
             except asyncio.CancelledError:
+                self.ended = False
                 with suppress(httpx.HTTPError):
                     await client.runs.cancel(thread, run_id)
+                    self.ended = True
                 self.display.result(self.state, seconds=time.monotonic() - begun, whole=False)
                 return self.left(thread)
         self.display.seconds += time.monotonic() - begun
@@ -110,7 +118,8 @@ class _Far:
     def left(self, thread: str | None) -> int:
         """Say how to go on with the conversation."""
         told = f"llamaberry ask --server {self.server} --thread {self.name or thread}"
-        print(f"llamaberry: the run is ended there, too; `{told}` asks on", file=sys.stderr)  # noqa: T201
+        ended = "the run is ended there, too" if self.ended else "the server is not reached, and may go on with the run"
+        print(f"llamaberry: {ended}; `{told}` asks on", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
 
     def _busy(self, thread: str) -> SetupError:
@@ -196,16 +205,35 @@ class _Far:
 async def _reached(server: str) -> AsyncIterator[LangGraphClient]:
     """Connect; what cannot be, is told with its remedy."""
     key = os.environ.get("LLAMABERRY_API_KEY", "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise SetupError("LLAMABERRY_API_KEY holds a character that no key has: set it to the key of that server")
     headers = {"x-api-key": key} if key else {}
+    timeout, hooks = httpx.Timeout(SILENCE_S, connect=5), {"response": [_stay]}
     try:
-        http = httpx.AsyncClient(base_url=server, headers=headers, timeout=httpx.Timeout(SILENCE_S, connect=5))
+        url = httpx.URL(server)
+        if url.userinfo or (url.port or 0) > 65535:
+            raise httpx.InvalidURL("it has a name before its host" if url.userinfo else "there is no such port")
+        http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, event_hooks=hooks)
         async with LangGraphClient(http) as client:
             yield client
     except AuthenticationError:
         raise SetupError(f"{server} refused the key: set LLAMABERRY_API_KEY to the one of that server") from None
     except APIStatusError as error:
         told = f"{server} answered {error.status_code} ({error.message})"
-        raise SetupError(f"{told}: does it serve Llamaberry's langgraph.json?") from error
+        down = error.status_code in (502, 503, 504)
+        raise SetupError(f"{told}: {'are the servers behind it up?' if down else _SERVES}") from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         told = str(error) or type(error).__name__
-        raise SetupError(f"{server} cannot be reached ({told}): give it as http://host:port") from error
+        raise SetupError(f"{_shown(server)} cannot be reached ({told}): give it as http://host:port") from error
+
+
+async def _stay(response: httpx.Response) -> None:
+    """Follow no redirect: the key is for the address that was given."""
+    if response.has_redirect_location:
+        target = response.url.join(response.headers["location"])
+        raise SetupError(f"{response.url.join('/')} leads to {target.join('/')}: give that one, if it is the right one")
+
+
+def _shown(server: str) -> str:
+    """Return an address without the password that may stand before its host."""
+    return re.sub(r"//[^/]*@", "//", server)

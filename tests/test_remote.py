@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,52 @@ def test_a_mistake_names_its_remedy(server: Server) -> None:
     assert f"{nobody} cannot be reached" in mistake("ask", "Q", "--server", nobody)
     assert "http://host:port" in mistake("ask", "Q", "--server", "127.0.0.1:2024")
     assert "langgraph.json" in mistake("ask", "Q", "--server", groq.url)
+    for odd in ("", "http://127.0.0.1:99999", "http://me:hunter2@127.0.0.1:1"):
+        told = mistake("ask", "Q", "--server", odd)
+        assert ("http://host:port" in told, "hunter2" in told) == (True, False)
     for key in ("", "wrong"):
         assert "set LLAMABERRY_API_KEY" in mistake("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
+    for key in ("wröng", "hunter\n2"):
+        told = mistake("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
+        assert ("LLAMABERRY_API_KEY" in told, key[:6] in told) == (True, False)
     groq.play()
     assert "blank" in mistake("ask", " ", "--server", address)
     assert "--trace" in mistake("ask", "Q", "--trace", "--server", address)
     assert groq.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (301, "", "https://far.example/"),
+        (200, "<html>", "langgraph.json"),
+        (200, "[]", "langgraph.json"),
+        (200, '{"ok": true}', "langgraph.json"),
+        (200, '{"thread_id": "t", "status": "idle"}', "langgraph.json"),
+        (204, "", "langgraph.json"),
+        (502, "", "servers behind it"),
+    ],
+)
+def test_a_server_that_is_another_or_elsewhere_is_told(status: int, body: str, told: str) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.send_header("location", "https://far.example/threads")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        try:
+            assert told in mistake("ask", "Q", "--server", f"http://127.0.0.1:{other.server_port}")
+        finally:
+            other.shutdown()
 
 
 def test_a_person_reviews_a_run_there(server: Server) -> None:
@@ -123,7 +164,7 @@ def test_a_person_reviews_a_run_there(server: Server) -> None:
 
 @contextmanager
 def cutting(address: str) -> Iterator[tuple[str, Any]]:
-    """A way to the server that can be cut: calling what it gives ends every connection, in mid-word."""
+    """A way to the server that can be cut: calling what it gives ends every connection, in mid-word; or all of it."""
     host, port = address.removeprefix("http://").split(":")
     ends: list[socket.socket] = []
 
@@ -143,7 +184,9 @@ def cutting(address: str) -> Iterator[tuple[str, Any]]:
                 for pair in ((near, far), (far, near)):
                     threading.Thread(target=pass_on, args=pair, daemon=True).start()
 
-    def cut() -> None:
+    def cut(*, down: bool = False) -> None:
+        if down:
+            listener.shutdown(socket.SHUT_RDWR)
         for end in ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -156,7 +199,8 @@ def cutting(address: str) -> Iterator[tuple[str, Any]]:
             cut()
             for end in ends:
                 end.close()
-            listener.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_connection_that_breaks_is_made_again_and_nothing_is_printed_twice(server: Server) -> None:
@@ -174,6 +218,21 @@ def test_a_connection_that_breaks_is_made_again_and_nothing_is_printed_twice(ser
     assert (run.returncode, told, len(groq.requests)) == (0, "", 3)
     whole = llamaberry("ask", "Q", "--turns", "2", "--server", address)
     assert without_figures(out) == without_figures(whole.stdout)
+
+
+def test_ctrl_c_while_the_server_is_out_of_reach_does_not_say_that_the_run_is_ended(server: Server) -> None:
+    address, groq = server
+    groq.play(lambda request: Reply(good_model(request), chunk_delay=0.02))
+    ask = ("ask", "Q", "--turns", "2", "--thread", "lost", "--server")
+    with cutting(address) as (way, cut), begun(*ask, way, env=dict(os.environ)) as run:
+        until(lambda: len(groq.requests) == 1)
+        cut(down=True)
+        run.send_signal(signal.SIGINT)
+        _, told = run.communicate(timeout=60)
+    assert (run.returncode, "may go on" in told, "ended" in told) == (130, True, False)
+    with get_sync_client(url=address, api_key=KEY) as client:
+        until(lambda: client.threads.get(thread_id("lost"))["status"] == "idle")
+    assert len(groq.requests) == 3
 
 
 def test_a_thread_has_the_same_id_wherever_it_is_asked_for(tmp_path: Path) -> None:
