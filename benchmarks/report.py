@@ -30,7 +30,7 @@ class Table(NamedTuple):
 def tables(results: Json, before: Json) -> list[Table]:
     """Return a table of each measurement that is there; `before` holds those of the state that was measured before."""
     made = {
-        "overhead": _overhead,
+        "overhead": lambda found: _overhead(found, before.get("overhead")),
         "layers": lambda found: _layers(found, before.get("layers")),
         "throughput": _throughput,
         "tokens": _tokens,
@@ -123,7 +123,8 @@ def _times(cost: Json) -> str:
     return f"{cost['median']:.2f} ({cost['low']:.2f} to {cost['high']:.2f})"
 
 
-def _overhead(found: Json) -> list[Table]:
+def _overhead(found: Json, before: Json | None) -> list[Table]:
+    old = {(row["turns"], row["stream"]): row["ours"] for row in (before or {"by_turns": []})["by_turns"]}
     turns = [
         [
             str(row["turns"]),
@@ -131,9 +132,12 @@ def _overhead(found: Json) -> list[Table]:
             _ms(row["baseline"]["cpu_ms"]),
             _ms(row["ours"]["cpu_ms"]),
             _times(row["ours"]["cpu_ratio"]),
+            *([_times(old[row["turns"], row["stream"]]["cpu_ratio"])] if before else []),
         ]
         for row in found["by_turns"]
     ]
+    columns = ["turns", "streamed", "plain loop, CPU ms", "Llamaberry, CPU ms", "times"]
+    columns += ["times, before"] if before else []
     settings = [
         [
             f"{row['latency_ms']} ms",
@@ -148,7 +152,7 @@ def _overhead(found: Json) -> list[Table]:
         for saver in SAVERS
     ]
     return [
-        Table("Overhead by turns", ("turns", "streamed", "plain loop, CPU ms", "Llamaberry, CPU ms", "times"), turns),
+        Table("Overhead by turns", columns, turns),
         Table(
             "Overhead at three turns",
             ("latency", "streamed", "checkpointer", "CPU ms", "times", "wall ms beyond the plain loop", "times"),
