@@ -26,8 +26,8 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-SERVER = Path(__file__).parents[1] / "tests" / "scripted_groq.py"
-COMMAND = [sys.executable, "-c", "from llamaberry.cli import main; main()", "batch"]
+SERVER = Path(__file__).parents[1] / "testing" / "scripted_groq.py"
+COMMAND = [sys.executable, "-c", "from llamaberry.cli.main import main; main()", "batch"]
 ASKED = "What is number {}? Reply under `## Reasoning` and `## Answer`."
 
 

@@ -17,7 +17,7 @@ from benchmarks.measure import Json, Run, interleaved
 from benchmarks.overhead import QUESTION, ours, plain
 from benchmarks.server import model, reply_to
 from llamaberry import Context, graph
-from tests.scripted_groq import ScriptedGroq
+from testing.scripted_groq import ScriptedGroq
 
 TURNS = 3
 LAYERS = {

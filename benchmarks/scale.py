@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import psycopg
 from langgraph_sdk import get_client
 
-from tests.cluster import KEY, Cluster, cluster
+from testing.cluster import KEY, Cluster, cluster
 
-GROQ = Path(__file__).parents[1] / "tests" / "scripted_groq.py"
+GROQ = Path(__file__).parents[1] / "testing" / "scripted_groq.py"
 WARM = 5
 
 

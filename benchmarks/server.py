@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 
-from tests.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
+from testing.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
 
 TOKENS = 400
 """Of a reply, four characters each: what a large model writes about a school problem."""

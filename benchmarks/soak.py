@@ -17,7 +17,7 @@ from pathlib import Path
 
 from llamaberry import ModelError, graph
 
-SERVER = Path(__file__).parents[1] / "tests" / "scripted_groq.py"
+SERVER = Path(__file__).parents[1] / "testing" / "scripted_groq.py"
 EVERY = 250
 
 

@@ -16,7 +16,7 @@ from benchmarks import baseline
 from benchmarks.measure import Json
 from benchmarks.server import reply_to
 from llamaberry import Context, graph
-from tests.scripted_groq import Request, ScriptedGroq
+from testing.scripted_groq import Request, ScriptedGroq
 
 BLOCK = 16 * 4
 REFINES = (2, 4, 6, 9)
@@ -108,7 +108,7 @@ async def measure_local(*, quick: bool, say: Callable[[str], None]) -> Json:
     os.environ["LLAMABERRY_LOCAL_SLOTS"] = "1"
     from openai import AsyncOpenAI
 
-    from llamaberry.local_server import server
+    from llamaberry.models.local.server import server
 
     local = server()
     length = 64 if quick else LOCAL_TOKENS

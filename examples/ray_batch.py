@@ -15,7 +15,7 @@ from pathlib import Path
 import ray
 
 from llamaberry import Context
-from llamaberry.batch import Done, batch
+from llamaberry.batch.run import Done, batch
 
 source, folder, count = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), int(sys.argv[3])
 

@@ -1,5 +1,5 @@
 """`python -m llamaberry` is the command line, too."""
 
-from llamaberry.cli import main
+from llamaberry.cli.main import main
 
 main()

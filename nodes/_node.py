@@ -13,12 +13,12 @@ from langgraph.types import RetryPolicy
 from llamaberry.graph.answers import stated
 from llamaberry.graph.context import Context, own_context
 from llamaberry.graph.errors import ModelError
+from llamaberry.graph.reply import incomplete
 from llamaberry.graph.state import State, Turn, keep_turns
+from llamaberry.models.client import Asked, aask, ask
 from llamaberry.nodes._conversation import question_of
-from llamaberry.nodes._model import Asked, aask, ask
-from llamaberry.nodes._reply import incomplete
 from llamaberry.nodes._review import reviewed
-from llamaberry.nodes._trace import Traced
+from llamaberry.tracing.node_trace import Traced
 
 Prompt = Callable[[State, Context], list[AnyMessage] | None]
 Update = Callable[[State, Context, Any], dict[str, Any]]

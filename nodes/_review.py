@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
+from llamaberry.graph.reply import reread
 from llamaberry.graph.review import Decision, Pause
 from llamaberry.graph.state import State, Turn, keep_turns
 from llamaberry.nodes._conversation import question_of
-from llamaberry.nodes._reply import reread
 
 
 def reviewed(node: str, state: State, context: Context) -> tuple[list[Turn], bool]:

@@ -5,12 +5,12 @@ from typing import Any
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 
 from llamaberry.graph.context import Context
+from llamaberry.graph.reply import read_turn
 from llamaberry.graph.routing import why_stop
 from llamaberry.graph.state import Question, State
+from llamaberry.models.client import Asked
 from llamaberry.nodes._conversation import conversation
-from llamaberry.nodes._model import Asked
 from llamaberry.nodes._node import Node
-from llamaberry.nodes._reply import read_turn
 
 ASK = """\
 This is the first turn. Reason step by step, then answer. Reply under these headings: \

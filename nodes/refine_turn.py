@@ -6,13 +6,13 @@ from langchain_core.messages import AnyMessage, HumanMessage
 
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
+from llamaberry.graph.reply import as_written, read_turn, reread
 from llamaberry.graph.routing import why_stop
 from llamaberry.graph.state import State, Turn
+from llamaberry.models.client import Asked
 from llamaberry.nodes import first_turn as first
 from llamaberry.nodes._conversation import question_of
-from llamaberry.nodes._model import Asked
 from llamaberry.nodes._node import Node
-from llamaberry.nodes._reply import as_written, read_turn, reread
 
 ASK = """\
 This is a refine turn. Test the answer above against the question by a way of its own. Name a specific error, or keep \

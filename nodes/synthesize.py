@@ -8,12 +8,12 @@ from langchain_core.messages import AIMessage, AnyMessage
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
+from llamaberry.graph.reply import read_synthesis, reread
 from llamaberry.graph.state import State, Turn
+from llamaberry.models.client import Asked
 from llamaberry.nodes import refine_turn as refine
 from llamaberry.nodes._conversation import question_of
-from llamaberry.nodes._model import Asked
 from llamaberry.nodes._node import Node
-from llamaberry.nodes._reply import read_synthesis, reread
 
 ASK = """\
 This is the synthesis. Weigh all the turns above by their reasons: a later turn is not better for being later. Then \

@@ -1,7 +1,6 @@
 """Every test runs in a clean environment, reaches nothing but loopback, and has a scripted Groq at hand."""
 
 import ipaddress
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -13,10 +12,9 @@ from typing import Any
 import pytest
 from langsmith.utils import get_env_var
 
-from tests.collector import Collector, listening
-from tests.scripted_groq import Script, ScriptedGroq
-
-Scripted = Callable[..., ScriptedGroq]
+from testing.collector import Collector, listening
+from testing.environment import clean, trace_to
+from testing.scripted_groq import Script, Scripted, ScriptedGroq
 
 _no_suite = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym comes with the extra eval")
 
@@ -30,16 +28,6 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach the programs that are started: a shell's `pytest &` ignores it, and they would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def clean(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -> None:
-    """Take the developer's settings out of the environment; `local` leaves those of the local model."""
-    names: tuple[str, ...] = ("GROQ_", "LANGSMITH_", "LANGCHAIN_", "OPENAI_", "OTEL_", "OPENINFERENCE_", "PHOENIX_")
-    names += () if local else ("LLAMABERRY_",)
-    for name in list(os.environ):
-        if name.startswith(names) or (name.upper().endswith("_PROXY") and not local):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("LANGSMITH_TRACING", "false")
 
 
 @pytest.fixture(autouse=True)
@@ -126,10 +114,3 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     with listening(Collector()) as server:
         trace_to(server.url, monkeypatch)
         yield server
-
-
-def trace_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set what a user of LangSmith sets."""
-    settings = {"TRACING": "true", "API_KEY": "ls_key", "PROJECT": "tests", "ENDPOINT": url}
-    for name, value in settings.items():
-        monkeypatch.setenv(f"LANGSMITH_{name}", value)

@@ -13,9 +13,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.conftest import Scripted
-from tests.scripted_groq import Reply, first, refine, synthesis
-from tests.test_cli import COMMAND, llamaberry
+from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from tests.cli.test_ask import COMMAND, llamaberry
 
 pytestmark = pytest.mark.browser
 

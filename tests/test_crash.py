@@ -21,12 +21,11 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llamaberry import build_graph
-from tests.conftest import Scripted
-from tests.postgres import PASSWORD, new_database
-from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model, refine, synthesis
-from tests.test_cli import llamaberry
-from tests.test_cli_threads import ASK, HANG, NAMED, at_once, begun, not_kept, refused, until
-from tests.test_cli_threads import kept as is_kept
+from testing.postgres import PASSWORD, new_database
+from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
+from tests.cli.test_ask import llamaberry
+from tests.cli.test_threads import ASK, HANG, NAMED, at_once, begun, not_kept, refused, until
+from tests.cli.test_threads import kept as is_kept
 
 # Runs of one graph, all at once, in a process that can be killed: each is an input (None: resume) and a config.
 PROGRAM = """

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripted_groq import ScriptedGroq
-from tests.server import PYTHON, ROOT, served_with_groq
+from testing.scripted_groq import ScriptedGroq
+from testing.server import PYTHON, ROOT, served_with_groq
 
 DOCS = ROOT / "docs"
 PAGES = ("batch.md", "embedding.md", "studio.md")

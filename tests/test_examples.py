@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from mcp import Client
 
-from tests.conftest import Scripted
-from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model, refine
-from tests.server import PYTHON, served_with_groq
-from tests.test_batch import ids, questions
+from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine
+from testing.server import PYTHON, served_with_groq
+from tests.batch.test_batch import ids, questions
 from tests.test_tool import agent_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

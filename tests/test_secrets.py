@@ -18,10 +18,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import ValidationError
 
 from llamaberry import Context, LlamaberryError, build_graph
-from tests.collector import Collector
-from tests.conftest import Scripted
-from tests.scripted_groq import Reply, ScriptedGroq, first, refine, synthesis
-from tests.test_cli import COMMAND, llamaberry
+from testing.collector import Collector
+from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
+from tests.cli.test_ask import COMMAND, llamaberry
 
 KEY = "gsk_PLANTED0key0that0nobody0else0may0see"
 ECHO = f"Invalid API Key: {KEY} (Bearer {KEY})"

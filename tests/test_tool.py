@@ -9,8 +9,7 @@ from langchain_core.messages import ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llamaberry import Context, SetupError, as_tool
-from tests.conftest import Scripted
-from tests.scripted_groq import Reply, Request, ScriptedGroq, first, good_model, refine, synthesis
+from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
 
 QUESTION = "What is 17 * 23?"
 CALL: dict[str, Any] = {"type": "tool_call", "name": "think_in_turns", "args": {"question": QUESTION}, "id": "1"}

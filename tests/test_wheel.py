@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripted_groq import ScriptedGroq
+from testing.scripted_groq import ScriptedGroq
 
 ROOT = Path(__file__).parents[1]
 

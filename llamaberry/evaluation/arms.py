@@ -9,17 +9,17 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from llamaberry.display import tokens_of
+from llamaberry.cli.display import tokens_of
 from llamaberry.evaluation.data import Case
 from llamaberry.evaluation.judge import Judge
 from llamaberry.evaluation.results import Arm, Reply, Result, Tokens
 from llamaberry.graph.answers import normalise
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
+from llamaberry.graph.reply import read_synthesis
 from llamaberry.graph.routing import why_stop
 from llamaberry.graph.state import Turn
 from llamaberry.graph.workflow import build_graph
-from llamaberry.nodes._reply import read_synthesis
 from llamaberry.threads import config_of
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from llamaberry import lines
+from llamaberry import jsonl as lines
 from llamaberry.evaluation import checkers
 from llamaberry.graph.errors import SetupError
 

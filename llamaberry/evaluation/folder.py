@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from llamaberry.evaluation.results import Result
 from llamaberry.graph.errors import SetupError
-from llamaberry.lines import alone, append, whole_lines
+from llamaberry.jsonl import alone, append, whole_lines
 
 SETTINGS, RESULTS = "settings.json", "results.jsonl"
 

@@ -12,7 +12,7 @@ from llamaberry.evaluation.results import Result
 from llamaberry.graph.answers import normalise
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
-from llamaberry.nodes._model import Asked, aask
+from llamaberry.models.client import Asked, aask
 from llamaberry.nodes._node import ATTEMPTS, PATIENCE_S
 
 SYSTEM = """\

@@ -23,10 +23,10 @@ from langsmith.evaluation import EvaluationResult, EvaluationResults
 from langsmith.schemas import Example, Run, TracerSession
 from langsmith.utils import LangSmithNotFoundError, get_env_var
 
-from llamaberry import tracing
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.langsmith_rows import FEEDBACK, Sent, dataset_name, example_of, feedback_of, outputs_of
 from llamaberry.evaluation.results import Arm, Result
+from llamaberry.tracing.langsmith import langsmith as tracing
 
 START_S, END_S = 15.0, 10.0
 """The most seconds that an evaluation waits for LangSmith: at its beginning, and, when all results are there, for more

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from llamaberry.evaluation.cost import Prices
-from llamaberry.evaluation.meaning import meaning
 from llamaberry.evaluation.measures import ArmFigures, Pair, Rate, figures, pair
+from llamaberry.evaluation.recommendation import meaning
 from llamaberry.evaluation.results import Result
 
 

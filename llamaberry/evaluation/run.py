@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llamaberry.display import progress
+from llamaberry.cli.display import progress
 from llamaberry.evaluation.arms import Bench
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.folder import Folder, Pair
@@ -25,8 +25,8 @@ from llamaberry.evaluation.langsmith_rows import SENT
 from llamaberry.evaluation.results import Arm, Result
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
+from llamaberry.models.client import settings_of
 from llamaberry.nodes import first_turn, refine_turn, synthesize
-from llamaberry.nodes._model import settings_of
 from llamaberry.threads import checkpoints_at
 
 if TYPE_CHECKING:

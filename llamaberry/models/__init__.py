@@ -1,0 +1,1 @@
+"""How a model is reached: clients, error messages, guard, rate limits."""

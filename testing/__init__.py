@@ -1,0 +1,1 @@
+"""Helpers shared by tests and benchmarks: a scripted Groq, a LangSmith collector, servers."""

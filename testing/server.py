@@ -1,0 +1,67 @@
+"""`langgraph dev` as a user runs it: a subprocess that serves the project's own langgraph.json, on a free port."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from testing.environment import clean as clean_environment
+from testing.scripted_groq import ScriptedGroq
+
+ROOT = Path(__file__).parents[1]
+QUIET = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
+COMMAND = [sys.executable, "-m", "langgraph_cli", "dev", "--no-reload", "--no-browser"]
+PYTHON = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning"]
+"""For a user's script: no warning but one that Python hides by default, of a connection open at the exit."""
+
+
+def clean(home: Path, **more: str) -> dict[str, str]:
+    """Return an environment for a server that several tests share: nothing of the developer's but where Python is."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+    return kept | {"LLAMABERRY_HOME": str(home), "LANGSMITH_TRACING": "false"} | more
+
+
+@contextmanager
+def served(environment: Mapping[str, str] | None = None, log: Path | None = None, **more: str) -> Iterator[str]:
+    """Serve in this environment, with `more` in it; yield the address. `log` is where all goes that the server prints.
+
+    The server keeps its threads and assistants in the folder that it starts in: a new one each time, where no
+    developer's .env stands either.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    env = {**(os.environ if environment is None else environment), **QUIET, **more}
+    command = [*COMMAND, "--port", port, "--n-jobs-per-worker", "10"]
+    with tempfile.TemporaryDirectory() as folder, open(log or os.devnull, "wb") as out:
+        for name in ("langgraph.json", "graph", "llamaberry"):
+            Path(folder, name).symlink_to(ROOT / name)
+        with subprocess.Popen(command, cwd=folder, env=env, stdout=out, stderr=out) as server:
+            address = f"http://127.0.0.1:{port}"
+            while server.poll() is None:
+                try:
+                    httpx.get(f"{address}/ok")
+                    break
+                except httpx.HTTPError:
+                    time.sleep(0.1)
+            assert server.poll() is None, "langgraph dev has ended: run it by hand to see why"
+            try:
+                yield address
+            finally:
+                server.terminate()
+
+
+@contextmanager
+def served_with_groq() -> Iterator[tuple[str, ScriptedGroq]]:
+    """Serve against a scripted Groq, for a fixture that outlives one test; each test lets it `play` its own script."""
+    with pytest.MonkeyPatch.context() as environment, ScriptedGroq() as groq:
+        clean_environment(environment)
+        with served(GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url) as address:
+            yield address, groq

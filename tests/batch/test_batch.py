@@ -1,0 +1,216 @@
+"""`llamaberry batch` as a user runs it: a line for each question, whatever is wrong with some of them."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
+from tests.cli.test_ask import in_a_terminal, llamaberry, mistake
+from tests.cli.test_threads import at_once, refused
+from tests.evaluation.test_run import called, failing
+
+KEYS = [
+    "line",
+    "id",
+    "question",
+    "answer",
+    "concise_answer",
+    "stop_reason",
+    "degraded",
+    "turns",
+    "model",
+    "usage",
+    "seconds",
+]
+
+
+def questions(folder: Path, *names: str) -> str:
+    path = folder / "in.jsonl"
+    path.write_text("".join(json.dumps({"question": name, "id": name}) + "\n" for name in names))
+    return str(path)
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    """The whole lines of OUT."""
+    return [json.loads(line) for line in out.read_bytes().split(b"\n")[:-1]] if out.exists() else []
+
+
+def ids(out: Path) -> list[str]:
+    return sorted(line["id"] for line in lines(out))
+
+
+def answer(source: str, out: Path, *words: str, code: int = 0) -> list[dict[str, Any]]:
+    """Run the command, which must end so and say nothing of errors; return the lines of OUT."""
+    run = llamaberry("batch", source, str(out), *words)
+    assert (run.returncode, run.stderr) == (code, ""), run
+    assert run.stdout.startswith(f"{out}: ")
+    return lines(out)
+
+
+def test_a_question_becomes_a_line_with_its_answer_and_what_it_took(scripted: Scripted, tmp_path: Path) -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
+    usage["prompt_tokens_details"] = {"cached_tokens": 900}  # type: ignore[assignment]
+    texts = (first("41"), refine("42", "revise"), synthesis("It is 42.", "42"))
+    groq, out = scripted([Reply(text, usage=usage) for text in texts]), tmp_path / "new" / "out.jsonl"
+    (line,) = answer(questions(tmp_path, "Q"), out, "--turns", "2", "--model", "groq:other", "--temperature", "0.25")
+    assert list(line) == KEYS
+    assert 0 < line.pop("seconds") < 60
+    assert line == {
+        "line": 1,
+        "id": "Q",
+        "question": "Q",
+        "answer": "It is 42.",
+        "concise_answer": "42",
+        "stop_reason": "max_turns",
+        "degraded": None,
+        "turns": 2,
+        "model": "groq:other",
+        "usage": {"input": 3000, "cached": 2700, "output": 30},
+    }
+    assert groq.requests[0].body["temperature"] == 0.25
+
+
+def test_a_line_that_is_no_question_is_told_with_its_number_and_the_rest_goes_on(
+    groq: ScriptedGroq, tmp_path: Path
+) -> None:
+    """An id may be a number, or lack; a blank line is nothing; the last line need not end; and so say we again."""
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    asked = b'\xef\xbb\xbf{"question": "P", "id": 7}\n\n{"question": " "}\n{"id": "x"}\nnot JSON\n["Q"]\n\xff\n'
+    source.write_bytes(asked + '{"question": "Wie heißt du?"}'.encode())
+    for _ in range(2):
+        run = llamaberry("batch", str(source), str(out), "--turns", "1")
+        assert (run.returncode, run.stdout) == (3, f"{out}: 2 answered\n")
+        told = run.stderr.splitlines()
+        assert [line.split(": ")[1] for line in told] == [f"{source}, line {n}" for n in (3, 4, 5, 6, 7)]
+        for word, line in zip(("question", "question", "JSON", "object", "UTF-8"), told, strict=True):
+            assert word in line
+    assert [(line["line"], line["id"], line["question"]) for line in lines(out)] == [
+        (1, "7", "P"),
+        (8, "8", "Wie heißt du?"),
+    ]
+    assert "heißt" in out.read_text(encoding="utf-8")
+    assert len(groq.requests) == 2
+    assert llamaberry("batch", str(source), str(out), "--accept-degraded").returncode == 0
+
+
+def test_what_fails_is_a_line_with_its_error_and_is_asked_again_only_where_it_is_wanted(
+    scripted: Scripted, tmp_path: Path
+) -> None:
+    """A first turn that fails leaves no answer; after one that fails later the turns before it stand."""
+    groq, source, out = (
+        scripted(failing(("P", "turn 1"), ("Q", "turn 2"))),
+        questions(tmp_path, *"PQR"),
+        tmp_path / "out.jsonl",
+    )
+    kept = {line["id"]: line for line in answer(source, out, "--turns", "2", code=3)}
+    assert list(kept["P"]) == ["line", "id", "question", "error"]
+    assert "400" in kept["P"]["error"]
+    assert (kept["Q"]["answer"], kept["Q"]["stop_reason"], kept["Q"]["turns"]) == ("42", "error", 1)
+    assert "400" in kept["Q"]["degraded"]
+    before = out.read_bytes()
+    groq.play()
+    run = llamaberry("batch", source, str(out), "--turns", "2")
+    assert run.stdout == f"{out}: 1 answered, 1 degraded, 1 failed\n"
+    assert (out.read_bytes(), groq.requests) == (before, [])
+    again = {line["id"]: line for line in answer(source, out, "--turns", "2", "--retry-errors")}
+    steps = ("turn 1", "turn 2", "synthesis")
+    assert called(groq) == Counter((name, step) for name in "PQ" for step in steps)
+    assert again["R"] == kept["R"]
+    assert {name: line["stop_reason"] for name, line in again.items()} == dict.fromkeys("PQR", "max_turns")
+    assert len(lines(out)) == 3
+
+
+def test_where_one_question_after_the_other_fails_it_ends_and_goes_on_later(scripted: Scripted, tmp_path: Path) -> None:
+    """A key that is refused, a provider that is down: what they would cost is not all that is left to ask."""
+    refusing = Reply(status=401, error="Invalid API Key")
+    groq, source, out = scripted(lambda _: refusing), questions(tmp_path, *map(str, range(150))), tmp_path / "out.jsonl"
+    run = llamaberry("batch", source, str(out), "--turns", "1", "--concurrency", "4")
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1)
+    assert all(word in run.stderr for word in ("100 questions", "GROQ_API_KEY", "--retry-errors"))
+    assert 100 == len(lines(out)) <= len(groq.requests) < 110
+    groq.play()
+    answer(source, out, "--turns", "1", "--retry-errors")
+    assert ids(out) == sorted(map(str, range(150)))
+    assert len(groq.requests) == 150
+
+
+def test_where_nothing_was_answered_the_provider_failed(scripted: Scripted, tmp_path: Path) -> None:
+    scripted([Reply(status=400)])
+    answer(questions(tmp_path, "P"), tmp_path / "out.jsonl", code=1)
+
+
+def test_the_shards_are_all_questions_and_none_is_in_two(groq: ScriptedGroq, tmp_path: Path) -> None:
+    names = [f"q{number}" for number in range(20)]
+    source = questions(tmp_path, *names)
+    outs = [tmp_path / f"out-{number}.jsonl" for number in (1, 2, 3)]
+    runs = at_once(*(("batch", source, str(out), "--turns", "1", "--shard", f"{n}/3") for n, out in enumerate(outs, 1)))
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert sorted(name for out in outs for name in ids(out)) == sorted(names)
+    assert [{line["line"] % 3 for line in lines(out)} for out in outs] == [{1}, {2}, {0}]
+    assert len(groq.requests) == 20
+
+
+def test_no_more_run_at_once_than_are_allowed(scripted: Scripted, tmp_path: Path) -> None:
+    most = 0
+
+    def script(request: Request) -> Reply:
+        nonlocal most
+        most = max(most, groq.open_requests)
+        return Reply(good_model(request), delay=0.05)
+
+    groq = scripted(script)
+    answer(questions(tmp_path, *map(str, range(20))), tmp_path / "out.jsonl", "--turns", "1", "--concurrency", "5")
+    assert 2 <= most <= 5
+
+
+def test_a_terminal_sees_how_far_it_is(groq: ScriptedGroq, tmp_path: Path) -> None:
+    source, out = questions(tmp_path, *"PQR"), tmp_path / "out.jsonl"
+    answer(source, out, "--turns", "1", "--shard", "1/3")
+    assert "3/3" in in_a_terminal("batch", source, str(out), "--turns", "1")
+    assert len(groq.requests) == 3
+
+
+def test_mistakes_are_told_in_a_line_before_anything_is_asked(groq: ScriptedGroq, tmp_path: Path) -> None:
+    source = questions(tmp_path, "Q")
+    out, foreign, letter = (str(tmp_path / name) for name in ("out.jsonl", "foreign.jsonl", "letter.txt"))
+    Path(foreign).write_text('{"line": 1}\n')
+    Path(letter).write_text("Dear Sir")
+    told = {
+        (source, source): "holds the questions",
+        (str(tmp_path), out): "is no file",
+        (str(tmp_path / "none.jsonl"), out): "is no file",
+        (source, foreign): "line 1",
+        (source, letter): "line 1",
+        (source, f"{source}/out.jsonl"): "cannot be made",
+        (source, out, "--shard", "3/2"): "3/2",
+        (source, out, "--shard", "0/2"): "0/2",
+        (source, out, "--shard", "two"): "two",
+        (source, out, "--temperature", "9"): "--temperature 9",
+        (source, out, "--concurrency", "0"): "--concurrency",
+        (source, out, "--model", "groq:"): "names no model",
+    }
+    for run, word in zip(at_once(*(("batch", *words) for words in told)), told.values(), strict=True):
+        refused(run, word)
+    assert "GROQ_API_KEY" in mistake("batch", source, out, GROQ_API_KEY="")
+    assert (groq.requests, Path(out).exists()) == ([], False)
+    assert (Path(foreign).read_text(), Path(letter).read_text()) == ('{"line": 1}\n', "Dear Sir")
+
+
+@pytest.mark.parametrize("changed", ["another question", "another id"])
+def test_a_source_that_was_changed_is_refused_where_it_was_answered(
+    groq: ScriptedGroq, tmp_path: Path, changed: str
+) -> None:
+    """A line that is added is asked; nobody finds an answer under another question."""
+    source, out = questions(tmp_path, "P", "Q"), tmp_path / "out.jsonl"
+    answer(source, out, "--turns", "1")
+    questions(tmp_path, "P", "Q", "R")
+    answer(source, out, "--turns", "1")
+    assert (ids(out), len(groq.requests)) == (["P", "Q", "R"], 3)
+    text = Path(source).read_text()
+    old, new = ('"question": "Q"', '"question": "S"') if changed == "another question" else ('"id": "Q"', '"id": "S"')
+    Path(source).write_text(text.replace(old, new))
+    assert "another question as line 2" in mistake("batch", source, str(out), "--turns", "1")
+    assert len(groq.requests) == 3

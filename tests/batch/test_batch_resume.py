@@ -1,0 +1,102 @@
+"""`llamaberry batch` cut at any moment goes on with the same command: a line for each question, and only one."""
+
+import re
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from testing.scripted_groq import Reply, Request, Scripted, good_model
+from tests.batch.test_batch import answer, ids, lines, questions
+from tests.cli.test_ask import mistake
+from tests.cli.test_threads import begun, until
+from tests.evaluation.test_resume import cut, hanging
+from tests.evaluation.test_run import called
+
+MANY = [f"q{number:03}" for number in range(200)]
+
+
+def test_killed_twice_each_question_has_one_line_and_none_that_has_one_is_asked_again(
+    scripted: Scripted, tmp_path: Path
+) -> None:
+    """Half a line, as a kill may leave it, is none. What was under way is asked again: at most what runs at once."""
+    groq = scripted(lambda request: Reply(good_model(request), delay=0.02))
+    source, out = questions(tmp_path, *MANY), tmp_path / "out.jsonl"
+    words = ("--turns", "1", "--concurrency", "8")
+    answered: Counter[str] = Counter()
+    for enough in (60, 130):
+        cut(groq, ["batch", source, str(out), *words], lambda enough=enough: len(lines(out)) >= enough)
+        before = out.read_bytes()
+        answered = Counter(ids(out))
+        assert enough <= answered.total() == len(answered) < 200
+        with out.open("ab") as file:
+            file.write(b'{"line": 200, "id": "q1')
+        groq.requests.clear()
+    answer(source, out, *words)
+    assert out.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
+    assert ids(out) == MANY
+    asked = {name for name, _ in called(groq)}
+    assert asked == set(MANY) - set(answered)
+    assert called(groq).total() == len(asked)
+
+
+def test_another_process_on_the_same_file_is_refused(scripted: Scripted, tmp_path: Path) -> None:
+    groq, source, out = scripted(hanging(("Q", "turn 1"))), questions(tmp_path, "Q"), tmp_path / "out.jsonl"
+    command = ("batch", source, str(out), "--turns", "1")
+    with begun(*command):
+        until(lambda: groq.open_requests == 1)
+        assert "in use" in mistake(*command)
+    assert len(groq.requests) == 1
+    groq.wait(0)
+    answer(source, out, "--turns", "1")
+    assert ids(out) == ["Q"]
+
+
+def test_ctrl_c_ends_it_with_130_and_a_line_that_says_how_to_go_on(scripted: Scripted, tmp_path: Path) -> None:
+    groq, source, out = scripted(hanging(("P", "turn 2"))), questions(tmp_path, *"OP"), tmp_path / "out.jsonl"
+    with begun("batch", source, str(out), "--turns", "2", "--concurrency", "1") as run:
+        until(lambda: groq.open_requests == 1 and ("P", "turn 2") in called(groq))
+        run.send_signal(signal.SIGINT)
+        stdout, stderr = run.communicate(timeout=20)
+    assert (run.returncode, stdout) == (130, "")
+    assert re.fullmatch(r"llamaberry: .*goes on.*\n", stderr)
+    answer(source, out, "--turns", "2")
+    assert ids(out) == ["O", "P"]
+    assert called(groq)["O", "turn 1"] == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_turns_of_a_run_that_is_killed_are_kept_unless_that_is_not_wanted(
+    scripted: Scripted, tmp_path: Path, keep: bool
+) -> None:
+    """And nothing but OUT and its lock is left in the end."""
+    cuts = [("P", "turn 2"), ("Q", "synthesis")]
+    groq, source, out = scripted(hanging(*cuts)), questions(tmp_path, *"PQR"), tmp_path / "out" / "out.jsonl"
+    words = ("--turns", "2", *([] if keep else ["--no-keep-turns"]))
+    cut(groq, ["batch", source, str(out), *words], lambda: ids(out) == ["R"] and set(cuts) <= called(groq).keys())
+    answer(source, out, *words)
+    assert ids(out) == ["P", "Q", "R"]
+    assert all((line["turns"], line["stop_reason"]) == (2, "max_turns") for line in lines(out))
+    needed = Counter((name, step) for name in "PQR" for step in ("turn 1", "turn 2", "synthesis"))
+    lost = Counter([("P", "turn 1"), ("Q", "turn 1"), ("Q", "turn 2")] if not keep else [])
+    assert called(groq) == needed + Counter(cuts) + lost
+    assert sorted(path.name for path in out.parent.iterdir()) == [".out.jsonl.lock", "out.jsonl"]
+
+
+def test_a_line_that_could_not_be_written_is_written_without_a_call_where_turns_are_kept(
+    scripted: Scripted, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+
+    def script(request: Request) -> str:
+        out.mkdir(exist_ok=True)  # nothing can be written there
+        return good_model(request)
+
+    groq, source = scripted(script), questions(tmp_path, "Q")
+    told = mistake("batch", source, str(out), "--turns", "1", "--keep-turns")
+    assert "the same command goes on" in told
+    out.rmdir()
+    groq.play()
+    (line,) = answer(source, out, "--turns", "1", "--keep-turns")
+    assert (line["answer"], groq.requests) == ("42", [])

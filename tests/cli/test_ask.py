@@ -1,0 +1,244 @@
+"""The command line, run as a user runs it: as a subprocess, against the scripted Groq."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+
+COMMAND = [sys.executable, "-c", "from llamaberry.cli.main import main; main()"]
+QUESTION = "What is 6 times 7?"
+CSI = "\x1b["
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def llamaberry(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with pipes for its three streams; `stdin` is what it reads, the rest goes to the environment."""
+    told = more.pop("stdin", "")
+    return subprocess.run(
+        [*COMMAND, *words], input=told, capture_output=True, text=True, timeout=60, env=os.environ | more, check=False
+    )
+
+
+def mistake(*words: str, **more: str) -> str:
+    """Run a command that the user got wrong, and return its message: a line or two, and nothing else anywhere."""
+    run = llamaberry(*words, **more)
+    assert (run.returncode, run.stdout) == (2, ""), run
+    assert 1 <= run.stderr.count("\n") <= 2
+    assert "Traceback" not in run.stderr
+    return run.stderr
+
+
+def test_ask_shows_each_turn_with_its_figures_then_the_answer_then_one_summary_line(scripted: Scripted) -> None:
+    scripted([first("41"), refine("42", "revise"), refine("42"), synthesis("It is 42.", "42")])
+    run = llamaberry("ask", QUESTION)
+    assert (run.returncode, run.stderr) == (0, "")
+    heads = re.findall(r"^── (.*) ──$", run.stdout, re.MULTILINE)
+    assert heads == ["turn 1", "turn 2", "turn 3", "synthesis", "answer"]
+    lines = re.findall(r"^turn (\d) · (\w+) · [\d.]+ s · [\d,]+ tokens$", run.stdout, re.MULTILINE)
+    assert lines == [("1", "first"), ("2", "revise"), ("3", "keep")]
+    *_, answer, figures = run.stdout.strip().split("\n")
+    assert answer == "It is 42."
+    assert re.fullmatch(
+        r"3 turns · max_turns · groq:openai/gpt-oss-120b · [\d,]+ prompt \([\d,]+ cached\) \+ [\d,]+ output tokens "
+        r"· [\d.]+ s",
+        figures,
+    )
+
+
+def test_the_summary_counts_the_tokens_of_every_call(scripted: Scripted) -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
+    cached = usage | {"prompt_tokens_details": {"cached_tokens": 900}}
+    scripted([Reply(first(), usage=usage), *(Reply(text, usage=cached) for text in (refine(), refine(), synthesis()))])
+    assert "4,000 prompt (2,700 cached) + 40 output tokens" in llamaberry("ask", QUESTION).stdout
+
+
+@pytest.mark.parametrize(("show", "answer"), [("full", "It is 42."), ("concise", "42")])
+def test_show_full_and_concise_print_a_line_a_turn_and_that_answer(scripted: Scripted, show: str, answer: str) -> None:
+    scripted([first("41"), refine("42", "revise"), synthesis("It is 42.", "42")])
+    run = llamaberry("ask", QUESTION, "--turns", "2", "--show", show)
+    lines = [re.sub(r"[\d.]+ s|[\d,]+ tokens", "…", line) for line in run.stdout.split("\n")]
+    assert lines[:4] == ["turn 1 · first · … · … · 41", "turn 2 · revise · … · … · 42", "── answer ──", answer]
+
+
+def test_quiet_prints_the_answer_alone(scripted: Scripted) -> None:
+    scripted([first(), refine(), refine(), synthesis("It is 42.", "42")])
+    run = llamaberry("ask", "--quiet", QUESTION)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "It is 42.\n", "")
+
+
+def test_json_prints_the_graphs_output_as_one_document_and_nothing_else(scripted: Scripted) -> None:
+    scripted([first("41"), refine("42", "revise"), refine("42"), synthesis("It is 42.", "42")])
+    run = llamaberry("ask", "--json", QUESTION)
+    state = json.loads(run.stdout)
+    output = ["query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"]
+    assert list(state) == [*output, "run_id"]
+    assert [turn["answer"] for turn in state["turns"]] == ["41", "42", "42"]
+    assert (state["concise_answer"], state["stop_reason"], run.stderr) == ("42", "max_turns", "")
+    assert [(message["type"], message["content"]) for message in state["messages"]] == [
+        ("human", QUESTION),
+        ("ai", "It is 42."),
+    ]
+
+
+def test_a_dash_reads_the_question_from_standard_input(scripted: Scripted) -> None:
+    groq = scripted([first()])
+    llamaberry("ask", "-", "--turns", "1", stdin="Two lines\nof question?\n")
+    assert groq.requests[0].messages[-1]["content"].startswith("Two lines\nof question?\n")
+
+
+def test_every_context_field_has_an_option_that_reaches_the_run(scripted: Scripted) -> None:
+    from llamaberry import Context
+    from llamaberry.cli.options import OPTIONS
+
+    assert set(OPTIONS) == set(Context.model_fields)
+    groq = scripted([first("42"), refine("**42.**"), synthesis()])
+    words = "--model groq:other --turns 5 --early-stop --temperature 0.5 --max-tokens 99 --token-budget 90000"
+    words += " --deadline 500 --turn-timeout 20 --system-prompt Think."
+    run = llamaberry("ask", "--json", QUESTION, *words.split())
+    assert json.loads(run.stdout)["stop_reason"] == "agreement"
+    body = groq.requests[0].body
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("other", 0.5, 99)
+    assert body["messages"][0] == {"role": "system", "content": "Think."}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"), [(["--token-budget", "1"], "budget"), (["--deadline", "0.000001"], "deadline")]
+)
+def test_a_budget_and_a_deadline_end_refining(scripted: Scripted, words: list[str], reason: str) -> None:
+    scripted([first(), synthesis()])
+    state = json.loads(llamaberry("ask", "--json", QUESTION, *words).stdout)
+    assert (len(state["turns"]), state["stop_reason"], state["answer"]) == (1, reason, "The answer is 42.")
+
+
+@pytest.mark.parametrize("more", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_in_a_pipe_there_are_no_colour_codes(scripted: Scripted, more: dict[str, str]) -> None:
+    scripted([first()])
+    assert "\x1b" not in llamaberry("ask", QUESTION, "--turns", "1", **more).stdout
+
+
+def in_a_terminal(*words: str, **more: str) -> str:
+    """Run the command with a terminal for its three streams, and return what the terminal got."""
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"} | more
+    with subprocess.Popen([*COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as run:
+        os.close(theirs)
+        got = b""
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # Linux's way to say that the other side has closed
+                break
+            got += piece
+        assert run.wait(60) == 0
+    os.close(ours)
+    return got.decode()
+
+
+def test_in_a_terminal_there_is_colour_unless_no_color_asks_for_none(scripted: Scripted) -> None:
+    scripted([first("42"), first("42")])
+    assert f"{CSI}1;36m" in in_a_terminal("ask", QUESTION, "--turns", "1")
+    assert not re.search(r"\x1b\[[\d;]*3\dm", in_a_terminal("ask", QUESTION, "--turns", "1", NO_COLOR="1"))
+
+
+def test_escape_codes_in_a_reply_do_not_reach_the_terminal(scripted: Scripted) -> None:
+    evil = "4\x1b]0;owned\x07\x1b[2J\x9b31m2\r"
+    scripted([first(evil), first(evil)])
+    for words in (("ask", QUESTION, "--turns", "1"), ("ask", QUESTION, "--turns", "1", "--show", "full")):
+        got = in_a_terminal(*words)
+        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", got)
+
+
+def test_ctrl_c_ends_it_within_a_second_with_what_there_is_and_exit_code_130(scripted: Scripted) -> None:
+    groq = scripted([first("42"), Reply(hang=True)])
+    with subprocess.Popen(
+        [*COMMAND, "ask", QUESTION], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        while len(groq.requests) < 2:
+            time.sleep(0.01)
+        asked = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=10)
+        took = time.monotonic() - asked
+    assert run.returncode == 130
+    assert re.fullmatch(r"llamaberry: `llamaberry resume [\w-]+` goes on from here\n", err)
+    assert "── the answer so far ──\n42\n1 turn · interrupted" in out
+    assert took < 3  # a second, and a slow machine's share
+
+
+def test_ctrl_c_in_json_mode_still_prints_one_document(scripted: Scripted) -> None:
+    groq = scripted([first("42"), Reply(hang=True)])
+    with subprocess.Popen([*COMMAND, "ask", "--json", QUESTION], stdout=subprocess.PIPE, text=True) as run:
+        while len(groq.requests) < 2:
+            time.sleep(0.01)
+        run.send_signal(signal.SIGINT)
+        out, _ = run.communicate(timeout=10)
+    assert json.loads(out)["turns"][0]["answer"] == "42"
+
+
+def test_a_users_mistake_is_a_line_or_two_with_the_remedy_and_exit_code_2(groq: object) -> None:
+    assert "--turns 99" in mistake("ask", QUESTION, "--turns", "99")
+    assert "--turns 0" in mistake("ask", QUESTION, "--turns", "0")
+    assert "--max-tokens 3" in mistake("ask", QUESTION, "--max-tokens", "3")
+    assert "blank" in mistake("ask", " ")
+    assert "200,000" in mistake("ask", "-", stdin="x" * 200_001)
+    assert "--bad" in mistake("ask", "--bad", QUESTION)
+    assert "'turns', 'full', 'concise'" in mistake("ask", QUESTION, "--show", "all")
+    assert "'nobody'" in mistake("ask", QUESTION, "--model", "nobody:model")
+    assert "pip install langchain-anthropic" in mistake("ask", QUESTION, "--model", "anthropic:claude")
+    assert "GROQ_API_KEY" in mistake("ask", QUESTION, "--model", "groq:any", GROQ_API_KEY="")
+    both = mistake("ask", QUESTION, GROQ_API_KEY="")
+    assert "GROQ_API_KEY" in both
+    assert "llamaberry model pull" in both or 'pip install "llamaberry[local]"' in both
+
+
+def test_a_providers_failure_is_one_line_and_exit_code_1(scripted: Scripted) -> None:
+    scripted([Reply(status=401, error="Invalid API Key")])
+    run = llamaberry("ask", QUESTION)
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert "GROQ_API_KEY" in run.stderr
+    assert "Invalid API Key" in run.stderr
+
+
+def test_a_pipe_that_is_closed_early_is_no_error(scripted: Scripted) -> None:
+    scripted([first(), refine(), refine(), synthesis()])
+    line = " ".join(f"'{word}'" for word in [*COMMAND, "ask", QUESTION])
+    line = f"{line} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    run = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.stdout, run.stderr, run.returncode) == ("── turn 1 ──\n", "", 0)
+
+
+def test_version_says_the_version_without_loading_langgraph() -> None:
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", *COMMAND[1:], "--version"], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r"llamaberry \d+\.\d+\.\d+\n", run.stdout)
+    assert "langgraph" not in run.stderr
+    assert "langchain" not in run.stderr
+
+
+def test_graph_prints_mermaid_and_draws_a_png_without_a_network(tmp_path: Path) -> None:
+    assert "first_turn -.-> refine_turn" in llamaberry("graph").stdout
+    picture = tmp_path / "graph.png"
+    pytest.importorskip("pygraphviz")
+    assert llamaberry("graph", "--png", str(picture)).returncode == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "cannot be written" in mistake("graph", "--png", str(tmp_path / "no" / "graph.png"))
+
+
+def test_model_says_what_is_there_and_how_to_fetch_it() -> None:
+    run = llamaberry("model")
+    assert run.returncode == 0
+    assert "Qwen2.5-Coder-1.5B-Instruct" in run.stdout
+    assert "llamaberry model pull" in run.stdout

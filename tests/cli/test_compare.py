@@ -1,0 +1,239 @@
+"""`llamaberry compare`: a single turn and several side by side."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.collector import Collector, metadata
+from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, refine, synthesis
+from tests.cli.test_ask import QUESTION, in_a_terminal, llamaberry, mistake
+from tests.cli.test_threads import begun, until
+
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
+HANG = Reply(hang=True)
+WRONG_THEN_RIGHT = {
+    "first": first("It is 41"),
+    "refine": refine("It is 42", "revise"),
+    "synthesis": synthesis("Six times seven is 42.", "42"),
+}
+
+
+def kind_of(request: Request) -> str:
+    asked = request.messages[-1]["content"]
+    return "synthesis" if "the synthesis" in asked else "refine" if "a refine turn" in asked else "first"
+
+
+class Model:
+    """Answers each kind of request in its own way, whichever run asks first; a list is one reply after the other."""
+
+    def __init__(self, **replies: Any) -> None:
+        self.replies = {
+            kind: list(reply) if isinstance(reply, list) else reply
+            for kind, reply in (WRONG_THEN_RIGHT | replies).items()
+        }
+
+    def __call__(self, request: Request) -> Reply | str:
+        reply = self.replies[kind_of(request)]
+        if isinstance(reply, list):
+            reply = reply.pop(0)
+        return Reply(reply, usage=USAGE) if isinstance(reply, str) else reply
+
+
+def kinds(groq: ScriptedGroq) -> list[str]:
+    return sorted(kind_of(request) for request in groq.requests)
+
+
+def compared(*words: str, code: int = 0) -> dict[str, Any]:
+    run = llamaberry("compare", QUESTION, "--json", *words)
+    assert run.returncode == code, run
+    document: dict[str, Any] = json.loads(run.stdout)
+    return document
+
+
+def test_both_runs_are_shown_with_their_steps_changes_and_costs_and_then_the_difference(scripted: Scripted) -> None:
+    scripted(Model())
+    run = llamaberry("compare", QUESTION, "--turns", "2")
+    assert (run.returncode, run.stderr) == (0, "")
+    figures = "… s · 1,000 prompt (0 cached) + 10 output tokens"
+    shown = re.sub(r"[\d.]+ times the seconds", "… times the seconds", re.sub(r"[\d.]+ s\b", "… s", run.stdout))
+    assert shown.split("\n") == [
+        QUESTION,
+        "",
+        "single",
+        f"└── first_turn · {figures}",
+        "    ├── 1. Read the question.",
+        "    ├── 2. Work it out.",
+        "    └── It is 41",
+        "",
+        "It is 41",
+        "",
+        f"1 turn · max_turns · groq:openai/gpt-oss-120b · {figures.removeprefix('… s · ')} · … s",
+        "",
+        "turns:2",
+        f"├── first_turn · {figures}",
+        "│   ├── 1. Read the question.",
+        "│   ├── 2. Work it out.",
+        "│   └── It is 41",
+        f"├── refine_turn 2 · revise · {figures} · the answer changed",
+        "│   ├── 1. Read the question.",
+        "│   ├── 2. Work it out.",
+        "│   └── It is [-41-] {+42+}",
+        f"└── synthesize · {figures}",
+        "    └── [-It is-] 42",
+        "",
+        "42",
+        "",
+        "Six times seven is 42.",
+        "",
+        "2 turns · max_turns · groq:openai/gpt-oss-120b · 3,000 prompt (0 cached) + 30 output tokens · … s",
+        "",
+        "the answers differ: It is 41 / 42 · turns:2 took 3.0 times the tokens and … times the seconds",
+        "",
+    ]
+
+
+def test_the_runs_know_nothing_of_each_other_and_go_on_at_the_same_time(scripted: Scripted) -> None:
+    groq = scripted(Model(first=HANG))
+    with begun("compare", QUESTION) as run:
+        until(lambda: len(groq.requests) == 2)  # the second is asked while the first still waits
+        run.kill()
+    groq.play(Model())
+    compared()
+    assert kinds(groq) == ["first", "first", "refine", "refine", "synthesis"]
+    one, other = (request.messages for request in groq.requests if kind_of(request) == "first")
+    assert one == other
+    assert QUESTION in one[-1]["content"]
+
+
+def test_a_shared_first_turn_is_asked_for_once_and_thought_on_from(scripted: Scripted) -> None:
+    groq = scripted(Model())
+    run = llamaberry("compare", QUESTION, "--shared-first", "--turns", "2")
+    assert [kind_of(request) for request in groq.requests] == ["first", "refine", "synthesis"]
+    asked, refined, _ = (request.messages for request in groq.requests)
+    assert refined[:-1] == [*asked, {"role": "assistant", "content": first("It is 41")}]
+    assert run.stdout.count("1. Read the question.") == 3
+    assert [line for line in run.stdout.split("\n") if line.endswith("· shared")] == [
+        line for line in run.stdout.split("\n") if line.startswith("├── first_turn")
+    ]
+    assert "turns:2 took 3.0 times the tokens" in run.stdout
+    assert run.stdout.endswith("· the first turn is shared, and counted in both\n")
+
+
+def test_a_shared_first_turn_counts_against_the_budget(scripted: Scripted) -> None:
+    groq = scripted(Model())
+    document = compared("--shared-first", "--token-budget", "1010")
+    assert kinds(groq) == ["first", "synthesis"]
+    assert document["turns:3"]["stop_reason"] == "budget"
+
+
+def test_json_is_one_document_of_both_outputs_and_what_they_cost(scripted: Scripted) -> None:
+    scripted(Model())
+    document = compared("--shared-first", "--turns", "2")
+    assert list(document) == ["question", "shared_first", "agree", "single", "turns:2"]
+    assert (document["question"], document["shared_first"], document["agree"]) == (QUESTION, True, False)
+    single, several = document["single"], document["turns:2"]
+    output = ["query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"]
+    assert list(single) == list(several) == [*output, "run_id", "totals", "error"]
+    assert single["turns"] == several["turns"][:1]
+    assert (single["concise_answer"], several["concise_answer"], several["error"]) == ("It is 41", "42", None)
+    assert [message["content"] for message in several["messages"]] == [QUESTION, "Six times seven is 42."]
+    assert several["totals"]["tokens"] == {"input": 3000, "cached": 0, "output": 30}
+    thought = sum(turn["seconds"] for turn in several["turns"])
+    assert several["totals"]["seconds"] >= thought >= single["totals"]["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("concise", "same", "said"),
+    [("It is **41**, by the way.", True, "the answers agree ·"), ("42", False, "the answers differ: 41 / 42 ·")],
+)
+def test_answers_are_compared_for_what_they_state_not_for_how(
+    scripted: Scripted, concise: str, same: bool, said: str
+) -> None:
+    scripted(Model(first=first("41"), refine="Hm.", synthesis=synthesis("So it is.", concise)))
+    assert compared("--shared-first")["agree"] is same
+    assert said in llamaberry("compare", QUESTION, "--shared-first").stdout
+
+
+def test_where_a_run_states_no_answer_nothing_is_said_to_agree(scripted: Scripted) -> None:
+    scripted(Model(first="I wonder."))
+    assert compared()["agree"] is None
+    assert "an answer is missing ·" in llamaberry("compare", QUESTION).stdout
+
+
+def test_every_dial_reaches_both_runs(scripted: Scripted) -> None:
+    groq = scripted(Model(refine=refine("It is 41.")))
+    words = "--model groq:other --turns 5 --early-stop --temperature 0.5 --max-tokens 99 --system-prompt Think."
+    document = compared(*words.split(), "--deadline", "500", "--turn-timeout", "20")
+    assert document["turns:5+early"]["stop_reason"] == "agreement"
+    assert kinds(groq) == ["first", "first", "refine", "synthesis"]
+    for request in groq.requests:
+        body = request.body
+        assert (body["model"], body["temperature"], body["max_tokens"]) == ("other", 0.5, 99)
+        assert body["messages"][0] == {"role": "system", "content": "Think."}
+
+
+def test_in_a_wide_terminal_the_runs_stand_side_by_side_in_a_narrow_one_they_do_not(scripted: Scripted) -> None:
+    scripted(Model())
+    heads = re.compile(r"single[^\n]+turns:3")
+    for width, beside in (("100", True), ("99", False)):
+        lines = re.sub(r"\x1b\[[\d;?]*\w", "", in_a_terminal("compare", QUESTION, COLUMNS=width)).split(QUESTION)[-1]
+        assert bool(heads.search(lines)) is beside
+        assert max(map(len, lines.split("\r\n"))) <= int(width)
+
+
+def test_a_terminal_is_told_what_goes_on_and_a_pipe_is_not(scripted: Scripted) -> None:
+    scripted(Model(first=Reply(first(), delay=0.5)))
+    assert "single: turn 1 … · turns:3: turn 1 …" in in_a_terminal("compare", QUESTION)
+    assert llamaberry("compare", QUESTION).stderr == ""
+
+
+def test_escape_codes_in_a_question_or_a_reply_do_not_reach_the_terminal(scripted: Scripted) -> None:
+    evil = "4\x1b]0;owned\x07\x1b[2J\x9b31m2\r"
+    steps = [(evil, evil)]
+    model = Model(
+        first=first(evil, steps=steps), refine=refine(f"{evil}!", steps=steps), synthesis=synthesis(evil, f"{evil}?")
+    )
+    scripted(model)
+    for width in ("80", "120"):
+        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", in_a_terminal("compare", f"{evil}?", COLUMNS=width))
+    assert "\x9b" not in llamaberry("compare", QUESTION, "--json").stdout
+
+
+def test_nothing_is_kept(scripted: Scripted, tmp_path: Path) -> None:
+    scripted(Model())
+    for how in ((), ("--shared-first",)):
+        assert llamaberry("compare", QUESTION, *how).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_users_mistake_is_a_line_or_two_and_exit_code_2(groq: ScriptedGroq) -> None:
+    assert "--turns" in mistake("compare", QUESTION, "--turns", "1")
+    assert "--turns" in mistake("compare", QUESTION, "--turns", "11")
+    assert "--max-tokens 3" in mistake("compare", QUESTION, "--max-tokens", "3")
+    assert "blank" in mistake("compare", "-", stdin=" \n")
+    assert "blank" in mistake("compare", " ", "--shared-first")
+    assert "UTF-8" in mistake("compare", "-", stdin="\0")
+    assert "GROQ_API_KEY" in mistake("compare", QUESTION, "--model", "groq:any", GROQ_API_KEY="")
+    assert groq.requests == []
+
+
+def test_each_run_is_a_trace_and_a_shared_turn_is_not_asked_for_in_the_second(
+    scripted: Scripted, collector: Collector
+) -> None:
+    scripted(Model())
+    run = llamaberry("compare", QUESTION, "--shared-first", "--turns", "2", "--trace", "--json")
+    document = json.loads(run.stdout)
+    ids = [document[name]["run_id"] for name in ("single", "turns:2")]
+    assert run.stderr == f"llamaberry: trace: LangSmith project 'tests', run {', '.join(ids)}\n"
+    roots = [run for run in collector.runs if run["name"] == "llamaberry"]
+    assert [root["id"] for root in roots] == ids
+    assert [metadata(root)["arm"] for root in roots] == ["single", "turns:2"]
+    assert len({metadata(root)["thread_id"] for root in roots}) == 1
+    assert [name.strip() for name in collector.tree() if name.endswith("model call")] == [
+        "first_turn model call",
+        "refine_turn 2 model call",
+        "synthesize model call",
+    ]

@@ -1,0 +1,240 @@
+"""`llamaberry ask --server`: what `ask` does, with the thinking done on a real server."""
+
+import json
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph_sdk import get_sync_client
+
+from llamaberry.cli.remote_session import thread_id
+from testing.scripted_groq import Reply, ScriptedGroq, first, good_model, refine, synthesis
+from testing.server import clean, served
+from tests.cli.test_ask import llamaberry, mistake
+from tests.cli.test_threads import HANG, begun, until
+
+KEY = "remote-key-0123456789"
+Server = tuple[str, ScriptedGroq]
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a key."""
+    home = tmp_path_factory.mktemp("remote")
+    with ScriptedGroq(keep_alive=False) as groq:
+        environment = clean(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url, LLAMABERRY_API_KEY=KEY)
+        with served(environment) as address:
+            yield address, groq
+
+
+@pytest.fixture
+def server(module: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The same, with a good model behind it, and its key in the user's environment."""
+    monkeypatch.setenv("LLAMABERRY_API_KEY", KEY)
+    module[1].play()
+    return module
+
+
+def without_figures(text: str) -> list[str]:
+    return re.sub(r"[\d.]+ s\b|[\d,]+ (prompt|tokens|output)|\([\d,]+ cached\)", "…", text).split("\n")
+
+
+def test_it_prints_what_ask_prints(server: Server) -> None:
+    """Turn by turn, as tokens, as lines, as one document; and the server's thread goes on."""
+    address, groq = server
+    script = [first("41"), refine("42", "revise"), synthesis("It is 42.", "42")]
+    for how in ([], ["--show", "concise"]):
+        ask = ["ask", "What is 6 times 7?", "--turns", "2", *how]
+        far = llamaberry(*ask, "--server", groq.play(script) and address)
+        groq.play(script)
+        near = llamaberry(*ask, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url, LLAMABERRY_CHECKPOINTS="none")
+        assert (far.returncode, far.stderr) == (0, "")
+        assert without_figures(far.stdout) == without_figures(near.stdout)
+    groq.play()
+    trip = ["--server", address, "--thread", "trip", "--turns", "1", "--json"]
+    states = [json.loads(llamaberry("ask", question, *trip).stdout) for question in ("First?", "Second?")]
+    output = ["query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded", "run_id"]
+    assert [list(state) for state in states] == [output, output]
+    assert [message["content"] for message in states[1]["messages"]] == ["First?", "42", "Second?", "42"]
+    assert len(states[1]["turns"]) == 1
+
+
+def test_a_busy_thread_is_refused_and_ctrl_c_ends_the_run_there(server: Server) -> None:
+    address, groq = server
+    groq.play([first("41"), HANG])
+    ask = ("ask", "Q", "--server", address, "--thread", "busy")
+    with begun(*ask) as run:
+        until(lambda: len(groq.requests) == 2)
+        assert "busy" in mistake(*ask)
+        assert len(groq.requests) == 2
+        run.send_signal(signal.SIGINT)
+        out, told = run.communicate(timeout=10)
+        assert (run.returncode, "── the answer so far ──\n41\n" in out, "--thread busy" in told) == (130, True, True)
+        groq.wait(0)
+    with get_sync_client(url=address, api_key=KEY) as client:
+        assert client.threads.get(thread_id("busy"))["status"] != "busy"
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "told"),
+    [
+        ([Reply(status=401)], 1, "check GROQ_API_KEY"),
+        ([first(), Reply(status=401), synthesis()], 3, ""),
+    ],
+    ids=["no answer", "a degraded one"],
+)
+def test_what_fails_there_is_told_as_ever(server: Server, script: list[Any], code: int, told: str) -> None:
+    address, groq = server
+    groq.play(script)
+    run = llamaberry("ask", "Q", "-q", "--turns", "2", "--server", address)
+    assert (run.returncode, told in run.stderr, "Traceback" in run.stderr) == (code, True, False)
+
+
+def test_a_mistake_names_its_remedy(server: Server) -> None:
+    """No server there, no address, no key, the wrong one, a blank question, a trace that is not here."""
+    address, groq = server
+    nobody = "http://127.0.0.1:1"
+    assert f"{nobody} cannot be reached" in mistake("ask", "Q", "--server", nobody)
+    assert "http://host:port" in mistake("ask", "Q", "--server", "127.0.0.1:2024")
+    assert "langgraph.json" in mistake("ask", "Q", "--server", groq.url)
+    for odd in ("", "http://127.0.0.1:99999", "http://me:hunter2@127.0.0.1:1"):
+        told = mistake("ask", "Q", "--server", odd)
+        assert ("http://host:port" in told, "hunter2" in told) == (True, False)
+    for key in ("", "wrong"):
+        assert "set LLAMABERRY_API_KEY" in mistake("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
+    for key in ("wröng", "hunter\n2"):
+        told = mistake("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
+        assert ("LLAMABERRY_API_KEY" in told, key[:6] in told) == (True, False)
+    groq.play()
+    assert "blank" in mistake("ask", " ", "--server", address)
+    assert "--trace" in mistake("ask", "Q", "--trace", "--server", address)
+    assert groq.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (301, "", "https://far.example/"),
+        (200, "<html>", "langgraph.json"),
+        (200, "[]", "langgraph.json"),
+        (200, '{"ok": true}', "langgraph.json"),
+        (200, '{"thread_id": "t", "status": "idle"}', "langgraph.json"),
+        (204, "", "langgraph.json"),
+        (502, "", "servers behind it"),
+    ],
+)
+def test_a_server_that_is_another_or_elsewhere_is_told(status: int, body: str, told: str) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.send_header("location", "https://far.example/threads")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        try:
+            assert told in mistake("ask", "Q", "--server", f"http://127.0.0.1:{other.server_port}")
+        finally:
+            other.shutdown()
+
+
+def test_a_person_reviews_a_run_there(server: Server) -> None:
+    address, groq = server
+    run = llamaberry("ask", "Q", "--review", "--turns", "3", "--server", address, stdin="h Count again.\ns\n")
+    assert run.returncode == 0, run.stderr
+    assert [len(re.findall(f"^turn {n} ·", run.stdout, re.MULTILINE)) for n in (1, 2, 3)] == [1, 1, 0]
+    assert "2 turns · review" in run.stdout
+    assert "Count again." in groq.requests[1].messages[-1]["content"]
+
+
+@contextmanager
+def cutting(address: str) -> Iterator[tuple[str, Any]]:
+    """A way to the server that can be cut: calling what it gives ends every connection, in mid-word; or all of it."""
+    host, port = address.removeprefix("http://").split(":")
+    ends: list[socket.socket] = []
+
+    def pass_on(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(65536):
+                sink.sendall(piece)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def accept(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, far = listener.accept()[0], socket.create_connection((host, int(port)))
+                ends.extend((near, far))
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+    def cut(*, down: bool = False) -> None:
+        if down:
+            listener.shutdown(socket.SHUT_RDWR)
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", cut
+        finally:
+            cut()
+            for end in ends:
+                end.close()
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_connection_that_breaks_is_made_again_and_nothing_is_printed_twice(server: Server) -> None:
+    """In a turn, between two pieces of it."""
+    address, groq = server
+    groq.play(lambda request: Reply(good_model(request), chunk_delay=0.02))
+    with (
+        cutting(address) as (way, cut),
+        begun("ask", "Q", "--turns", "2", "--server", way, env=dict(os.environ)) as run,
+    ):
+        for call in (1, 2, 3):
+            until(lambda call=call: len(groq.requests) == call)  # type: ignore[misc]
+            cut()
+        out, told = run.communicate(timeout=60)
+    assert (run.returncode, told, len(groq.requests)) == (0, "", 3)
+    whole = llamaberry("ask", "Q", "--turns", "2", "--server", address)
+    assert without_figures(out) == without_figures(whole.stdout)
+
+
+def test_ctrl_c_while_the_server_is_out_of_reach_does_not_say_that_the_run_is_ended(server: Server) -> None:
+    address, groq = server
+    groq.play(lambda request: Reply(good_model(request), chunk_delay=0.02))
+    ask = ("ask", "Q", "--turns", "2", "--thread", "lost", "--server")
+    with cutting(address) as (way, cut), begun(*ask, way, env=dict(os.environ)) as run:
+        until(lambda: len(groq.requests) == 1)
+        cut(down=True)
+        run.send_signal(signal.SIGINT)
+        _, told = run.communicate(timeout=60)
+    assert (run.returncode, "may go on" in told, "ended" in told) == (130, True, False)
+    with get_sync_client(url=address, api_key=KEY) as client:
+        until(lambda: client.threads.get(thread_id("lost"))["status"] == "idle")
+    assert len(groq.requests) == 3
+
+
+def test_a_thread_has_the_same_id_wherever_it_is_asked_for(tmp_path: Path) -> None:
+    assert thread_id("trip") == thread_id("trip") != thread_id("other")
+    assert thread_id(thread_id("trip")) == thread_id("trip")

@@ -1,0 +1,265 @@
+"""The command line's threads: kept, gone on with, resumed, listed, forgotten, and lost without losing the answer."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
+from tests.cli.test_ask import COMMAND, llamaberry, mistake
+
+HANG = Reply(hang=True)
+
+
+ASK = ("ask", "Q", "--quiet", "--turns", "1")
+NAMED = (*ASK, "--thread", "T")
+
+
+@contextmanager
+def begun(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start the command, and let it run while something happens."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*COMMAND, *words], stdout=pipe, stderr=pipe, text=True, **more) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
+def at_once(*commands: tuple[str, ...], **more: str) -> list[Any]:
+    """Run commands side by side; return how each of them ended."""
+    with ExitStack() as stack:
+        runs = [stack.enter_context(begun(*words, env=os.environ | more)) for words in commands]
+        outs = [run.communicate(timeout=60) for run in runs]
+    return [subprocess.CompletedProcess(run.args, run.returncode, *out) for run, out in zip(runs, outs, strict=True)]
+
+
+def until(moment: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not moment():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def cut(groq: ScriptedGroq, calls: int, *words: str, by: signal.Signals = signal.SIGKILL) -> tuple[str, str]:
+    """End a command by a signal in its so manieth call; return what it printed."""
+    with begun(*words) as run:
+        until(lambda: len(groq.requests) == calls)
+        run.send_signal(by)
+        return run.communicate(timeout=10)
+
+
+def refused(run: subprocess.CompletedProcess[str], *told: str) -> None:
+    """Exit code 2, with a line that says why."""
+    assert (run.returncode, run.stdout) == (2, ""), run
+    assert re.fullmatch(r"llamaberry: .*\n", run.stderr)
+    assert all(word in run.stderr for word in told)
+
+
+def kept(run: subprocess.CompletedProcess[str], answer: str = "42\n") -> None:
+    assert (run.returncode, run.stdout, run.stderr) == (0, answer, "")
+
+
+def not_kept(run: subprocess.CompletedProcess[str], *told: str) -> None:
+    """The answer is there all the same, and a line says why it is not kept."""
+    assert (run.returncode, run.stdout) == (0, "42\n"), run
+    assert re.fullmatch(r"llamaberry: this answer is not kept: .*\n", run.stderr)
+    assert all(word in run.stderr for word in told)
+
+
+def test_a_thread_goes_on_is_listed_shown_and_forgotten(scripted: Scripted, tmp_path: Path) -> None:
+    """The second question sees the first, with its answer; the file is its owner's alone, whatever the umask."""
+    groq = scripted([first("41"), refine("42", "revise"), synthesis("It is 42."), first("43"), first("9")])
+    old = os.umask(0)
+    try:
+        llamaberry("ask", "What is 6 x 7?", "--turns", "2", "--thread", "Sums")
+    finally:
+        os.umask(old)
+    kept(llamaberry("ask", "And one more?", *ASK[2:], "--thread", "Sums"), "43\n")
+    assert [m["content"] for m in groq.requests[3].messages[1:3]] == ["What is 6 x 7?", "It is 42."]
+    kept(llamaberry("ask", "Something else", *ASK[2:]), "9\n")
+    assert [(path.name, oct(path.stat().st_mode)) for path in tmp_path.iterdir()] == [("threads.sqlite", "0o100600")]
+    history, one = (run.stdout for run in at_once(("history",), ("history", "Sums")))
+    listed = history.splitlines()
+    assert re.fullmatch(r"\d{8}-\d{6}-\w{4} · [\d-]{10} [\d:]{5} · answered · Something else", listed[0])
+    assert re.fullmatch(r"Sums · .* · answered · And one more\?", listed[1])
+    shown = re.sub(r"[\d.]+ s|[\d,]+ tokens", "…", one).splitlines()
+    lines = [line for line in shown if line.startswith(("turn", "──", "It is", "4"))]
+    assert lines == [
+        "── What is 6 x 7? ──",
+        "turn 1 · first · … · … · 41",
+        "turn 2 · revise · … · … · 42",
+        "── answer ──",
+        "It is 42.",
+        "── And one more? ──",
+        "turn 1 · first · … · … · 43",
+        "── answer ──",
+        "43",
+    ]
+    assert llamaberry("forget", "Sums").returncode == 0
+    assert llamaberry("history").stdout.splitlines() == listed[:1]
+    with closing(sqlite3.connect(tmp_path / "threads.sqlite")) as database:
+        for table in ("checkpoints", "writes"):
+            assert database.execute(f"SELECT count(*) FROM {table} WHERE thread_id = 'Sums'").fetchone() == (0,)
+
+
+def test_resume_takes_up_the_newest_cut_thread_with_the_dials_of_its_run(scripted: Scripted) -> None:
+    """No call that was answered is made again; another model may take over, and the answer comes once."""
+    groq = scripted([first("old"), HANG, first("41"), HANG, refine("42", "revise"), synthesis("It is 42.")])
+    words = ("--turns", "2", "--temperature", "0.25", "--max-tokens", "99", "--system-prompt", "Think.")
+    cut(groq, 2, "ask", "An older one", "--thread", "Old")
+    cut(groq, 4, "ask", "Q", *words, "--model", "groq:one", "--thread", "New")
+    assert [line.split(" · ")[2] for line in llamaberry("history").stdout.splitlines()] == ["cut", "cut"]
+    assert "`llamaberry resume New`" in mistake("ask", "Another", "--thread", "New")
+    run = llamaberry("resume", "--model", "groq:two", "--json")
+    state = json.loads(run.stdout)
+    assert (run.returncode, state["query"], state["answer"]) == (0, "Q", "It is 42.")
+    assert [(turn["answer"], turn["model"]) for turn in state["turns"]] == [("41", "groq:one"), ("42", "groq:two")]
+    assert [message["content"] for message in state["messages"]] == ["Q", "It is 42."]
+    for request, model in zip(groq.requests[2:], ["one", "one", "two", "two"], strict=True):
+        body = request.body
+        assert (body["model"], body["temperature"], body["max_tokens"]) == (model, 0.25, 99)
+        assert body["messages"][0]["content"] == "Think."
+    refused(llamaberry("resume", "New"), "was not cut")
+
+
+def test_ctrl_c_then_resume(scripted: Scripted) -> None:
+    groq = scripted([first("41"), HANG, refine("42"), synthesis("It is 42.")])
+    _, told = cut(groq, 2, "ask", "Q", "--turns", "2", by=signal.SIGINT)
+    name = re.fullmatch(r"llamaberry: `llamaberry resume (\S+)` goes on from here\n", told)
+    assert name
+    run = llamaberry("resume", name[1], "--show", "full")
+    assert (run.returncode, run.stderr, len(groq.requests)) == (0, "", 4)
+    assert re.findall(r"^turn (\d) ·.* · (\d+)$", run.stdout, re.MULTILINE) == [("1", "41"), ("2", "42")]
+    assert "It is 42." in run.stdout
+
+
+def test_with_nothing_kept_each_command_says_so(groq: ScriptedGroq) -> None:
+    resume, named, forget = at_once(("resume",), ("resume", "Nobody"), ("forget", "Nobody"))
+    refused(resume, "no thread was cut")
+    refused(named, "'Nobody'")
+    refused(forget, "'Nobody'")
+
+
+def test_a_run_killed_between_a_turn_and_its_checkpoint_is_resumed(scripted: Scripted, tmp_path: Path) -> None:
+    """The turn's writes are there, and nothing is due next: the run is not over all the same, and no turn is lost."""
+    groq = scripted([first("41"), HANG, refine("42", "revise"), synthesis("It is 42.")])
+    cut(groq, 2, "ask", "6 x 7?", "--turns", "2")
+    with closing(sqlite3.connect(tmp_path / "threads.sqlite", isolation_level=None)) as threads:
+        threads.execute("DELETE FROM checkpoints WHERE checkpoint_id = (SELECT max(checkpoint_id) FROM checkpoints)")
+    assert " · cut · " in llamaberry("history").stdout
+    kept(llamaberry("resume", "-q"), "It is 42.\n")
+    assert len(groq.requests) == 4
+
+
+def test_a_second_question_cut_in_its_first_turn_has_no_turns_and_no_answer_yet(scripted: Scripted) -> None:
+    """What the first question came to is never shown as its own; and a third may be asked in its place."""
+    groq = scripted([first("old answer"), HANG, HANG, first("new answer")])
+    words = ("--turns", "1", "--thread", "T", "--show", "full")
+    llamaberry("ask", "First?", *words)
+    told = [cut(groq, 2, "ask", "Second?", *words, by=signal.SIGINT)[0]]
+    told += llamaberry("history", "T").stdout.split("── Second? ──")[1:]
+    told += [cut(groq, 3, "resume", "T", by=signal.SIGINT)[0]]
+    assert ["old answer" in text for text in told] == [False, False, False]
+    kept(llamaberry(*NAMED), "new answer\n")
+
+
+def test_a_failed_call_that_cost_a_turn_is_exit_code_3_unless_accepted(scripted: Scripted) -> None:
+    scripted(lambda request: Reply(status=400) if len(request.messages) > 2 else good_model(request))
+    asked = ("ask", "Q", "--quiet")
+    codes = [run.returncode for run in at_once(asked, (*asked, "--accept-degraded"), (*ASK, "--accept-degraded"))]
+    assert codes == [3, 0, 0]
+
+
+def test_checkpoints_name_a_file_or_none(groq: ScriptedGroq, tmp_path: Path) -> None:
+    kept(llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=str(tmp_path / "elsewhere" / "mine.db")))
+    assert (tmp_path / "elsewhere" / "mine.db").stat().st_size > 0
+    words = (ASK, ("history",), ("history", "T"), ("forget", "T"))
+    answer, *others = at_once(*words, LLAMABERRY_CHECKPOINTS="none")
+    kept(answer)
+    for run in others:
+        refused(run)
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+
+
+def test_two_questions_at_once_both_end_well(groq: ScriptedGroq) -> None:
+    """On one database, which neither of them finds there."""
+    for run in at_once(ASK, ASK):
+        kept(run)
+    assert llamaberry("history").stdout.count(" · answered · Q") == 2
+
+
+def damage(path: Path, how: str) -> None:
+    """Write a database that is none, one whose first page is sound and the rest not, or another program's."""
+    if how == "no database":
+        path.write_bytes(b"not a database" * 500)
+    elif how == "another's":
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE checkpoints (mine)")
+    else:
+        kept(llamaberry(*NAMED))
+        path.write_bytes(path.read_bytes()[:4096] + b"\x5a" * 40_960)
+
+
+@pytest.mark.parametrize(("how", "words"), [("no database", NAMED), ("half of it", ("history",)), ("another's", NAMED)])
+def test_a_damaged_file_is_told_and_an_answer_given(groq: object, tmp_path: Path, how: str, words: Any) -> None:
+    damage(path := tmp_path / "threads.sqlite", how)
+    answer, other = at_once(ASK, words)
+    not_kept(answer, str(path))
+    refused(other, str(path))
+
+
+def lock(path: Path) -> sqlite3.Connection:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    return other
+
+
+def test_a_locked_file_is_told_and_an_answer_given(groq: ScriptedGroq, tmp_path: Path) -> None:
+    kept(llamaberry(*ASK))
+    with closing(lock(tmp_path / "threads.sqlite")):
+        answer, other = at_once(ASK, NAMED)
+    not_kept(answer, "locked")
+    refused(other, "locked")
+    assert "damaged" not in answer.stderr + other.stderr  # nobody should move it away
+
+
+def test_a_file_that_is_locked_in_mid_run_costs_no_answer(scripted: Scripted, tmp_path: Path) -> None:
+    """What was paid for is told, and so is that it is not kept."""
+    locks: list[sqlite3.Connection] = []
+
+    def script(request: Request) -> str:
+        if len(request.messages) == 4 and not locks:
+            locks.append(lock(tmp_path / "threads.sqlite"))
+        return good_model(request)
+
+    scripted(script)
+    run = llamaberry("ask", "Q", "--quiet", "--turns", "2")
+    locks[0].close()
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n"), run.stderr[-300:]
+    assert re.fullmatch(r"llamaberry: .*locked.*\n", run.stderr)
+
+
+def test_a_place_that_cannot_be_written_is_told_and_an_answer_given(groq: ScriptedGroq, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    not_kept(llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=str(tmp_path)), str(tmp_path))
+    answer, other = at_once(ASK, NAMED, LLAMABERRY_HOME=str(tmp_path / "file"))
+    not_kept(answer, str(tmp_path / "file"))
+    refused(other, str(tmp_path / "file"))
+
+
+def test_a_question_that_was_refused_spoils_no_thread(groq: ScriptedGroq) -> None:
+    """A blank one: the thread can still be asked, listed and deleted."""
+    refused(llamaberry("ask", "", "--thread", "T"), "blank")
+    kept(llamaberry(*NAMED))
+    assert "T · " in llamaberry("history").stdout
+    assert llamaberry("forget", "T").returncode == 0

@@ -1,0 +1,130 @@
+"""The page of an evaluation: self-contained, safe to open, the same for the same report, readable at any width."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from llamaberry.evaluation.page import page
+from llamaberry.evaluation.plots import plots
+from llamaberry.evaluation.report import report
+from llamaberry.evaluation.results import Result
+from testing.eval_results import ARMS, asked, small
+from tests.cli.test_show import EVIL, Page
+from tests.test_browser import browser, seen  # noqa: F401
+
+SETTINGS: dict[str, Any] = {"arms": ARMS, "model": "groq:m", "seed": 7, "machine": {"cores": 2}, "command": "x " * 90}
+
+
+def many() -> list[Result]:
+    """More arms than there are colours, names as long as they get, and as many steps."""
+    arms = ["single", "turns:2", "turns:10", "self-consistency:3", "self-consistency:40"]
+    results = [r for place, arm in enumerate(arms) for r in asked(arm, range(20 + place), first=range(5, 20))]
+    return results + [r.model_copy(update={"arm": "turns:10+early"}) for r in asked("turns:10", range(3, 30))]
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    """The page of a report whose every text tries to break out of it."""
+    evil = [r.model_copy(update={"id": r.id + EVIL, "task": r.task + EVIL, "question": EVIL}) for r in small()]
+    return page(report(evil, settings=SETTINGS | {f"note {EVIL}": EVIL, "\x1b[31m": [EVIL, "\x1b[31m"]}))
+
+
+def test_the_page_escapes_every_text_and_fetches_nothing(html: str) -> None:
+    page = Page(html)
+    assert page.text.count("<script>alert(1)</script>") == 5  # two tasks; a key, a value, a value in a list
+    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "img", "image", "link", "iframe", "a", "form"})
+    for _, attributes in page.elements:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            assert name not in ("src", "xlink:href")
+            assert name != "href" or value.startswith("#")
+            assert "http:" not in (value or "")
+            assert "https:" not in (value or "")
+    assert not re.search(r"url\((?!#)|@import", html)
+    assert "default-src 'none'; style-src 'unsafe-inline'" in html
+    assert "\x1b" not in html
+
+
+def test_the_page_draws_each_plot_and_no_two_elements_share_an_id(html: str) -> None:
+    elements = Page(html).elements
+    ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert [attributes["aria-label"] for tag, attributes in elements if tag == "svg"] == [
+        "Accuracy of each arm, with its 95% interval",
+        "Accuracy turn by turn",
+        "What each step fixed, and what it broke",
+        "Accuracy against cost",
+    ]
+    for _, attributes in elements:
+        for used in re.findall(r"url\(#([^)]*)\)", " ".join(map(str, attributes.values()))):
+            assert used in ids
+        assert "href" not in attributes or attributes["href"][1:] in ids
+
+
+def test_the_page_says_what_to_do_what_is_missing_how_it_was_run_and_what_each_figure_is(html: str) -> None:
+    text = Page(html).text
+    assert "No difference between the arms could be shown with 9 questions" in text
+    assert "self-consistency:3 lacks 1 of the 10 questions" in text
+    assert "3 comparisons, p not corrected for it" in text
+    assert 'machine{"cores": 2}' in text
+    assert "armssingle, turns:3, self-consistency:3" in text
+    for term in ("Wilson", "McNemar", "concurrency"):
+        assert term in text
+
+
+def test_the_same_report_is_the_same_bytes() -> None:
+    one = page(report(small(), settings=SETTINGS))
+    assert one == page(report(small(), settings=SETTINGS))
+
+
+def test_a_plot_that_would_be_empty_is_left_out() -> None:
+    single = [r.model_copy(update={"replies": []}) for r in small() if r.arm == "single"]
+    assert [title for title, _ in plots(report(single, settings={}))] == ["Accuracy of each arm, with its 95% interval"]
+    assert "<svg" not in page(report([], settings={}))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["small", "many"])
+def test_the_page_is_readable_at_any_width_in_either_scheme(
+    browser: Browser,  # noqa: F811
+    tmp_path: Path,
+    name: str,
+    width: int,
+    scheme: Any,
+) -> None:
+    results = small() if name == "small" else many()
+    (tmp_path / "page.html").write_text(page(report(results, settings=SETTINGS)), encoding="utf-8")
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    try:
+        said: list[str] = []
+        tab.on("console", lambda message: said.append(message.text))
+        tab.goto((tmp_path / "page.html").as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        drawn = tab.evaluate("[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().toJSON())")
+        assert len(drawn) == 4
+        assert all(300 < box["width"] <= width and box["height"] > 100 for box in drawn)
+        # Nothing that is written in a plot is cut off by its edge, or lies upon another text.
+        outside = """[...document.querySelectorAll('svg')].flatMap(svg => {
+            const edge = svg.getBoundingClientRect()
+            const texts = [...svg.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()])
+            const cut = texts.filter(([, b]) => b.left < edge.left - 1 || b.right > edge.right + 1
+                || b.top < edge.top - 1 || b.bottom > edge.bottom + 1)
+            const upon = texts.filter(([, a], i) => texts.some(([, b], j) => i < j
+                && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3))
+            return [...cut, ...upon].map(([text]) => `${svg.ariaLabel}: ${text}`)
+        })"""
+        assert tab.evaluate(outside) == []
+        ink, paper = tab.evaluate("""['color', 'backgroundColor'].map(name => {
+            const text = document.querySelector('svg text')
+            return name == 'color' ? getComputedStyle(text).fill : getComputedStyle(document.body)[name]
+        })""")
+        assert ink == ("rgb(255, 255, 255)" if scheme == "dark" else "rgb(0, 0, 0)"), paper
+        assert said == []
+        seen(tab, f"report-{name}-{width}-{scheme}")
+    finally:
+        tab.close()

@@ -1,0 +1,118 @@
+"""The sentence that a report ends with: what to do, and no more than was shown."""
+
+import pytest
+
+from llamaberry.evaluation.report import report
+from llamaberry.evaluation.results import Result
+from testing.eval_results import asked
+
+SINGLE = asked("single", range(20))
+BETTER = "is right 25 points more often than single (p = 0.002)"  # ten questions more, none fewer: 2 / 1024
+
+
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        ([], "No question was asked: there is nothing to compare."),
+        (
+            asked("single", [], failed=range(40)) + asked("turns:2", [], failed=range(40)),
+            "Every question ended in an error in single and turns:2: put that right first, and ask again.",
+        ),
+        (
+            SINGLE + asked("turns:3", [], failed=range(40)),
+            "Every question ended in an error in turns:3; of the rest: single is right on 20 of 40 questions (50%, "
+            "95% interval 35 to 65%): there is no other arm to compare it with.",
+        ),
+        (
+            asked("turns:3", range(30), first=range(20)),
+            "turns:3 is right on 30 of 40 questions (75%, 95% interval 60 to 86%), and thinking again fixed 10 of its "
+            "first answers and broke 0, p = 0.002: think again, if a vote at the same cost does no better.",
+        ),
+        (
+            asked("turns:3", range(21), first=range(20)),
+            "turns:3 is right on 21 of 40 questions (52%, 95% interval 37 to 67%), and thinking again fixed 1 of its "
+            "first answers and broke 0, p = 1: no gain could be shown, so use 1 turn.",
+        ),
+        (
+            asked("turns:3", range(16), first=range(20)),
+            "Refining broke more than it fixed (4 against 0 in turns:3, p = 0.12): use 1 turn.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(30)),
+            f"turns:3 {BETTER} for 4.0 times the tokens: think again; a vote at the same cost was not tried.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(30)) + asked("self-consistency:3", range(21)),
+            f"turns:3 {BETTER} for 4.0 times the tokens, and no gain could be shown for self-consistency:3: "
+            "think again.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(30)) + asked("self-consistency:3", range(30)),
+            f"self-consistency:3 {BETTER} for 3.0 times the tokens, and turns:3 gains no more for more tokens: "
+            "vote rather than refine.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(30)) + asked("self-consistency:5", range(31)),
+            f"turns:3 {BETTER} for 4.0 times the tokens, and self-consistency:5 gains no more for no fewer tokens: "
+            "think again.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(40)) + asked("self-consistency:3", range(30)),
+            "turns:3 is right 50 points more often than single (p < 0.001) for 4.0 times the tokens, and 25 points "
+            "more often than self-consistency:3 (p = 0.002): think again.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(30)) + asked("self-consistency:3", range(40)),
+            "self-consistency:3 is right 50 points more often than single (p < 0.001) for 3.0 times the tokens, and "
+            "25 points more often than turns:3: vote rather than refine.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(21)) + asked("self-consistency:3", range(30)),
+            f"self-consistency:3 {BETTER} for 3.0 times the tokens, and no gain could be shown for turns:3: "
+            "vote rather than refine.",
+        ),
+        (
+            SINGLE + asked("self-consistency:3", range(30)),
+            f"self-consistency:3 {BETTER} for 3.0 times the tokens: vote.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(10), first=range(20)),
+            "turns:3 is right 25 points less often than single (p = 0.002): use single.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(20), failed=range(10)),
+            "turns:3 is right 25 points less often than single (p = 0.002; 10 of turns:3's 40 ended in an error): "
+            "use single.",
+        ),
+        (
+            SINGLE + asked("turns:3", [*range(17), 38], first=range(20)),
+            "Refining broke more than it fixed (3 against 1 in turns:3, p = 0.62): use 1 turn.",
+        ),
+        (
+            SINGLE + asked("turns:3", range(21)),
+            "No difference between the arms could be shown with 40 questions (turns:3 against single: +2.5 points, "
+            "p = 1): use single, the cheapest.",
+        ),
+        (
+            asked("turns:3", range(22)) + asked("turns:2", range(20)),
+            "No difference between the arms could be shown with 40 questions (turns:3 against turns:2: +5 points, "
+            "p = 0.5): use turns:2, the cheapest.",
+        ),
+        (
+            asked("turns:3", range(30)) + asked("self-consistency:3", range(20)),
+            "turns:3 is right 25 points more often than self-consistency:3 (p = 0.002) for 1.3 times the tokens: "
+            "think again.",
+        ),
+        (
+            asked("turns:3", range(20)) + asked("self-consistency:10", range(30)),
+            "self-consistency:10 is right 25 points more often than turns:3 (p = 0.002) for 2.5 times the tokens: "
+            "vote.",
+        ),
+        (
+            SINGLE[:20] + asked("turns:3", range(30))[20:],
+            "The arms share no question: they cannot be compared.",
+        ),
+    ],
+)
+def test_the_sentence_says_what_to_do_and_claims_no_more_than_was_shown(results: list[Result], sentence: str) -> None:
+    assert report(results, settings={}).meaning == sentence

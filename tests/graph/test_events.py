@@ -1,0 +1,63 @@
+"""The stream mode "custom": what a front end needs, with no knowledge of the nodes."""
+
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from llamaberry import Context, build_graph, graph
+from llamaberry.graph.events import Event
+from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+
+
+def streamed(**dials: Any) -> list[dict[str, Any]]:
+    return list(graph.stream({"query": "Q"}, context=Context(**dials), stream_mode="custom"))
+
+
+def test_each_turn_says_when_it_starts_and_what_it_came_to_and_then_why_refining_ended(scripted: Scripted) -> None:
+    usage = {"prompt_tokens": 90, "completion_tokens": 10, "total_tokens": 100}
+    scripted([Reply(first("41"), usage=usage), Reply(refine("42", "revise"), no_usage=True), synthesis()])
+    events = streamed(max_turns=2)
+    for event in events:
+        assert event.pop("seconds", 0) >= 0
+    assert events == [
+        {"type": "turn_started", "turn": 1, "kind": "first", "attempt": 1},
+        {"type": "turn_finished", "turn": 1, "kind": "first", "verdict": None, "answer": "41", "tokens": 100},
+        {"type": "turn_started", "turn": 2, "kind": "refine", "attempt": 1},
+        {"type": "turn_finished", "turn": 2, "kind": "refine", "verdict": "revise", "answer": "42", "tokens": None},
+        {"type": "refining_ended", "reason": "max_turns", "turns": 2},
+    ]
+
+
+def test_a_turn_that_is_tried_again_starts_again_and_a_lost_one_ends_the_refining(scripted: Scripted) -> None:
+    scripted([first(), Reply(status=503), Reply(status=400)])
+    kinds = [(event["type"], event.get("turn") or event.get("reason"), event.get("attempt")) for event in streamed()]
+    assert kinds[2:] == [("turn_started", 2, 1), ("turn_started", 2, 2), ("refining_ended", "error", None)]
+
+
+@pytest.mark.parametrize(("dials", "reason"), [({"early_stop": True}, "agreement"), ({"token_budget": 1}, "budget")])
+def test_the_reason_is_the_stop_reason(scripted: Scripted, dials: dict[str, Any], reason: str) -> None:
+    scripted()
+    assert streamed(**dials)[-1]["reason"] == reason
+
+
+def test_every_event_is_typed_as_it_is_documented(scripted: Scripted) -> None:
+    scripted()
+    shapes = {get_args(get_type_hints(shape)["type"])[0]: shape for shape in get_args(Event)}
+    seen = streamed()
+    assert {event["type"] for event in seen} == set(shapes)
+    for event in seen:
+        assert set(event) == set(get_type_hints(shapes[event["type"]]))
+
+
+def test_a_verifier_of_ones_own_enters_the_next_prompt_and_other_names_are_refused(scripted: Scripted) -> None:
+    groq = scripted([first("41"), refine("42", "revise"), synthesis()])
+    mine = build_graph(nodes={"verify": lambda state: {"turns": [{"index": len(state["turns"]), "hint": "Checked."}]}})
+    result = mine.invoke({"query": "Q"}, context=Context(max_turns=2))
+    assert [turn["hint"] for turn in result["turns"]] == ["Checked."] * 2
+    assert "Checked." in groq.requests[1].messages[-1]["content"]
+    assert "Checked." in groq.requests[2].messages[-1]["content"]
+    scripted([first("41")])
+    plain = {"synthesize": lambda state: {"answer": "Mine.", "concise_answer": "Mine."}}
+    assert build_graph(nodes=plain).invoke({"query": "Q"}, context=Context(max_turns=1))["answer"] == "Mine."
+    with pytest.raises(ValueError, match="no such node: refine"):
+        build_graph(nodes={"refine": lambda state: state})

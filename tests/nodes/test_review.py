@@ -1,0 +1,238 @@
+"""A person in the loop: the graph pauses where it was asked to, and what is answered counts."""
+
+import json
+import os
+import subprocess
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command
+
+from llamaberry import Context, SetupError, as_tool, build_graph
+from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
+from tests.cli.test_ask import COMMAND, llamaberry, mistake
+
+CONFIG: Any = {"configurable": {"thread_id": "T"}}
+SCRIPT = [first("41"), refine("42", "revise"), refine("42"), synthesis()]
+
+
+class Reviewed:
+    """A run under review: what each pause showed, what was answered, and what the run came to."""
+
+    def __init__(self, *answers: Any, **dials: Any) -> None:
+        graph = build_graph(InMemorySaver())
+        context = Context(**dials)
+        self.pauses: list[dict[str, Any]] = []
+        self.result: Any = graph.invoke({"query": "Q"}, CONFIG, context=context)
+        for answer in answers:
+            (pause,) = self.result["__interrupt__"]
+            self.pauses.append(pause.value)
+            self.result = graph.invoke(Command(resume=answer), CONFIG, context=context)
+        assert "__interrupt__" not in self.result
+
+
+def asked(groq: ScriptedGroq, request: int = -1) -> list[str]:
+    return [message["content"] for message in groq.requests[request].messages if message["role"] == "user"]
+
+
+def test_each_turn_can_be_reviewed_and_shows_itself_and_what_may_be_answered(scripted: Scripted) -> None:
+    scripted(SCRIPT)
+    run = Reviewed("continue", {"action": "continue"}, "continue", review="each_turn")
+    assert [(pause["turn"]["index"], pause["next"]) for pause in run.pauses] == [
+        (1, "refine_turn"),
+        (2, "refine_turn"),
+        (3, "synthesize"),
+    ]
+    assert all(pause["question"] == "Q" and pause["problem"] is None for pause in run.pauses)
+    assert list(run.pauses[0]["reply"]) == ["action", "hint", "answer"]
+    assert run.result["concise_answer"] == "42"
+    assert [turn["index"] for turn in run.result["turns"]] == [1, 2, 3]
+
+
+def test_the_synthesis_alone_can_be_reviewed(scripted: Scripted) -> None:
+    scripted(SCRIPT)
+    run = Reviewed("continue", review="before_synthesis")
+    assert [(pause["turn"]["index"], pause["next"]) for pause in run.pauses] == [(3, "synthesize")]
+
+
+def test_without_a_review_nothing_pauses(scripted: Scripted) -> None:
+    scripted(SCRIPT)
+    assert Reviewed().result["stop_reason"] == "max_turns"
+
+
+def test_stop_ends_the_refining_and_the_synthesis_follows_unasked(scripted: Scripted) -> None:
+    groq = scripted([first("41"), synthesis("It is 41.", "41")])
+    run = Reviewed("stop", review="each_turn")
+    assert (run.result["stop_reason"], run.result["answer"]) == ("review", "It is 41.")
+    assert len(groq.requests) == 2
+
+
+def test_a_hint_is_part_of_the_next_prompt_and_of_all_after_it(scripted: Scripted) -> None:
+    groq = scripted(SCRIPT)
+    run = Reviewed({"hint": "Count the zero."}, "continue", "continue", review="each_turn")
+    assert "Count the zero." in asked(groq, 1)[-1]
+    assert "Count the zero." in asked(groq, 3)[1]
+    assert sum("Count the zero." in text for text in asked(groq, 3)) == 1
+    assert run.result["turns"][0]["hint"] == "Count the zero."
+
+
+def test_a_hint_is_added_to_what_a_checking_node_has_found(scripted: Scripted) -> None:
+    groq = scripted([first("41"), refine("42"), synthesis()])
+    graph = build_graph(InMemorySaver(), nodes={"verify": lambda state: {"turns": [{"index": 1, "hint": "Checked."}]}})
+    context = Context(max_turns=2, review="each_turn")
+    graph.invoke({"query": "Q"}, CONFIG, context=context)
+    graph.invoke(Command(resume={"hint": "Count the zero."}), CONFIG, context=context)
+    assert "Checked.\nCount the zero." in asked(groq, 1)[-1]
+
+
+def test_what_a_person_says_with_a_stop_is_not_lost_to_a_checking_node(scripted: Scripted) -> None:
+    """It checks a turn once: where a person stopped, or the call failed, there is no new one."""
+    groq = scripted([first("41"), synthesis()])
+    checked = []
+
+    def verify(state: Any) -> Any:
+        checked.append(len(state["turns"]))
+        return {"turns": [{"index": 1, "hint": "Checked."}]}
+
+    graph = build_graph(InMemorySaver(), nodes={"verify": verify})
+    context = Context(review="each_turn")
+    graph.invoke({"query": "Q"}, CONFIG, context=context)
+    result = graph.invoke(Command(resume={"action": "stop", "hint": "In Latin."}), CONFIG, context=context)
+    assert checked == [1]
+    assert "Checked.\nIn Latin." in asked(groq)[-1]
+    assert result["stop_reason"] == "review"
+
+
+def test_a_review_that_could_never_be_answered_is_refused_before_a_call_is_paid_for(scripted: Scripted) -> None:
+    groq = scripted([])
+    with pytest.raises(SetupError, match="needs a checkpointer"):
+        build_graph().invoke({"query": "Q"}, context=Context(review="each_turn"))
+    with pytest.raises(SetupError, match="needs a checkpointer"):
+        as_tool(Context(review="before_synthesis")).invoke({"question": "Q"})
+    assert groq.requests == []
+
+
+def test_as_a_subgraph_it_pauses_with_its_parents_checkpointer(scripted: Scripted) -> None:
+    scripted([first("41"), synthesis("It is 41.", "41")])
+    builder = StateGraph(MessagesState, context_schema=Context)
+    builder.add_node("reason", build_graph())
+    builder.add_edge(START, "reason")
+    agent: Any = builder.compile(InMemorySaver())
+    context = Context(review="each_turn")
+    paused = agent.invoke({"messages": [("user", "Q")]}, CONFIG, context=context)
+    assert paused["__interrupt__"][0].value["turn"]["answer"] == "41"
+    assert agent.invoke(Command(resume=" STOP "), CONFIG, context=context)["messages"][-1].text == "It is 41."
+
+
+def test_a_hint_before_the_synthesis_is_part_of_its_prompt(scripted: Scripted) -> None:
+    groq = scripted(SCRIPT)
+    Reviewed({"hint": "Write it in Latin."}, review="before_synthesis")
+    assert "Write it in Latin." in asked(groq)[-1]
+
+
+def test_an_edited_answer_takes_the_place_of_the_turns_own(scripted: Scripted) -> None:
+    groq = scripted([first("41"), refine("43"), synthesis("It is 43.", "43")])
+    run = Reviewed({"answer": "43"}, "continue", review="each_turn", max_turns=2)
+    assert [turn["answer"] for turn in run.result["turns"]] == ["43", "43"]
+    said = [message["content"] for message in groq.requests[1].messages if message["role"] == "assistant"]
+    assert said[0].endswith("## Answer\n43")
+
+
+def test_an_edit_and_a_stop_in_one_answer_both_count(scripted: Scripted) -> None:
+    scripted([first("41"), Reply(status=400)])
+    run = Reviewed({"action": "stop", "answer": "40"}, review="each_turn")
+    assert run.result["concise_answer"] == "40"
+
+
+BAD: list[Any] = ["perhaps", {"action": "go"}, {"hints": "x"}, {"answer": " "}, 7, ["stop"], {"hint": 5}]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_bad_answer_is_asked_again_with_the_mistake_and_loses_nothing(scripted: Scripted, bad: Any) -> None:
+    groq = scripted([first("41"), refine("42", "revise"), synthesis()])
+    run = Reviewed(bad, bad, "continue", "continue", review="each_turn", max_turns=2)
+    problems = [pause["problem"] for pause in run.pauses]
+    assert problems[0] is None
+    assert problems[1]
+    assert problems[2] == problems[1]
+    assert problems[3] is None
+    assert len(groq.requests) == 3
+
+
+def test_a_call_that_is_tried_again_does_not_ask_the_person_again(scripted: Scripted) -> None:
+    groq = scripted([first("41"), Reply(status=503), refine("42", "revise"), synthesis()])
+    run = Reviewed({"hint": "H"}, "continue", review="each_turn", max_turns=2)
+    assert len(run.pauses) == 2
+    assert "H" in asked(groq, 2)[-1]
+
+
+def test_what_a_person_changed_survives_a_turn_that_fails_for_good(scripted: Scripted) -> None:
+    scripted([first("41"), Reply(status=400, error="No luck")])
+    run = Reviewed({"answer": "40"}, review="each_turn")
+    assert (run.result["stop_reason"], run.result["concise_answer"]) == ("error", "40")
+
+
+async def test_a_review_works_asynchronously_and_says_so_in_the_stream(scripted: Scripted) -> None:
+    scripted([first("41"), synthesis("It is 41.", "41")])
+    graph = build_graph(InMemorySaver())
+    context = Context(review="each_turn")
+    events = []
+    for asked_for in ({"query": "Q"}, Command(resume="stop")):
+        events += [
+            (part["type"], part.get("turn") or part.get("reason"))
+            async for part in graph.astream(asked_for, CONFIG, context=context, stream_mode="custom")
+        ]
+    assert events == [("turn_started", 1), ("turn_finished", 1), ("refining_ended", "review")]
+
+
+def test_ask_review_asks_after_each_turn_until_it_gets_one_of_the_choices(scripted: Scripted) -> None:
+    groq = scripted(SCRIPT)
+    run = llamaberry("ask", "Q", "--review", "--show", "full", stdin="what?\nh count the zero\n\na 43\n")
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("── review of turn") == 3
+    assert run.stderr.count("[Enter] go on") == 4
+    assert "count the zero" in asked(groq, 1)[-1]
+    assert run.stdout.count("turn 2 ·") == 1
+    assert "── answer ──\nThe answer is 42.\n" in run.stdout
+
+
+def test_a_review_that_is_left_goes_on_with_resume(scripted: Scripted) -> None:
+    groq = scripted([first("41"), synthesis("It is 41.", "41")])
+    left = llamaberry("ask", "Q", "--review", "--thread", "T", "-q", stdin="")
+    assert (left.returncode, left.stdout) == (130, "41\n")  # the answer so far
+    assert "llamaberry resume T" in left.stderr
+    resumed = llamaberry("resume", "T", "-q", stdin="s\n")
+    assert (resumed.returncode, resumed.stdout) == (0, "It is 41.\n")
+    assert len(groq.requests) == 2
+
+
+def test_an_answer_reaches_the_turn_that_it_was_given_to_and_no_other(scripted: Scripted) -> None:
+    """Though another process has answered this pause in the meantime, and the run has come to the next one."""
+    scripted([first("41"), refine("42"), refine("42"), synthesis()])
+    command = [*COMMAND, "ask", "Q", "--review", "--thread", "T"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=os.environ.copy()) as slow:
+        assert slow.stderr
+        while not slow.stderr.readline().startswith("── review of turn 1"):
+            assert slow.poll() is None
+        llamaberry("resume", "T", stdin="\n")  # to the review of turn 2, and away
+        _, said = slow.communicate("a 99\n", timeout=60)
+    assert "review of turn 2" in said
+    answers = json.loads(llamaberry("resume", "T", "--json", stdin="\n" * 3).stdout)["turns"]
+    assert [turn["answer"] for turn in answers] == ["41", "42", "42"]
+
+
+def test_bytes_that_are_no_text_are_asked_for_again(scripted: Scripted) -> None:
+    scripted([first("41"), synthesis("It is 41.", "41")])
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    command = [*COMMAND, "ask", "-q", "Q", "--review"]
+    run = subprocess.run(command, input=b"h caf\xe9\ns\n", capture_output=True, env=strict, timeout=60)
+    assert (run.returncode, b"Traceback" in run.stderr) in {(0, False), (130, False)}
+    assert "--review reads its answers" in mistake("ask", "-", "--review", stdin="Q")
+
+
+def test_a_review_needs_threads_that_are_kept(scripted: Scripted) -> None:
+    scripted([])
+    assert "LLAMABERRY_CHECKPOINTS is none" in mistake("ask", "Q", "--review", LLAMABERRY_CHECKPOINTS="none")

@@ -1,0 +1,46 @@
+"""The files of deploy/ say the same thing, and hold no secret. What they do is tested in test_scale.py."""
+
+import re
+import tomllib
+
+import yaml
+
+from testing.cluster import DEPLOY, settings, unit
+from testing.server import ROOT
+
+
+def options(command: str) -> str:
+    """Return what uvicorn is told, but for where it listens."""
+    return re.sub(r"--(host|port) \S+", "", command.partition("uvicorn ")[2])
+
+
+def test_the_engine_is_pinned_where_its_python_is_and_nowhere_else() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        (pinned,) = tomllib.load(file)["project"]["optional-dependencies"]["scale"]
+    engine, marker = pinned.split("; ")
+    assert marker == "python_version >= '3.12'"
+    assert f"\n{engine}\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
+
+
+def test_containers_and_systemd_start_the_same_servers() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    for name in ("server1", "server2"):
+        assert options(services[name]["command"]) == options(unit()["ExecStart"])
+        assert services[name]["stop_grace_period"] == f"{unit()['TimeoutStopSec']}s"
+        assert set(services[name]["environment"]) < set(settings())
+    for port in re.findall(r"127\.0\.0\.1:(\d+) max_fails", (DEPLOY / "nginx.conf").read_text(encoding="utf-8")):
+        assert f"s/127.0.0.1:{port}/server" in services["nginx"]["command"][-1]
+
+
+def test_a_server_may_stop_as_long_as_it_needs_and_a_lease_outlives_two_heartbeats() -> None:
+    values = settings()
+    graceful = int(re.findall(r"--timeout-graceful-shutdown (\d+)", unit()["ExecStart"])[0])
+    assert int(unit()["TimeoutStopSec"]) > graceful + int(values["WORKER_DRAIN_TIMEOUT"]) + 10
+    assert int(values["LEASE_DURATION_SECONDS"]) > 2 * int(values["HEARTBEAT_INTERVAL_SECONDS"])
+    assert values["AEGRA_CHECKPOINT_DURABILITY"] == "sync"
+
+
+def test_nothing_that_ships_holds_a_key_and_what_holds_one_is_not_committed() -> None:
+    assert (settings()["GROQ_API_KEY"], settings()["LLAMABERRY_API_KEY"]) == ("", "")
+    for name in (".gitignore", "deploy/Dockerfile.dockerignore"):
+        assert "deploy/llamaberry.env\n" in (ROOT / name).read_text(encoding="utf-8")

@@ -1,0 +1,225 @@
+"""All that Studio does, done to the real server as Studio does it: over HTTP, by LangGraph's own client.
+
+The forms that Studio draws are a snapshot. After a change that is meant, write it anew and read the difference:
+
+    UPDATE_SNAPSHOTS=1 pytest tests/server/test_studio.py
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from langgraph_sdk import get_sync_client
+from langgraph_sdk.client import SyncLangGraphClient
+
+from llamaberry import Turn
+from testing.scripted_groq import Reply, ScriptedGroq, first, refine, synthesis
+from testing.server import served_with_groq
+from tests.test_shape import check_snapshot
+
+ASKED = {"query": "What is 6 x 7?"}
+TWO = {"max_turns": 2}
+NODES = ["first_turn", "refine_turn", "synthesize"]
+
+
+class Studio(NamedTuple):
+    """What a person at Studio has: the server, a model behind it, and a thread."""
+
+    client: SyncLangGraphClient
+    groq: ScriptedGroq
+    thread: str
+    assistant: str
+    address: str
+
+    def run(self, **how: Any) -> Any:
+        """Run on the thread to the end, with two turns unless told otherwise."""
+        return self.client.runs.wait(self.thread, self.assistant, **{"input": None, "context": TWO, **how})
+
+    def before(self, *nodes: str, turns: int | None = None) -> Any:
+        """Return the newest state of the thread from which `nodes` are next."""
+        for state in self.client.threads.get_history(self.thread, limit=50):
+            if state["next"] == list(nodes) and turns in (None, len(state["values"].get("turns", []))):
+                return state
+        raise LookupError(nodes)
+
+    def sent(self) -> list[str]:
+        """Return the turns that stand in the last prompt that Groq was sent."""
+        return [m["content"] for m in self.groq.requests[-1].messages if m["role"] == "assistant"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, ScriptedGroq]]:
+    """One server for the file; a thread of its own for each test."""
+    with served_with_groq() as (address, groq):
+        yield address, groq
+
+
+@pytest.fixture
+def studio(server: tuple[str, ScriptedGroq]) -> Iterator[Studio]:
+    address, groq = server
+    groq.play()
+    with get_sync_client(url=address, api_key=None) as client:
+        (assistant,) = client.assistants.search(graph_id="llamaberry")
+        yield Studio(client, groq, client.threads.create()["thread_id"], assistant["assistant_id"], address)
+
+
+def form(title: str, schema: Any) -> list[str]:
+    """Return a form, a line for each field. LangChain's own definitions, of messages, are not ours to keep."""
+    lines = ["", f"{title}: {schema['title']}: {schema.get('description', '')}"]
+    for name, field in schema["properties"].items():
+        if "oneOf" in field.get("items", {}):
+            field["items"] = "messages"
+        if field.get("langgraph_type") == "prompt":
+            field["default"] = "the system prompt"
+        lines.append(f"  {name} {json.dumps(field, ensure_ascii=False)}")
+    return lines
+
+
+def test_the_forms_are_the_ones_we_know(studio: Studio) -> None:
+    """Of the input, the output, the state and the context: titles, descriptions, defaults, bounds."""
+    schemas: Any = studio.client.assistants.get_schemas(studio.assistant)
+    forms = {name: schemas[f"{name}_schema"] for name in ("input", "output", "state", "context")}
+    forms |= {name: forms["state"]["$defs"][name] for name in ("Turn", "Step")}
+    lines = [line for name, schema in forms.items() for line in form(name, schema)]
+    check_snapshot("forms.txt", "\n".join(lines).lstrip() + "\n")
+
+
+def test_the_drawing_has_the_nodes_and_the_loop(studio: Studio) -> None:
+    drawn: Any = httpx.get(f"{studio.address}/assistants/{studio.assistant}/graph?xray=true").json()
+    assert [node["id"] for node in drawn["nodes"]] == ["__start__", *NODES, "__end__"]
+    edges = {(edge["source"], edge["target"], edge.get("conditional", False)) for edge in drawn["edges"]}
+    turns = {(turn, to, True) for turn in NODES[:2] for to in NODES[1:]}
+    assert edges == {("__start__", "first_turn", False), *turns, ("synthesize", "__end__", False)}
+
+
+def test_chat_mode_asks_by_messages_and_goes_on(studio: Studio) -> None:
+    """What the chat shows is the question and the answer; the second question sees them, and has its own turns."""
+    studio.run(input={"messages": [{"role": "user", "content": "What is 6 x 7?"}]})
+    studio.groq.requests.clear()
+    second = studio.run(input={"messages": [{"type": "human", "content": "And half of it?"}]})
+    shown = [(message["type"], message["content"]) for message in second["messages"]]
+    answer = ("ai", "The answer is 42.")
+    assert shown == [("human", "What is 6 x 7?"), answer, ("human", "And half of it?"), answer]
+    assert (second["query"], [turn["index"] for turn in second["turns"]]) == ("And half of it?", [1, 2])
+    said = [message["content"].split("\n\n")[0] for message in studio.groq.requests[0].messages[1:]]
+    assert said == ["What is 6 x 7?", "The answer is 42.", "And half of it?"]
+
+
+def test_every_way_of_streaming_works_at_once(studio: Studio) -> None:
+    modes: Any = ["values", "updates", "messages-tuple", "events", "debug", "tasks", "checkpoints", "custom"]
+    got: dict[str, list[Any]] = {}
+    for part in studio.client.runs.stream(studio.thread, studio.assistant, input=ASKED, context=TWO, stream_mode=modes):
+        got.setdefault(part.event, []).append(part.data)
+    assert "error" not in got
+    assert [next(iter(update)) for update in got["updates"]] == NODES
+    assert [len(state.get("turns", [])) for state in got["values"]] == [0, 1, 2, 2]
+    assert [task["name"] for task in got["tasks"] if "result" in task] == NODES
+    assert got["checkpoints"][-1]["next"] == []
+    assert {entry["type"] for entry in got["debug"]} == {"checkpoint", "task", "task_result"}
+    assert {"on_chain_start", "on_chat_model_stream", "on_chain_end"} <= {event["event"] for event in got["events"]}
+    tokens = dict.fromkeys(NODES, "")
+    for chunk, about in got["messages"]:
+        if chunk["type"] == "AIMessageChunk":
+            tokens[about["langgraph_node"]] += chunk["content"]
+    assert list(tokens.values()) == [first(), refine(), synthesis()]
+
+
+def test_a_turn_in_the_view_of_the_state_is_short_and_stands_there_once(studio: Studio) -> None:
+    studio.run(input=ASKED)
+    values: Any = studio.client.threads.get_state(studio.thread)["values"]
+    assert set(values) == {"query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"}
+    for turn in values["turns"]:
+        assert set(turn) == Turn.__required_keys__
+        assert all(len(key) <= len("finish_reason") for key in turn)
+        assert json.dumps(values).count(json.dumps(turn["text"])) == 1
+
+
+def test_the_history_has_every_step_and_each_can_be_run_again(studio: Studio) -> None:
+    """From any node's checkpoint: what is before it stands, what is after it is thought anew."""
+    studio.run(input=ASKED)
+    for calls, node in enumerate(reversed(NODES), 1):
+        checkpoint = studio.before(node)["checkpoint"]
+        studio.groq.play([first("1"), refine("1"), synthesis("It is 1.", "42" if calls == 1 else "1")][-calls:])
+        result = studio.run(checkpoint=checkpoint)
+        answers = ["42"] * (3 - calls) + ["1"] * (calls - 1)
+        assert ([turn["answer"] for turn in result["turns"]], result["answer"]) == (answers, "It is 1."), node
+        assert [message["type"] for message in result["messages"]] == ["human", "ai"]
+        assert len(studio.groq.requests) == calls
+
+
+TEXT = refine("41", "revise", review="Turn 1 added.", steps=[("Add.", "6 + 35.")])
+ANSWER_ONLY = refine("41")  # differs from what the model wrote in nothing but the answer
+
+
+EDITS: dict[str, tuple[dict[str, Any], str]] = {  # of turn 2, and what a model is to see of it
+    "text": ({"text": TEXT}, TEXT),
+    "the answer within the text": ({"text": ANSWER_ONLY}, ANSWER_ONLY),
+    "answer": ({"answer": "41"}, f"{refine()}\n\n## Answer\n41"),
+    "both": ({"text": TEXT, "answer": "41"}, TEXT),
+}
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["its fields", "the whole list"])
+@pytest.mark.parametrize("turns", [3, 2], ids=["before a refine turn", "before the synthesis"])
+def test_a_fork_that_edits_turn_2_is_built_on(studio: Studio, turns: int, whole: bool) -> None:
+    """What follows is sent the turn as edited; a fork may send the edited fields, or all turns as Studio shows them."""
+    dials = {"max_turns": turns}
+    studio.run(input=ASKED, context=dials)
+    state = studio.before("refine_turn" if turns == 3 else "synthesize", turns=2)
+    one, two = state["values"]["turns"]
+    for name, (edit, seen) in EDITS.items():
+        values = {"turns": [one, {**two, **edit}] if whole else [{"index": 2, **edit}]}
+        fork: Any = studio.client.threads.update_state(studio.thread, values, checkpoint=state["checkpoint"])
+        studio.groq.requests.clear()
+        result = studio.run(checkpoint=fork["checkpoint"], context=dials)
+        assert studio.sent() == [first(), seen, refine()][:turns], name
+        assert len(studio.groq.requests) == turns - 1, name
+        assert [turn["answer"] for turn in result["turns"]] == ["42", "41", "42"][:turns], name
+        assert [turn["index"] for turn in result["turns"]] == [1, 2, 3][:turns], name
+
+
+def test_the_other_branch_of_a_fork_is_still_there(studio: Studio) -> None:
+    result = studio.run(input=ASKED)
+    state = studio.before("synthesize")
+    edit = {"turns": [{"index": 2, "answer": "41"}]}
+    studio.client.threads.update_state(studio.thread, edit, checkpoint=state["checkpoint"])
+    old: Any = studio.client.threads.get_state(studio.thread, checkpoint=state["checkpoint"])
+    assert old["values"]["turns"] == result["turns"]
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_run_stops_before_any_node_and_goes_on(studio: Studio, node: str) -> None:
+    waiting = studio.run(input=ASKED, interrupt_before=[node])
+    state: Any = studio.client.threads.get_state(studio.thread)
+    assert state["next"] == [node]
+    assert len(waiting["turns"]) == len(studio.groq.requests) == NODES.index(node)
+    assert studio.client.threads.get(studio.thread)["status"] == "interrupted"
+    result = studio.run()
+    assert ([turn["index"] for turn in result["turns"]], result["answer"]) == ([1, 2], "The answer is 42.")
+    assert len(studio.groq.requests) == 3
+
+
+def test_a_cancelled_run_hangs_up_and_the_thread_goes_on(studio: Studio) -> None:
+    """The provider is not left writing; the finished turn stands, and the run is taken up where it was cut."""
+    studio.groq.play([first(), Reply(refine(), hang=True), refine(), synthesis()])
+    run = studio.client.runs.create(studio.thread, studio.assistant, input=ASKED, context=TWO)
+    while len(studio.groq.requests) < 2:
+        assert studio.client.runs.get(studio.thread, run["run_id"])["status"] in ("pending", "running")
+    studio.groq.wait(open_requests=1)
+    studio.client.runs.cancel(studio.thread, run["run_id"], wait=True)
+    studio.groq.wait(open_requests=0)
+    assert studio.groq.disconnects == 1
+    state: Any = studio.client.threads.get_state(studio.thread)
+    assert (state["next"], [turn["index"] for turn in state["values"]["turns"]]) == (["refine_turn"], [1])
+    assert [turn["index"] for turn in studio.run()["turns"]] == [1, 2]
+    assert len(studio.groq.requests) == 4
+
+
+def test_a_dial_out_of_its_bounds_and_a_blank_question_are_said_and_the_thread_goes_on(studio: Studio) -> None:
+    for wrong, says in (({"context": {"max_turns": 99}}, "max_turns"), ({"input": {"query": " "}}, "blank")):
+        with pytest.raises(Exception, match=says):
+            studio.run(**{"input": ASKED, **wrong})
+    assert studio.run(input=ASKED)["concise_answer"] == "42"
+    assert len(studio.groq.requests) == 3

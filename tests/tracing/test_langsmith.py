@@ -1,0 +1,121 @@
+"""LangSmith at the command line: what it says, what it never sends, and an exit that waits for nobody."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from langsmith import Client
+
+from testing.collector import Collector, listening, metadata
+from testing.environment import trace_to
+from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from tests.cli.test_ask import llamaberry
+from tests.tracing.test_node_trace import FLIPPED, tree_of
+
+
+def test_trace_says_the_project_and_the_run_and_json_has_the_run_too(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    run = llamaberry("ask", "Q", "--json", "--trace")
+    root = collector.run("llamaberry")["id"]
+    assert json.loads(run.stdout)["run_id"] == root
+    assert run.stderr == f"llamaberry: trace: LangSmith project 'tests', run {root}\n"
+
+
+def test_the_run_id_is_what_feedback_scores(scripted: Scripted, collector: Collector) -> None:
+    """The call of docs/traces.md."""
+    scripted(FLIPPED)
+    run_id = json.loads(llamaberry("ask", "Q", "--json").stdout)["run_id"]
+    client = Client()
+    project = client.read_project(project_name="tests")
+    client.create_feedback(run_id, key="correct", score=1, trace_id=run_id, session_id=project.id)
+    client.flush()
+    client.close()
+    (scored,) = collector.feedback
+    assert (scored["run_id"], scored["key"], scored["score"]) == (collector.run("llamaberry")["id"], "correct", 1)
+
+
+TROUBLE = {
+    "down": None,
+    "refusing": {"status": 401},
+    "limiting": {"status": 429},
+    "failing": {"status": 500},
+    "slow": {"delay": 30},
+    "dripping": {"drip": True},
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_a_collector_in_trouble_costs_a_line_and_a_few_seconds_at_exit(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """The answer comes, and the process ends before LangSmith's client would give up."""
+    scripted(FLIPPED)
+    settings: Any = TROUBLE[trouble]
+    with listening(Collector(**settings or {})) as server:
+        trace_to(server.url if settings else "http://127.0.0.1:9", monkeypatch)
+        begun = time.monotonic()
+        run = llamaberry("ask", "-q", "Q")
+        took = time.monotonic() - begun
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert (run.stderr.count("\n"), run.stderr[:21]) == (1, "llamaberry: the trace")
+    assert took < 15  # untended it is 20 s where the collector is down, and minutes where it is slow
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"LANGSMITH_TRACING": "", "LANGSMITH_API_KEY": "ls_key"}, "LANGSMITH_TRACING is 'not set'"),
+        ({"LANGSMITH_TRACING": "1", "LANGSMITH_API_KEY": "ls_key"}, "LANGSMITH_TRACING is '1'"),
+        ({"LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": ""}, "LANGSMITH_API_KEY is not set"),
+        ({"LANGSMITH_TRACING": "false", "LANGSMITH_API_KEY": "ls_key"}, ""),
+        ({"LANGSMITH_TRACING": "", "LANGSMITH_API_KEY": ""}, ""),
+    ],
+)
+def test_nothing_is_sent_when_tracing_is_off_and_half_a_setting_is_said_once(
+    scripted: Scripted, collector: Collector, settings: dict[str, str], said: str
+) -> None:
+    scripted(FLIPPED)
+    run = llamaberry("ask", "-q", "Q", **settings)
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert said in run.stderr
+    assert run.stderr.count("\n") == (1 if said else 0)
+    assert collector.got == []
+
+
+def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Collector) -> None:
+    """In the metadata, too: of the run, and of its dials."""
+    scripted([first("Zanzibar"), refine("Zanzibar"), synthesis("It is Zanzibar.", "Zanzibar")])
+    hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
+    words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
+    assert llamaberry(*words, **hide).stdout == "It is Zanzibar.\n"
+    assert collector.tree() == tree_of("first_turn", "refine_turn 2", "synthesize")
+    for secret in (b"anzibar", b"Freddie", b"Bulsara"):
+        assert secret not in collector.everything
+    assert metadata(collector.run("refine_turn 2"))["verdict"] == "keep"
+
+
+def test_a_bad_variable_of_langsmith_costs_the_trace_and_not_the_answer(
+    scripted: Scripted, collector: Collector
+) -> None:
+    scripted(FLIPPED)
+    run = llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="half")
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert (run.stderr.count("\n"), "'half'" in run.stderr) == (1, True)
+
+
+def test_sampling_keeps_working(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    assert llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="0").returncode == 0
+    assert collector.runs == []
+
+
+def test_a_resumed_run_is_a_trace_of_its_own_on_the_same_thread(scripted: Scripted, collector: Collector) -> None:
+    scripted([Reply(status=400, error="No")])
+    assert llamaberry("ask", "Q", "--thread", "T").returncode == 1
+    scripted(FLIPPED)
+    assert llamaberry("resume", "T").returncode == 0
+    roots = [run for run in collector.runs if run["name"] == "llamaberry"]
+    assert [bool(run.get("error")) for run in roots] == [True, False]
+    assert len({run["trace_id"] for run in roots}) == 2
+    assert {metadata(run)["thread_id"] for run in roots} == {"T"}

@@ -1,0 +1,196 @@
+"""A run's trace in LangSmith: the real client, in a process of its own, against a collector on loopback."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
+from langgraph.checkpoint.memory import InMemorySaver
+
+from llamaberry import build_graph
+from llamaberry.cli.past_run import run_of
+from testing.collector import Collector, metadata
+from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from testing.server import served
+from tests.cli.test_ask import llamaberry
+
+FLIPPED = [first("41"), refine("**42**", "revise"), refine("42"), synthesis()]
+TREE = ["first_turn", "refine_turn 2", "refine_turn 3", "synthesize"]
+
+
+def tree_of(*nodes: str, depth: int = 0) -> list[str]:
+    """Return the tree of a run: the graph, its nodes, and below each its model call."""
+    below = [line for node in nodes for line in (f"  {node}", f"    {node} model call")]
+    return ["  " * depth + line for line in ["llamaberry", *below]]
+
+
+def python(code: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a host program that embeds the graph."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=True)
+
+
+def test_a_run_is_one_tree_that_reads_like_the_reasoning(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    assert llamaberry("ask", "Q").returncode == 0
+    assert collector.tree() == tree_of(*TREE)
+    assert len({run["trace_id"] for run in collector.runs}) == 1
+    assert all(run["end_time"] for run in collector.runs)
+    assert [run["name"] for run in collector.runs if run.get("error")] == []
+
+
+def test_each_node_tells_what_it_decided_and_how(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    llamaberry("ask", "Q")
+    model = {"model": "groq:openai/gpt-oss-120b", "finish_reason": "stop", "attempt": 1}
+    told = {
+        "first_turn": {"turn": 1, "kind": "first", "normalised_answer": "41"},
+        "refine_turn 2": {"turn": 2, "kind": "refine", "verdict": "revise", "answer_changed": True}
+        | {"normalised_answer": "42"},
+        "refine_turn 3": {"turn": 3, "kind": "refine", "verdict": "keep", "answer_changed": False}
+        | {"normalised_answer": "42", "stop_reason": "max_turns"},
+        "synthesize": {"kind": "synthesize", "answer_changed": False, "normalised_answer": "42"}
+        | {"stop_reason": "max_turns"},
+    }
+    keys = {key for one in told.values() for key in one} | set(model)
+    for name in TREE:
+        found = metadata(collector.run(name))
+        assert {key: found[key] for key in keys if key in found} == model | told[name], name
+
+
+def test_a_person_can_filter_by_tags(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    llamaberry("ask", "Q")
+    assert all("llamaberry" in run["tags"] for run in collector.runs)
+    assert {"turn:2", "verdict:revise", "answer:changed"} <= set(collector.run("refine_turn 2")["tags"])
+    assert {"turn:3", "verdict:keep"} <= set(collector.run("refine_turn 3")["tags"])
+    assert "answer:changed" not in collector.run("refine_turn 3")["tags"]
+    assert "turn:2" in collector.run("refine_turn 2 model call")["tags"]
+
+
+def test_the_tokens_stand_where_costs_are_computed_from(scripted: Scripted, collector: Collector) -> None:
+    """On the model calls, with the provider and the model; on no other run, or they would count twice."""
+    usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
+    cached = usage | {"prompt_tokens_details": {"cached_tokens": 800}}
+    scripted([Reply(text, usage=cached) for text in FLIPPED])
+    llamaberry("ask", "Q")
+    for run in collector.runs:
+        counted = metadata(run).get("usage_metadata")
+        if run["run_type"] != "llm":
+            assert counted is None, run["name"]
+            continue
+        assert (counted["input_tokens"], counted["output_tokens"]) == (900, 30)
+        assert counted["input_token_details"]["cache_read"] == 800
+        assert (metadata(run)["ls_provider"], metadata(run)["ls_model_name"]) == ("groq", "openai/gpt-oss-120b")
+
+
+def test_every_run_carries_its_thread(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    llamaberry("ask", "Q", "--thread", "trip")
+    assert {metadata(run)["thread_id"] for run in collector.runs} == {"trip"}
+
+
+def test_a_failed_call_is_a_failed_run_and_each_attempt_is_seen(scripted: Scripted, collector: Collector) -> None:
+    scripted([first(), Reply(status=503, error="Overloaded"), refine(), synthesis()])
+    assert llamaberry("ask", "Q", "--turns", "2").returncode == 0
+    assert collector.tree() == tree_of("first_turn", "refine_turn 2", "refine_turn 2", "synthesize")
+    failed, healed = [run for run in collector.runs if run["name"] == "refine_turn 2"]
+    assert "Overloaded" in failed["error"]
+    assert not healed.get("error")
+    assert [metadata(run)["attempt"] for run in (failed, healed)] == [1, 2]
+    calls = [run for run in collector.runs if run["name"] == "refine_turn 2 model call"]
+    assert [bool(run.get("error")) for run in calls] == [True, False]
+
+
+def test_a_node_that_is_lost_for_good_is_red_though_the_run_is_not(scripted: Scripted, collector: Collector) -> None:
+    scripted([first(), *[Reply(status=500, error="Down")] * 3])
+    assert llamaberry("ask", "Q").returncode == 3
+    last = [run for run in collector.runs if run["name"] == "refine_turn 2"][-1]
+    assert "Down" in last["error"]
+    assert (metadata(last)["attempt"], metadata(last)["stop_reason"]) == (3, "error")
+    assert not collector.run("llamaberry").get("error")
+
+
+HOST = """
+import asyncio
+from typing import Annotated
+from langgraph.graph import START, MessagesState, StateGraph
+from langsmith import traceable
+from langsmith.run_trees import get_cached_client
+from llamaberry import build_graph
+
+builder = StateGraph(MessagesState)
+builder.add_node("reason", build_graph())
+builder.add_edge(START, "reason")
+agent = builder.compile(name="agent")
+
+@traceable(name="host")
+def host():
+    question = {"messages": [{"role": "user", "content": "Q"}]}
+    {CALL}
+
+host()
+get_cached_client().flush(timeout=10)
+"""
+CALLS = {
+    "invoke": "agent.invoke(question)",
+    "ainvoke": "asyncio.run(agent.ainvoke(question))",
+    "stream": "list(agent.stream(question, stream_mode=['messages', 'updates'], subgraphs=True))",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_embedded_in_a_traced_agent_its_runs_stand_below_the_agents(
+    scripted: Scripted, collector: Collector, call: str
+) -> None:
+    scripted(FLIPPED)
+    python(HOST.replace("{CALL}", CALLS[call]))
+    assert collector.tree() == ["host", "  agent", "    reason", *tree_of(*TREE, depth=3)]
+
+
+def test_in_process_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    python(
+        "from llamaberry import graph\nfrom langsmith.run_trees import get_cached_client\n"
+        "for _ in graph.stream({'query': 'Q'}, {'configurable': {'thread_id': 'T'}}): pass\n"
+        "get_cached_client().flush(timeout=10)"
+    )
+    assert collector.tree() == tree_of(*TREE)
+    assert {metadata(run)["thread_id"] for run in collector.runs} == {"T"}
+
+
+def test_on_a_server_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, collector: Collector) -> None:
+    scripted(FLIPPED)
+    with served() as address:
+        thread = httpx.post(f"{address}/threads", json={}).json()["thread_id"]
+        asked = {"assistant_id": "llamaberry", "input": {"query": "Q"}}
+        answered = httpx.post(f"{address}/threads/{thread}/runs/wait", json=asked, timeout=60)
+        assert answered.json()["concise_answer"] == "42"
+        collector.wait_for("llamaberry")
+    assert collector.tree() == tree_of(*TREE)
+    assert {metadata(run)["thread_id"] for run in collector.runs} == {thread}
+
+
+def test_the_flip_is_told_against_the_turn_as_a_person_left_it(scripted: Scripted) -> None:
+    """After a fork that edits the text of a turn alone: the trace and `show` say the same."""
+    scripted([first("42"), refine("42"), refine("42"), synthesis()])
+    graph = build_graph(InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "T"}}
+    graph.invoke({"query": "Q"}, config)
+    points = {len(point.values.get("turns", [])): point.config for point in graph.get_state_history(config)}
+    fork: Any = graph.update_state(points[2], {"turns": [{"index": 2, "text": refine("99")}]}, as_node="refine_turn")
+    scripted([refine("42", "revise"), synthesis()])
+    seen = RunCollectorCallbackHandler()
+    state = graph.invoke(None, fork | {"callbacks": [seen]})
+    (root,) = seen.traced_runs
+    (node,) = [run for run in root.child_runs if run.name == "refine_turn 3"]
+    assert node.metadata["answer_changed"] is True
+    assert [(past.name, past.flipped) for past in run_of("T", state).nodes] == [
+        ("first_turn", False),
+        ("refine_turn 2", True),
+        ("refine_turn 3", True),
+        ("synthesize", False),
+    ]

@@ -1,0 +1,155 @@
+"""LLAMABERRY_TRACES: the same numbered nodes go to a collector that speaks OTLP, and a dead one costs nothing."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.collector import Collector, listening
+from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from tests.cli.test_ask import llamaberry, mistake
+from tests.tracing.test_node_trace import FLIPPED, TREE, python
+
+OK, ERROR = 1, 2
+
+
+@pytest.fixture
+def otlp(monkeypatch: pytest.MonkeyPatch) -> Any:
+    with listening(Collector()) as server:
+        monkeypatch.setenv("LLAMABERRY_TRACES", server.url)
+        yield server
+
+
+def attributes(span: Any) -> dict[str, Any]:
+    values = {one.key: one.value for one in span.attributes}
+    return {key: getattr(value, value.WhichOneof("value")) for key, value in values.items()}
+
+
+def test_a_run_has_the_same_numbered_nodes_with_messages_tokens_and_metadata(
+    scripted: Scripted, otlp: Collector
+) -> None:
+    usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
+    scripted([Reply(text, usage=usage) for text in FLIPPED])
+    run = llamaberry("ask", "-q", "Q", "--thread", "T")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "The answer is 42.\n", "")
+    named = {span.name: span for span in otlp.spans}
+    assert [span.name for span in otlp.spans] == [
+        "llamaberry",
+        *(line for node in TREE for line in (node, f"{node} model call")),
+    ]
+    assert len({span.trace_id for span in otlp.spans}) == 1
+    for node in TREE:
+        assert named[node].parent_span_id == named["llamaberry"].span_id
+        assert named[f"{node} model call"].parent_span_id == named[node].span_id
+        call = attributes(named[f"{node} model call"])
+        assert (call["llm.token_count.prompt"], call["llm.token_count.completion"]) == (900, 30)
+        assert call["llm.input_messages.1.message.role"] == "user"
+        assert call["session.id"] == "T"
+    told = json.loads(attributes(named["refine_turn 2"])["metadata"])
+    assert (told["turn"], told["verdict"], told["answer_changed"], told["normalised_answer"]) == (
+        2,
+        "revise",
+        True,
+        "42",
+    )
+
+
+def test_a_failed_attempt_is_a_failed_span(scripted: Scripted, otlp: Collector) -> None:
+    scripted([first(), Reply(status=503), refine(), synthesis()])
+    llamaberry("ask", "-q", "Q", "--turns", "2")
+    statuses = [(span.name, span.status.code) for span in otlp.spans if span.name.startswith("refine_turn")]
+    nodes = [("refine_turn 2", ERROR), ("refine_turn 2", OK)]
+    calls = [("refine_turn 2 model call", ERROR), ("refine_turn 2 model call", OK)]
+    assert sorted(statuses) == sorted(nodes + calls)
+
+
+def test_an_embedded_graph_is_traced_by_the_variable_alone_below_its_host(scripted: Scripted, otlp: Collector) -> None:
+    scripted(FLIPPED)
+    python(
+        "from langgraph.graph import START, MessagesState, StateGraph\n"
+        "from llamaberry import build_graph\n"
+        "builder = StateGraph(MessagesState)\n"
+        "builder.add_node('reason', build_graph())\n"
+        "builder.add_edge(START, 'reason')\n"
+        "builder.compile(name='agent').invoke({'messages': [{'role': 'user', 'content': 'Q'}]})"
+    )
+    names = [span.name for span in otlp.spans]
+    assert names[:4] == ["agent", "reason", "llamaberry", "first_turn"]
+    assert len({span.trace_id for span in otlp.spans}) == 1
+
+
+@pytest.mark.parametrize("trouble", [None, {"status": 500}, {"delay": 30}, {"drip": True}])
+def test_a_viewer_that_is_not_there_fails_no_run_and_is_said_once(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any] | None
+) -> None:
+    scripted(FLIPPED)
+    with listening(Collector(**trouble or {})) as server:
+        monkeypatch.setenv("LLAMABERRY_TRACES", server.url if trouble else "http://127.0.0.1:9")
+        begun = time.monotonic()
+        run = llamaberry("ask", "-q", "Q")
+        took = time.monotonic() - begun
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    if not trouble or "drip" not in trouble:  # its status was good
+        assert (run.stderr.count("\n"), run.stderr[:30]) == (1, "llamaberry: LLAMABERRY_TRACES:")
+    assert took < 15  # OpenTelemetry's own exporter tries for half a minute and more
+
+
+def test_nothing_secret_goes_to_the_collector(scripted: Scripted, otlp: Collector) -> None:
+    """Neither the provider's key, also where its error repeats it, nor a header that was meant for another host."""
+    key = "gsk_PLANTED0key0that0nobody0else0may0see"
+    scripted([first(), Reply(status=401, error=f"Invalid key {key}")])
+    headers = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-other=theirs0alone",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-api=theirs0alone",
+    }
+    assert llamaberry("ask", "-q", "Q", GROQ_API_KEY=key, **headers).returncode == 3
+    assert b"Invalid key" in otlp.everything
+    assert key.encode() not in otlp.everything
+    assert b"theirs0alone" not in otlp.everything
+
+
+@pytest.mark.parametrize("address", ["http://ann:pAsSw0rd@{}", "http://ann:pAsSw0rd@127.0.0.1:9", "http://xn--a.b/"])
+def test_an_address_s_password_is_used_and_never_said_and_a_bad_address_is_said_once(
+    scripted: Scripted, otlp: Collector, address: str
+) -> None:
+    scripted(FLIPPED)
+    more = {"LLAMABERRY_TRACES": address.format(otlp.url.removeprefix("http://"))}
+    code = "import logging; logging.basicConfig(level='INFO')\nfrom llamaberry.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "ask", "-q", "--trace", "Q"]
+    run = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert "pAsSw0rd" not in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.stderr.count("traces do not arrive") == ("{}" not in address)
+    assert {headers.get("authorization") for _, headers, _ in otlp.got} <= {"Basic YW5uOnBBc1N3MHJk"}
+
+
+def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, otlp: Collector) -> None:
+    scripted([first("Zanzibar"), refine("Zanzibar"), synthesis("It is Zanzibar.", "Zanzibar")])
+    hide = {f"OPENINFERENCE_HIDE_{what}": "true" for what in ("INPUTS", "OUTPUTS")}
+    words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
+    assert llamaberry(*words, **hide).returncode == 0
+    assert b"refine_turn 2" in otlp.everything
+    for secret in (b"anzibar", b"Freddie", b"Bulsara"):
+        assert secret not in otlp.everything
+
+
+def test_without_the_extra_the_answer_comes_and_what_to_install_is_said(
+    scripted: Scripted, otlp: Collector, tmp_path: Path
+) -> None:
+    for package in ("openinference", "phoenix"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise ImportError('it is not installed')")
+    scripted(FLIPPED)
+    run = llamaberry("ask", "-q", "Q", PYTHONPATH=str(tmp_path))
+    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
+    assert run.stderr.count('pip install "llamaberry[traces]"') == run.stderr.count("\n") == 1
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    assert 'pip install "llamaberry[traces]"' in mistake("traces", "--port", port, PYTHONPATH=str(tmp_path))
