@@ -15,7 +15,7 @@ from pathlib import Path
 import ray
 
 from llamaberry import Context
-from llamaberry.batch.run import Done, batch
+from llamaberry.batch.run import BatchSummary, batch
 
 source, folder, count = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), int(sys.argv[3])
 
@@ -24,7 +24,7 @@ source, folder, count = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
 class Shard:
     """A process that answers every nth question."""
 
-    def answer(self, number: int) -> Done:
+    def answer(self, number: int) -> BatchSummary:
         """Answer those of this shard that have no answer yet."""
         return asyncio.run(batch(source, folder / f"{number}.jsonl", Context(max_turns=2), shard=(number, count)))
 

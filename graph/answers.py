@@ -68,7 +68,7 @@ def _without_emphasis(text: str) -> str:
     return "".join([*kept, text[end:]])
 
 
-def agree(one: Turn, other: Turn) -> bool:
+def same_answer(one: Turn, other: Turn) -> bool:
     """Whether two turns state the same answer. A turn that states none agrees with no other."""
     return (
         one["answer"] is not None
@@ -77,7 +77,7 @@ def agree(one: Turn, other: Turn) -> bool:
     )
 
 
-def changed(before: str | None, after: str | None, *, concise: bool = False) -> bool:
+def answer_changed(before: str | None, after: str | None, *, concise: bool = False) -> bool:
     """Whether `after` is another answer than `before`, where both are stated.
 
     A `concise` one that is said word for word within the other (or holds it) is the same answer: "42", "It is 42 km".
@@ -88,7 +88,7 @@ def changed(before: str | None, after: str | None, *, concise: bool = False) -> 
     return old != new and not (concise and (new in old or old in new))
 
 
-def stated(turns: Sequence[Turn]) -> str | None:
+def latest_answer(turns: Sequence[Turn]) -> str | None:
     """Return the newest answer that is stated in these turns."""
     return next((turn["answer"] for turn in reversed(turns) if turn["answer"] is not None), None)
 

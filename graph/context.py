@@ -84,7 +84,7 @@ class Context(BaseModel):
     )
 
 
-def own_context(given: object) -> Context:
+def resolve_context(given: object) -> Context:
     """Return the Context of this run, whatever object the graph was run with.
 
     A run in-process may give none (the defaults hold), and inside a parent graph the context is the parent's own

@@ -18,17 +18,17 @@ class SetupError(LlamaberryError):
 class ModelError(LlamaberryError):
     """The model was called and gave no usable reply; the provider's own exception is the `__cause__`.
 
-    `passing`: whether the same call may succeed when it is made again. `retry_after_s`: how many seconds the provider
+    `retryable`: whether the same call may succeed when it is made again. `retry_after_s`: how many seconds the provider
     asked to wait before that.
     """
 
-    def __init__(self, message: str, *, passing: bool = False, retry_after_s: float = 0) -> None:
+    def __init__(self, message: str, *, retryable: bool = False, retry_after_s: float = 0) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.retryable = retryable
         self.retry_after_s = retry_after_s
 
 
-def first_mistake(error: "ValidationError", names: Mapping[str, str]) -> str:
+def describe_validation_error(error: "ValidationError", names: Mapping[str, str]) -> str:
     """Return the first thing that is wrong with an input, in words.
 
     `names` says how the user wrote the fields of a Context; such a field is told with its value.

@@ -7,7 +7,7 @@ every fork and every re-run from a checkpoint takes the edge that the state in i
 from collections.abc import Sequence
 from typing import Literal
 
-from llamaberry.graph.answers import agree
+from llamaberry.graph.answers import same_answer
 from llamaberry.graph.context import Context
 from llamaberry.graph.state import State, StopReason, Turn
 
@@ -28,7 +28,7 @@ def why_stop(turns: Sequence[Turn], context: Context) -> StopReason | None:
     Tokens are those that the provider counted; seconds are those of the turns, so that a person's pause or a resumed
     process takes nothing from the deadline.
     """
-    if context.early_stop and len(turns) > 1 and agree(turns[-2], turns[-1]):
+    if context.early_stop and len(turns) > 1 and same_answer(turns[-2], turns[-1]):
         return "agreement"
     if len(turns) >= context.max_turns:
         return "max_turns"

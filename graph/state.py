@@ -85,7 +85,7 @@ def _differ_in_text_alone(old: Turn | None, turn: Turn) -> bool:
     return old is not None and turn != old and {**turn, "text": old["text"]} == old
 
 
-class Question(BaseModel):
+class Input(BaseModel):
     """The question to think about: `query`, or a conversation (`messages`) whose last human message asks it."""
 
     query: str | None = Field(
@@ -100,7 +100,7 @@ class Question(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _asks_something(self) -> "Question":
+    def _asks_something(self) -> "Input":
         if self.query is None and not self.messages:
             raise ValueError('nothing was asked: give {"query": "…"} or {"messages": [...]}')
         text = self.query
@@ -116,10 +116,10 @@ class Question(BaseModel):
         return self
 
 
-class Asking(TypedDict):
-    """What the first turn reads: Question's keys as they came. It validates them itself.
+class RawInput(TypedDict):
+    """What the first turn reads: Input's keys as they came. It validates them itself.
 
-    Were Question the node's own input schema, LangGraph would validate it whenever it reads a checkpoint: a thread that
+    Were Input the node's own input schema, LangGraph would validate it whenever it reads a checkpoint: a thread that
     was once asked a blank question could then never be read, asked or deleted again.
     """
 
@@ -128,7 +128,7 @@ class Asking(TypedDict):
 
 
 @_told
-class Answer(TypedDict):
+class Output(TypedDict):
     """What a run gives back."""
 
     query: Annotated[str, EphemeralValue]
@@ -147,5 +147,5 @@ class Answer(TypedDict):
     """What was lost, in a sentence, when a run ended on less than it planned; None when all is well."""
 
 
-class State(Answer):
+class State(Output):
     """What the nodes read and write. It holds no more than the answer does: a fork may edit every key of it."""

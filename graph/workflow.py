@@ -12,14 +12,14 @@ from langgraph.types import Checkpointer
 
 from llamaberry.graph.context import Context
 from llamaberry.graph.routing import after_turn, to_verify
-from llamaberry.graph.state import Answer, Asking, Question, State
+from llamaberry.graph.state import Input, Output, RawInput, State
 from llamaberry.nodes._node import retry_policy
 from llamaberry.nodes.first_turn import first_turn
 from llamaberry.nodes.refine_turn import refine_turn
 from llamaberry.nodes.synthesize import synthesize
 
 ReasoningGraph = CompiledStateGraph[State, Context, Any, Any]
-"""Its input is `{"query": str}` or `{"messages": [...]}` (Question), its output an Answer."""
+"""Its input is `{"query": str}` or `{"messages": [...]}` (Input), its output an Output."""
 
 
 class _Route(Runnable[State, str]):
@@ -63,9 +63,9 @@ def build_graph(
     steps = {"first_turn": first_turn, "refine_turn": refine_turn, "synthesize": synthesize, **(nodes or {})}
     if unknown := steps.keys() - {"first_turn", "refine_turn", "synthesize", "verify"}:
         raise ValueError(f"no such node: {', '.join(unknown)} (first_turn, refine_turn, synthesize, verify)")
-    builder = StateGraph(State, context_schema=Context, input_schema=Question, output_schema=Answer)
+    builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     for name, node in steps.items():
-        schema: Any = Asking if name == "first_turn" else None
+        schema: Any = RawInput if name == "first_turn" else None
         builder.add_node(name, node, input_schema=schema, retry_policy=retry_policy)
     builder.add_edge(START, "first_turn")
     for turn in ("first_turn", "refine_turn"):

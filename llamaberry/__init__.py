@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from llamaberry.graph.errors import ModelError as ModelError
     from llamaberry.graph.errors import SetupError as SetupError
     from llamaberry.graph.review import Decision as Decision
-    from llamaberry.graph.state import Answer as Answer
-    from llamaberry.graph.state import Question as Question
+    from llamaberry.graph.state import Input as Input
+    from llamaberry.graph.state import Output as Output
     from llamaberry.graph.state import State as State
     from llamaberry.graph.state import Step as Step
     from llamaberry.graph.state import Turn as Turn
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "Answer": "graph.state",
+    "Output": "graph.state",
     "Context": "graph.context",
     "Decision": "graph.review",
     "LlamaberryError": "graph.errors",
     "ModelError": "graph.errors",
     "Node": "nodes._node",
-    "Question": "graph.state",
+    "Input": "graph.state",
     "SetupError": "graph.errors",
     "State": "graph.state",
     "Step": "graph.state",

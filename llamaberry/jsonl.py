@@ -78,7 +78,7 @@ def append(path: Path, line: str) -> None:
 
 
 @contextmanager
-def alone(lock: Path, path: Path, other: str) -> Iterator[None]:
+def exclusive_lock(lock: Path, path: Path, other: str) -> Iterator[None]:
     """Keep other processes out of `path`, which would ask everything again, for as long as this process lives.
 
     Raises:

@@ -42,10 +42,10 @@ class Thread(NamedTuple):
     @property
     def values(self) -> dict[str, Any]:
         """The state of its last question; before that question's first turn, without the turns of the one before."""
-        return own_values(self.state)
+        return current_values(self.state)
 
 
-def own_values(state: StateSnapshot) -> dict[str, Any]:
+def current_values(state: StateSnapshot) -> dict[str, Any]:
     """Return the state of a checkpoint's own question, without what is left of the question before it."""
     if state.next and state.next[0] in ("__start__", "first_turn"):
         return {**state.values, "turns": [], "answer": "", "concise_answer": "", "stop_reason": None, "degraded": None}
@@ -58,7 +58,7 @@ def data_folder() -> Path:
     return Path(home).expanduser() if home else platformdirs.user_data_path("llamaberry")
 
 
-def place() -> str:
+def checkpoint_location() -> str:
     """Return LLAMABERRY_CHECKPOINTS (a file, "postgresql://…" or "none"), else threads.sqlite in the data directory."""
     if chosen := os.environ.get("LLAMABERRY_CHECKPOINTS"):
         return chosen
@@ -70,9 +70,9 @@ def new_name() -> str:
     return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
 
 
-def config_of(name: str, **kept: str) -> RunnableConfig:
-    """Return the config of a run on the thread; what is to be `kept` goes to the metadata of its checkpoints."""
-    return {"configurable": {"thread_id": name, **kept}, "metadata": {"thread_id": name}}
+def thread_config(name: str, **metadata: str) -> RunnableConfig:
+    """Return the config of a run on the thread; `metadata` goes to the metadata of its checkpoints."""
+    return {"configurable": {"thread_id": name, **metadata}, "metadata": {"thread_id": name}}
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ async def open_graph() -> AsyncIterator[ReasoningGraph]:
     Raises:
         SetupError: they cannot be kept there: the message says where, why and what to do.
     """
-    where = place()
+    where = checkpoint_location()
     if where == "none":
         yield build_graph()
         return
@@ -197,7 +197,7 @@ def storage_errors() -> tuple[type[Exception], ...]:
     return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
 
 
-def kept(graph: ReasoningGraph) -> BaseCheckpointSaver[Any]:
+def require_checkpointer(graph: ReasoningGraph) -> BaseCheckpointSaver[Any]:
     """Return the graph's store; raise SetupError where the user wants none."""
     if isinstance(graph.checkpointer, BaseCheckpointSaver):
         return graph.checkpointer
@@ -207,16 +207,16 @@ def kept(graph: ReasoningGraph) -> BaseCheckpointSaver[Any]:
 async def list_threads(graph: ReasoningGraph) -> list[Thread]:
     """Return all threads, the newest first."""
     names: dict[str, None] = {}
-    async for point in kept(graph).alist(None):
+    async for point in require_checkpointer(graph).alist(None):
         names.setdefault(point.config["configurable"]["thread_id"])
-    threads = [Thread(name, await graph.aget_state(config_of(name))) for name in names]
+    threads = [Thread(name, await graph.aget_state(thread_config(name))) for name in names]
     return sorted(threads, key=lambda thread: thread.state.created_at or "", reverse=True)
 
 
 async def find_thread(graph: ReasoningGraph, name: str) -> Thread:
     """Return the thread of this name; raise SetupError where there is none."""
-    kept(graph)
-    thread = Thread(name, await graph.aget_state(config_of(name)))
+    require_checkpointer(graph)
+    thread = Thread(name, await graph.aget_state(thread_config(name)))
     if thread.state.created_at is None:
         raise SetupError(f"there is no thread {name!r}: `llamaberry history` lists them")
     return thread
@@ -226,9 +226,9 @@ async def answered(graph: ReasoningGraph, name: str) -> list[dict[str, Any]]:
     """Return the state at the end of each question of the thread, the oldest first, and of the one that was cut."""
     states: list[dict[str, Any]] = []
     newest = True
-    async for point in graph.aget_state_history(config_of(name)):
+    async for point in graph.aget_state_history(thread_config(name)):
         if newest or not point.next:
-            states.append(own_values(point))
+            states.append(current_values(point))
         newest = False
     return states[::-1]
 
@@ -236,4 +236,4 @@ async def answered(graph: ReasoningGraph, name: str) -> list[dict[str, Any]]:
 async def forget(graph: ReasoningGraph, name: str) -> None:
     """Delete the thread with all its checkpoints; raise SetupError where there is none."""
     await find_thread(graph, name)
-    await kept(graph).adelete_thread(name)
+    await require_checkpointer(graph).adelete_thread(name)

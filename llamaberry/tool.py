@@ -10,7 +10,7 @@ from langgraph.types import StreamMode
 from pydantic import BaseModel, Field, ValidationError
 
 from llamaberry.graph.context import Context
-from llamaberry.graph.errors import ModelError, first_mistake
+from llamaberry.graph.errors import ModelError, describe_validation_error
 from llamaberry.graph.workflow import ReasoningGraph
 from llamaberry.graph.workflow import graph as default_graph
 
@@ -22,7 +22,7 @@ has no access to anything but the question, and takes several times as long as o
 MODES: list[StreamMode] = ["custom", "values"]
 
 
-class Asked(BaseModel):
+class ToolInput(BaseModel):
     """What the tool takes."""
 
     question: str = Field(
@@ -79,14 +79,14 @@ def as_tool(
         athink,
         name=name,
         description=description,
-        args_schema=Asked,
+        args_schema=ToolInput,
         response_format="content_and_artifact",
         handle_tool_error=True,
     )
 
 
 def _told(error: ModelError | ValidationError) -> ToolException:
-    return ToolException(str(error) if isinstance(error, ModelError) else first_mistake(error, {}))
+    return ToolException(str(error) if isinstance(error, ModelError) else describe_validation_error(error, {}))
 
 
 def _taken(mode: str, part: Any, answer: dict[str, Any], write: Callable[[Any], None]) -> dict[str, Any]:

@@ -10,28 +10,28 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import get_runtime
 from langgraph.types import RetryPolicy
 
-from llamaberry.graph.answers import stated
-from llamaberry.graph.context import Context, own_context
+from llamaberry.graph.answers import latest_answer
+from llamaberry.graph.context import Context, resolve_context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.reply import incomplete
 from llamaberry.graph.state import State, Turn, keep_turns
-from llamaberry.models.client import Asked, aask, ask
+from llamaberry.models.client import ModelReply, acall_model, call_model
 from llamaberry.nodes._conversation import question_of
 from llamaberry.nodes._review import reviewed
-from llamaberry.tracing.node_trace import Traced
+from llamaberry.tracing.node_trace import NodeTrace
 
 Prompt = Callable[[State, Context], list[AnyMessage] | None]
 Update = Callable[[State, Context, Any], dict[str, Any]]
 Lost = Callable[[State, Context, ModelError], dict[str, Any]]
 
-ATTEMPTS = 3
-PATIENCE_S = 60.0
+MAX_ATTEMPTS = 3
+MAX_RETRY_AFTER_S = 60.0
 """The longest `retry-after` that is waited for where no deadline says otherwise."""
 
 retry_policy = RetryPolicy(
-    max_attempts=ATTEMPTS,
+    max_attempts=MAX_ATTEMPTS,
     initial_interval=0.5,
-    retry_on=lambda error: isinstance(error, ModelError) and error.passing,
+    retry_on=lambda error: isinstance(error, ModelError) and error.retryable,
 )
 
 
@@ -57,7 +57,7 @@ class Node(Runnable[Any, dict[str, Any]]):
         """Run the node in this thread. Raises SetupError before a model call, ModelError after one that failed."""
         given = self._given(input, config)
         try:
-            asked = _whole(ask(*given.call)) if given.messages else None
+            asked = _whole(call_model(*given.call)) if given.messages else None
         except ModelError as error:
             if (wait := _wait(error, given)) is None:
                 return self._lost(error, given)
@@ -69,7 +69,7 @@ class Node(Runnable[Any, dict[str, Any]]):
         """Run the node in this event loop, which it never blocks. Raises as `invoke` does."""
         given = self._given(input, config)
         try:
-            asked = _whole(await aask(*given.call)) if given.messages else None
+            asked = _whole(await acall_model(*given.call)) if given.messages else None
         except ModelError as error:
             if (wait := _wait(error, given)) is None:
                 return self._lost(error, given)
@@ -81,26 +81,26 @@ class Node(Runnable[Any, dict[str, Any]]):
         runtime = get_runtime()
         info = runtime.execution_info
         state = cast("State", input if isinstance(input, Mapping) else dict(input))
-        context = own_context(runtime.context)
+        context = resolve_context(runtime.context)
         begun = (info and info.node_first_attempt_time) or time.time()
-        attempt = info.node_attempt if info else ATTEMPTS
-        traced = Traced(self.name, state, attempt, config, runtime.stream_writer)
+        attempt = info.node_attempt if info else MAX_ATTEMPTS
+        traced = NodeTrace(self.name, state, attempt, config, runtime.stream_writer)
         edited, over = reviewed(self.name, state, context)
         if edited:
             state = {**state, "turns": keep_turns(state["turns"], edited)}
-            traced.before = stated(state["turns"])
+            traced.before = latest_answer(state["turns"])
         messages = None if over else self.prompt(state, context)
         if messages:
             traced.started()
         return _Given(state, context, begun, attempt, traced, messages or [], edited, over)
 
     def _lost(self, error: ModelError, given: "_Given") -> dict[str, Any]:
-        error.passing = False
+        error.retryable = False
         if self.lost is None:
             raise error
         return _with(given.edited, given.traced.ended(self.lost(given.state, given.context, error), error))
 
-    def _done(self, asked: Asked | None, given: "_Given") -> dict[str, Any]:
+    def _done(self, asked: ModelReply | None, given: "_Given") -> dict[str, Any]:
         if given.over:
             update = {"query": question_of(given.state), "stop_reason": "review"}
         else:
@@ -115,7 +115,7 @@ class _Given(NamedTuple):
     context: Context
     begun: float
     attempt: int
-    traced: Traced
+    traced: NodeTrace
     messages: list[AnyMessage]
     edited: list[Turn]
     over: bool
@@ -130,16 +130,16 @@ def _with(edited: list[Turn], update: dict[str, Any]) -> dict[str, Any]:
     return {**update, "turns": [*edited, *update.get("turns", [])]} if edited else update
 
 
-def _whole(asked: Asked) -> Asked:
+def _whole(asked: ModelReply) -> ModelReply:
     if what := incomplete(asked.reply):
-        raise ModelError(f"{asked.model} {what}: try again, or another model", passing=True)
+        raise ModelError(f"{asked.model} {what}: try again, or another model", retryable=True)
     return asked
 
 
 def _wait(error: ModelError, given: _Given) -> float | None:
     """Seconds to wait before the graph tries again; None where it should not."""
-    wait, most = error.retry_after_s, PATIENCE_S
-    if not error.passing or given.attempt >= ATTEMPTS:
+    wait, most = error.retry_after_s, MAX_RETRY_AFTER_S
+    if not error.retryable or given.attempt >= MAX_ATTEMPTS:
         return None
     if given.context.deadline_s is not None:
         thought = sum(turn["seconds"] for turn in given.state.get("turns", []))

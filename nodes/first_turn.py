@@ -7,8 +7,8 @@ from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 from llamaberry.graph.context import Context
 from llamaberry.graph.reply import read_turn
 from llamaberry.graph.routing import why_stop
-from llamaberry.graph.state import Question, State
-from llamaberry.models.client import Asked
+from llamaberry.graph.state import Input, State
+from llamaberry.models.client import ModelReply
 from llamaberry.nodes._conversation import conversation
 from llamaberry.nodes._node import Node
 
@@ -23,14 +23,14 @@ def prompt(state: State, context: Context) -> list[AnyMessage]:
     Raises:
         pydantic.ValidationError: nothing is asked, or too much.
     """
-    Question(query=state.get("query"), messages=state.get("messages", []))
+    Input(query=state.get("query"), messages=state.get("messages", []))
     *earlier, question = conversation(state)
     content = question.content
     asked = f"{content}\n\n{ASK}" if isinstance(content, str) else [*content, {"type": "text", "text": ASK}]
     return [SystemMessage(context.system_prompt), *earlier, HumanMessage(asked)]
 
 
-def update(state: State, context: Context, asked: Asked) -> dict[str, Any]:
+def update(state: State, context: Context, asked: ModelReply) -> dict[str, Any]:
     """Begin the turns of this question anew, and write its message where the conversation lacks it."""
     question = conversation(state)[-1]
     turn = read_turn(asked.reply, index=1, model=asked.model, seconds=asked.seconds)

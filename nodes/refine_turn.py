@@ -9,7 +9,7 @@ from llamaberry.graph.errors import ModelError
 from llamaberry.graph.reply import as_written, read_turn, reread
 from llamaberry.graph.routing import why_stop
 from llamaberry.graph.state import State, Turn
-from llamaberry.models.client import Asked
+from llamaberry.models.client import ModelReply
 from llamaberry.nodes import first_turn as first
 from llamaberry.nodes._conversation import question_of
 from llamaberry.nodes._node import Node
@@ -51,7 +51,7 @@ def asked(ask: str, turn: Turn, state: State) -> HumanMessage:
     return HumanMessage("\n\n".join(parts))
 
 
-def update(state: State, context: Context, asked: Asked) -> dict[str, Any]:
+def update(state: State, context: Context, asked: ModelReply) -> dict[str, Any]:
     """Add a turn, and write whether it was the last one."""
     before = reread(state["turns"])
     turn = read_turn(asked.reply, index=before[-1]["index"] + 1, model=asked.model, seconds=asked.seconds)

@@ -10,7 +10,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.reply import read_synthesis, reread
 from llamaberry.graph.state import State, Turn
-from llamaberry.models.client import Asked
+from llamaberry.models.client import ModelReply
 from llamaberry.nodes import refine_turn as refine
 from llamaberry.nodes._conversation import question_of
 from llamaberry.nodes._node import Node
@@ -33,7 +33,7 @@ def prompt(state: State, context: Context) -> list[AnyMessage] | None:
     return [*refine.prompt(state, context)[:-1], refine.asked(ASK, state["turns"][-1], state)]
 
 
-def update(state: State, context: Context, asked: Asked | None) -> dict[str, Any]:
+def update(state: State, context: Context, asked: ModelReply | None) -> dict[str, Any]:
     """Write the answer, and say in `degraded` what was lost on the way to it.
 
     The answer's message keeps what the synthesis cost (`usage_metadata`) and the reply as written

@@ -1,4 +1,4 @@
 """Any number of questions from a JSONL file, answered into another."""
 
-from llamaberry.batch.run import Done as Done
+from llamaberry.batch.run import BatchSummary as BatchSummary
 from llamaberry.batch.run import batch as batch

@@ -16,7 +16,7 @@ _PASSED = 1000  # lines that are passed over before anything else gets a turn
 _TOLD = 20  # bad lines that are told, each in a line; of the others their number is
 
 
-class Asked(NamedTuple):
+class BatchItem(NamedTuple):
     """A question: the number of its line in IN, its id, and the words."""
 
     line: int
@@ -61,7 +61,7 @@ class Answers:
         append(self.path, json.dumps(said, ensure_ascii=False))
         self._count(said)
 
-    def has(self, asked: Asked) -> bool:
+    def has(self, asked: BatchItem) -> bool:
         """Whether there is a line for this question; raise SetupError where it is another question's."""
         kept = self._sums[asked.line] if asked.line < len(self._sums) else 0
         if kept not in (0, asked.sum):
@@ -80,7 +80,7 @@ class Answers:
             yield said, line
 
     def _count(self, said: dict[str, Any]) -> None:
-        asked = Asked(said["line"], said["id"], said["question"])
+        asked = BatchItem(said["line"], said["id"], said["question"])
         if (lacking := asked.line + 1 - len(self._sums)) > 0:
             self._sums.frombytes(bytes(lacking * self._sums.itemsize))
         self._sums[asked.line] = asked.sum
@@ -114,7 +114,7 @@ class Questions:
         with self.path.open("rb") as lines:
             return sum(1 for _ in self._own(lines))
 
-    def missing(self, answers: Answers) -> Generator[Asked | None]:
+    def missing(self, answers: Answers) -> Generator[BatchItem | None]:
         """Yield the questions that have no answer yet, and None now and then where many have one."""
         with self.path.open("rb") as lines:
             for passed, (place, line) in enumerate(self._own(lines), 1):
@@ -129,7 +129,7 @@ class Questions:
                     if self.bad <= _TOLD:
                         self._tell(f"{self.path}, line {place}: {error}: left out")
                     continue
-                if not answers.has(asked := Asked(place, row.id or str(place), row.question)):
+                if not answers.has(asked := BatchItem(place, row.id or str(place), row.question)):
                     yield asked
         if self.bad > _TOLD:
             self._tell(f"{self.path}: {self.bad - _TOLD:,} more lines are no question, and left out")

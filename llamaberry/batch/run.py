@@ -15,25 +15,25 @@ from typing import Any, NamedTuple
 
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from llamaberry.batch.files import Answers, Asked, Questions
+from llamaberry.batch.files import Answers, BatchItem, Questions
 from llamaberry.cli.display import DEGRADED, FAILURE, calls_of, progress, tokens_of
-from llamaberry.cli.options import complain
+from llamaberry.cli.options import print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
-from llamaberry.jsonl import alone
+from llamaberry.jsonl import exclusive_lock
 from llamaberry.models.client import settings_of
 from llamaberry.models.local import server as local_server
-from llamaberry.models.pacer import Pacer, pacing
-from llamaberry.threads import checkpoints_at, config_of
-from llamaberry.tracing.langsmith import traced
+from llamaberry.models.pacer import Pacer, current_pacer
+from llamaberry.threads import checkpoints_at, thread_config
+from llamaberry.tracing.langsmith import tracing_session
 
 CONCURRENCY = 64
-HOPELESS = 100
+MAX_CONSECUTIVE_FAILURES = 100
 """So many questions that fail one after the other end a batch: the rest of a million would fail as well."""
 
 
-class Done(NamedTuple):
+class BatchSummary(NamedTuple):
     """How it stands at the end: lines of OUT with a whole answer, with one that lacks turns, with none; lines of IN
     that are no question.
     """
@@ -53,8 +53,8 @@ async def batch(
     shard: tuple[int, int] = (1, 1),
     retry_errors: bool = False,
     keep_turns: bool | None = None,
-    tell: Callable[[str], None] = complain,
-) -> Done:
+    tell: Callable[[str], None] = print_error,
+) -> BatchSummary:
     """Answer the questions of a JSONL file that have no line in `out` yet, each into a line of its own.
 
     Args:
@@ -72,15 +72,15 @@ async def batch(
         SetupError: something has to be put right; what was answered is kept, and the same call goes on.
         ModelError: at least HOPELESS questions failed one after the other; likewise.
     """
-    paced = pacing.set(Pacer(tell))
+    paced = current_pacer.set(Pacer(tell))
     try:
         made = _Batch(Questions(source, shard, tell), Answers(out), context or Context(), concurrency)
-        with alone(_beside(out, "lock"), out, "OUT"):
+        with exclusive_lock(_beside(out, "lock"), out, "OUT"):
             await asyncio.to_thread(made.answers.read, again=retry_errors)
             await made.run(keep_turns=made.context.max_turns > 1 if keep_turns is None else keep_turns)
     finally:
-        pacing.reset(paced)
-    return Done(made.answers.answered, made.answers.degraded, made.answers.failed, made.questions.bad)
+        current_pacer.reset(paced)
+    return BatchSummary(made.answers.answered, made.answers.degraded, made.answers.failed, made.questions.bad)
 
 
 class _Batch:
@@ -132,7 +132,7 @@ class _Batch:
         async with checkpoints_at(_beside(self.answers.path, "checkpoints")) as saver:
             yield build_graph(saver), saver
 
-    async def _said(self, graph: ReasoningGraph, asked: Asked) -> dict[str, Any]:
+    async def _said(self, graph: ReasoningGraph, asked: BatchItem) -> dict[str, Any]:
         """Return the line that the question gets."""
         try:
             state = await self._state(graph, asked)
@@ -143,12 +143,12 @@ class _Batch:
         turns = {"turns": len(state["turns"]), "model": state["turns"][-1]["model"]}
         return asked._asdict() | told | turns | {"usage": tokens_of(usages), "seconds": round(seconds, 3)}
 
-    async def _state(self, graph: ReasoningGraph, asked: Asked) -> dict[str, Any]:
+    async def _state(self, graph: ReasoningGraph, asked: BatchItem) -> dict[str, Any]:
         """Return the final state of the run: begun now or, with checkpoints, gone on with where it was cut.
 
         One that had ended, but whose line could not be written, is at its end at once.
         """
-        config = config_of(_thread(asked))
+        config = thread_config(_thread(asked))
         kept = graph.checkpointer and (await graph.aget_state(config)).created_at
         state: dict[str, Any] = await graph.ainvoke(
             None if kept else {"query": asked.question},
@@ -161,14 +161,14 @@ class _Batch:
     def _keep(self, said: dict[str, Any]) -> None:
         self.answers.add(said)
         self._lost = self._lost + 1 if "error" in said else 0
-        if self._lost >= max(HOPELESS, 2 * self.concurrency):
+        if self._lost >= max(MAX_CONSECUTIVE_FAILURES, 2 * self.concurrency):
             raise ModelError(
                 f"{self._lost} questions failed one after the other, the last one so: {said['error']}: put it right, "
                 "and the same command goes on; --retry-errors asks those again"
             )
 
 
-def _thread(asked: Asked) -> str:
+def _thread(asked: BatchItem) -> str:
     return f"{asked.line} {asked.sum:08x}"
 
 
@@ -181,11 +181,11 @@ def run(source: Path, out: Path, context: Context, *, shard: str | None, **how: 
     number, slash, of = (shard or "1/1").partition("/")
     if not (slash and number.isdecimal() and of.isdecimal()):
         raise SetupError(f"--shard {shard}: write i/n, such as 1/4")
-    with traced(told=False, runs=[]):
+    with tracing_session(told=False, runs=[]):
         try:
             done = asyncio.run(batch(source, out, context, shard=(int(number), int(of)), **how))
         except KeyboardInterrupt:
-            complain("the same command goes on from here")
+            print_error("the same command goes on from here")
             raise
         finally:
             local_server.close()

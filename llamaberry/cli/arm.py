@@ -9,7 +9,7 @@ from langgraph.types import StreamPart
 
 from llamaberry.graph.context import Context
 from llamaberry.graph.routing import why_stop
-from llamaberry.graph.state import Answer, State
+from llamaberry.graph.state import Output, State
 from llamaberry.graph.workflow import build_graph
 from llamaberry.nodes._node import Node
 
@@ -20,10 +20,10 @@ async def answered(
     query: str,
     context: Context,
     *,
-    first: Answer | None = None,
+    first: Output | None = None,
     config: RunnableConfig | None = None,
     watch: Watch | None = None,
-) -> Answer:
+) -> Output:
     """Run the graph on a question to its end, and return its output.
 
     `first` is the output of another run on the question: its first turn is this run's, too, and is not asked for again.
@@ -40,10 +40,10 @@ async def answered(
                 output = part["data"]
             if watch:
                 watch(part)
-    return cast("Answer", output)
+    return cast("Output", output)
 
 
-def _known(run: Answer) -> Node:
+def _known(run: Output) -> Node:
     """Return a first turn that asks nobody: a trace shows it with no model call below."""
 
     def update(state: State, context: Context, _: object) -> dict[str, Any]:

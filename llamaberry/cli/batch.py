@@ -15,8 +15,8 @@ from llamaberry.cli.options import (
     SystemPromptOption,
     TemperatureOption,
     TimeoutOption,
-    given,
-    mistakes_told,
+    drop_unset,
+    exit_on_invalid,
 )
 
 app = typer.Typer()
@@ -49,7 +49,7 @@ def batch(
     ] = False,
 ) -> None:
     """Answer a file of questions, at the pace that the provider allows. Run again, it goes on where it was cut."""
-    dials = given(
+    dials = drop_unset(
         model=model,
         max_turns=max_turns,
         early_stop=early_stop,
@@ -63,7 +63,7 @@ def batch(
     from llamaberry import Context
     from llamaberry.batch.run import run
 
-    with mistakes_told():
+    with exit_on_invalid():
         context = Context(**dials)
     how = {"concurrency": concurrency, "retry_errors": retry_errors, "keep_turns": keep_turns}
     code = run(source, out, context, shard=shard, **how)

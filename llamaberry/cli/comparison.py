@@ -19,18 +19,18 @@ from llamaberry.cli.display import (
     INTERRUPTED,
     as_json,
     document_of,
-    honest_console,
     one_line,
+    plain_console,
     tokens_of,
 )
-from llamaberry.cli.options import complain
+from llamaberry.cli.options import print_error
 from llamaberry.cli.past_run import Run, run_of
-from llamaberry.graph.answers import changed
+from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
-from llamaberry.graph.state import Answer
+from llamaberry.graph.state import Output
 from llamaberry.models.local import server as local_server
-from llamaberry.tracing.langsmith import traced
+from llamaberry.tracing.langsmith import tracing_session
 
 
 class Arm:
@@ -45,7 +45,7 @@ class Arm:
         self.error: ModelError | None = None
         self.told: Callable[[], None] = lambda: None  # whom it tells that it does something else
 
-    async def run(self, question: str, thread: str, first: Answer | None = None) -> Answer | None:
+    async def run(self, question: str, thread: str, first: Output | None = None) -> Output | None:
         """Answer, perhaps on from the first turn of another arm; None where the model failed for good."""
         metadata = {"thread_id": thread, "arm": self.name}  # the thread is of traces alone, where it holds the arms
         try:
@@ -97,7 +97,7 @@ def compare(question: str, context: Context, *, shared_first: bool, json: bool, 
     several = f"turns:{context.max_turns}{'+early' if context.early_stop else ''}"
     arms = [Arm(context.model_copy(update={"max_turns": 1}), "single"), Arm(context, several)]
     runs: list[str] = []
-    with traced(told=trace, runs=runs):
+    with tracing_session(told=trace, runs=runs):
         try:
             whole = asyncio.run(_run(question, arms, shared_first, runs))
         except KeyboardInterrupt:
@@ -109,8 +109,8 @@ def compare(question: str, context: Context, *, shared_first: bool, json: bool, 
                 raise ModelError("; ".join(errors))
             for arm in arms:
                 if arm.error:
-                    complain(f"{arm.name} failed: {arm.error}")
-        console = honest_console()
+                    print_error(f"{arm.name} failed: {arm.error}")
+        console = plain_console()
         if json:
             console.out(as_json(_document(question, arms, shared_first)), highlight=False)
         else:
@@ -159,7 +159,7 @@ def _progress(arms: Sequence[Arm]) -> Iterator[None]:
 
 def agree(one: str | None, other: str | None) -> bool | None:
     """Whether two concise answers are the same; None where there are not two."""
-    return None if one is None or other is None else not changed(one, other, concise=True)
+    return None if one is None or other is None else not answer_changed(one, other, concise=True)
 
 
 def _difference(arms: Sequence[Arm], shared_first: bool) -> list[str]:

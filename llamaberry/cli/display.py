@@ -25,7 +25,7 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", text.replace("\r\n", "\n")).encode(errors="replace").decode()
 
 
-def honest_console(**how: Any) -> "Console":
+def plain_console(**how: Any) -> "Console":
     """Return a console that prints text as it is, and raises where the reader of its pipe has gone."""
     from rich.console import Console
 
@@ -78,7 +78,7 @@ class Display:
         self.pause: Interrupt | None = None  # where a person is to be asked, on which thread, and what there is
         self.thread: str | None = None
         self.state: dict[str, Any] = {}
-        self.console = honest_console(soft_wrap=True)
+        self.console = plain_console(soft_wrap=True)
         self._writing: str | None = None
         self._turns: set[int] = set()
 

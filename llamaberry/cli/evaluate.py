@@ -16,8 +16,8 @@ from llamaberry.cli.options import (
     TemperatureOption,
     TimeoutOption,
     TraceOption,
-    given,
-    mistakes_told,
+    drop_unset,
+    exit_on_invalid,
     read_question,
 )
 
@@ -51,7 +51,7 @@ def compare(
     It says whether the answers agree and what the further turns cost; which one is right, it cannot know. The two runs
     go on at the same time, each with a first turn of its own, and neither is kept as a thread.
     """
-    dials = given(
+    dials = drop_unset(
         model=model,
         max_turns=max_turns,
         early_stop=early_stop,
@@ -66,7 +66,7 @@ def compare(
     from llamaberry import Context
     from llamaberry.cli.comparison import compare as compare_runs
 
-    with mistakes_told():
+    with exit_on_invalid():
         code = compare_runs(asked, Context(**dials), shared_first=shared_first, json=json, trace=trace)
     raise typer.Exit(code)
 
@@ -97,7 +97,7 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON document.")] = False,
 ) -> None:
     """Measure on questions with known answers whether thinking again pays. Run again, it goes on where it was cut."""
-    dials = given(
+    dials = drop_unset(
         model=model,
         temperature=temperature,
         max_tokens=max_tokens,

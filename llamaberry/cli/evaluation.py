@@ -8,8 +8,8 @@ from typing import Any
 from langsmith import tracing_context
 from pydantic import ValidationError
 
-from llamaberry.cli.display import FAILURE, honest_console
-from llamaberry.cli.options import OPTIONS, complain
+from llamaberry.cli.display import FAILURE, plain_console
+from llamaberry.cli.options import OPTIONS, print_error
 from llamaberry.evaluation.cost import Prices
 from llamaberry.evaluation.data import Data, generate, read_file
 from llamaberry.evaluation.folder import RESULTS
@@ -19,10 +19,10 @@ from llamaberry.evaluation.results import Arm
 from llamaberry.evaluation.run import Evaluation
 from llamaberry.evaluation.table import print_report
 from llamaberry.graph.context import Context
-from llamaberry.graph.errors import SetupError, first_mistake
+from llamaberry.graph.errors import SetupError, describe_validation_error
 from llamaberry.models.client import settings_of
 from llamaberry.models.local import server as local_server
-from llamaberry.tracing.langsmith import traced
+from llamaberry.tracing.langsmith import tracing_session
 
 
 def run(
@@ -55,16 +55,16 @@ def run(
     named = [Arm.named(name) for name in dict.fromkeys(name.strip() for name in arms.split(","))]
     questions = _questions(data, suite, size, seed, limit, judge)
     for line in questions.bad:
-        complain(f"{data}, {line}: left out")
+        print_error(f"{data}, {line}: left out")
     folder = out or Path("eval-" + (data.stem if data else "-".join(questions.settings["suite"])))
     evaluation = Evaluation(questions, named, context, folder, shared_turns=shared_turns, judge=judge)
     at_once = concurrency or (local_server.slots() if evaluation.settings["model"].startswith("local:") else 8)
     # Off, but for the experiments: a run that is not theirs is no trace of its own.
-    with traced(told=False, runs=[]) as client, tracing_context(enabled=False):
+    with tracing_session(told=False, runs=[]) as client, tracing_context(enabled=False):
         try:
             asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors, client=client))
         except KeyboardInterrupt:
-            complain("the same command goes on from here")
+            print_error("the same command goes on from here")
             raise
         finally:
             local_server.close()
@@ -72,7 +72,7 @@ def run(
     text = made.model_dump_json(indent=2) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
     (folder / "report.html").write_text(page(made), encoding="utf-8")
-    console = honest_console()
+    console = plain_console()
     if as_json:
         console.out(text, highlight=False, end="")
     else:
@@ -81,7 +81,7 @@ def run(
     failed = [result for result in evaluation.results if result.error is not None]
     if failed:
         many = f"{len(failed)} of {len(evaluation.results)} runs failed, and count by what they answered"
-        complain(f"{many}; --retry-errors asks those again. The first: {failed[0].error}")
+        print_error(f"{many}; --retry-errors asks those again. The first: {failed[0].error}")
     nothing = all(result.error is not None and result.answer is None for result in evaluation.results)
     return FAILURE if nothing else 0
 
@@ -103,7 +103,7 @@ def _context(dials: dict[str, Any], names: dict[str, str]) -> Context:
     try:
         return Context(**dials)
     except ValidationError as error:
-        raise SetupError(first_mistake(error, names)) from None
+        raise SetupError(describe_validation_error(error, names)) from None
 
 
 def _questions(

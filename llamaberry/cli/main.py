@@ -24,9 +24,9 @@ from llamaberry.cli.options import (
     TemperatureOption,
     TimeoutOption,
     TraceOption,
-    complain,
-    given,
-    mistakes_told,
+    drop_unset,
+    exit_on_invalid,
+    print_error,
     read_question,
 )
 
@@ -71,13 +71,13 @@ def _code() -> int:
         return int(app(standalone_mode=False) or 0)
     except TyperException as error:
         if told := error.format_message():
-            complain(told.replace("Value error, ", ""))
+            print_error(told.replace("Value error, ", ""))
         return error.exit_code
     except SetupError as error:
-        complain(str(error))
+        print_error(str(error))
         return MISTAKE
     except ModelError as error:
-        complain(str(error))
+        print_error(str(error))
         return FAILURE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -124,7 +124,7 @@ def ask(
     trace: TraceOption = False,
 ) -> None:
     """Ask a question, and watch the turns come."""
-    dials = given(
+    dials = drop_unset(
         model=model,
         max_turns=max_turns,
         early_stop=early_stop,
@@ -137,15 +137,15 @@ def ask(
         review="each_turn" if review else None,
     )
     if question == "-" and review:
-        complain("--review reads its answers from standard input: give the question as an argument")
+        print_error("--review reads its answers from standard input: give the question as an argument")
         raise typer.Exit(MISTAKE)
     if server is not None and trace:
-        complain("--trace: with --server the run is traced there; leave it out")
+        print_error("--trace: with --server the run is traced there; leave it out")
         raise typer.Exit(MISTAKE)
     asked = read_question(question)
     from llamaberry import Context
 
-    with mistakes_told():
+    with exit_on_invalid():
         how: Any = "json" if json else "quiet" if quiet else show
         if server is not None:
             from llamaberry.cli.remote_session import ask as ask_server
@@ -172,7 +172,7 @@ def resume(
     """Go on with a question that was cut: no turn is lost, and none is paid for twice."""
     from llamaberry.cli.session import resume as resume_graph
 
-    dials = given(model=model, turn_timeout_s=turn_timeout_s)
-    with mistakes_told():
+    dials = drop_unset(model=model, turn_timeout_s=turn_timeout_s)
+    with exit_on_invalid():
         code = resume_graph(thread, dials, show="json" if json else "quiet" if quiet else show, trace=trace)
     raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)

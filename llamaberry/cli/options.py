@@ -37,34 +37,34 @@ OPTIONS = {
 }
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Print a line on standard error."""
     print(f"llamaberry: {plain(message)}", file=sys.stderr)  # noqa: T201
 
 
-def read_question(given: str) -> str:
+def read_question(drop_unset: str) -> str:
     """Return the question: what was given, or standard input where that is a dash."""
-    question = sys.stdin.read() if given == "-" else given
+    question = sys.stdin.read() if drop_unset == "-" else drop_unset
     if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in question):
-        complain("the question is not text in UTF-8: save it as UTF-8, and ask again")
+        print_error("the question is not text in UTF-8: save it as UTF-8, and ask again")
         raise typer.Exit(MISTAKE)
     return question
 
 
-def given(**dials: Any) -> dict[str, Any]:
+def drop_unset(**dials: Any) -> dict[str, Any]:
     """Return the dials that the user has turned."""
     return {name: value for name, value in dials.items() if value is not None}
 
 
 @contextmanager
-def mistakes_told() -> Iterator[None]:
+def exit_on_invalid() -> Iterator[None]:
     """Tell a bad dial or question in a line that names the option, and exit."""
     from pydantic import ValidationError
 
-    from llamaberry.graph.errors import first_mistake
+    from llamaberry.graph.errors import describe_validation_error
 
     try:
         yield
     except ValidationError as error:
-        complain(first_mistake(error, OPTIONS))
+        print_error(describe_validation_error(error, OPTIONS))
         raise typer.Exit(MISTAKE) from None

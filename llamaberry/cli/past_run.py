@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from langchain_core.messages.ai import UsageMetadata
 
 from llamaberry.cli.display import tokens_told
-from llamaberry.graph.answers import changed
+from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.reply import reread
 
 LONGEST_DIFF = 5_000
@@ -65,14 +65,14 @@ def run_of(thread: str, state: dict[str, Any]) -> Run:
         name = "first_turn" if turn["index"] == 1 else f"refine_turn {turn['index']}"
         costs = (turn["model"], turn["seconds"], turn["usage"], turn["finish_reason"])
         said = (turn["text"], [step["statement"] for step in turn["steps"]])
-        flipped = changed(before, turn["answer"])
+        flipped = answer_changed(before, turn["answer"])
         nodes.append(Node(name, turn["verdict"], *costs, *said, _change(before, turn["answer"]), flipped))
         before = turn["answer"] or before
     told: dict[str, Any] = next((message.response_metadata for message in (state.get("messages") or [])[-1:]), {})
     if state.get("answer") and "text" in told:
         costs = (told["model"], told["seconds"], state["messages"][-1].usage_metadata, told.get("finish_reason"))
         concise = state["concise_answer"] or None
-        flipped = changed(before, concise, concise=True)
+        flipped = answer_changed(before, concise, concise=True)
         nodes.append(Node("synthesize", None, *costs, told["text"], [], _change(before, concise), flipped))
     whole = state.get("answer") or before or ""
     stop_reason = state.get("stop_reason") if state.get("answer") else None

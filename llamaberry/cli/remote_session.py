@@ -25,7 +25,7 @@ from llamaberry.cli.display import DEGRADED, INTERRUPTED, Display, step_of
 from llamaberry.cli.session import How, answered
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.graph.state import Answer, Question
+from llamaberry.graph.state import Input, Output
 
 PATIENCE_S = 120
 """How long a server that was reached before may be gone; a cluster takes a dead server's runs over within 20 s."""
@@ -48,7 +48,7 @@ def ask(question: str, context: Context, server: str, *, show: How, thread: str 
         SetupError: the server cannot be reached, refuses, is not set up, or the thread is busy.
         ModelError: the model failed there, or the server was gone for too long.
     """
-    Question(query=question)
+    Input(query=question)
     display = Display(show)
     far = _Far(server, context, display, thread)
     return answered(
@@ -194,7 +194,7 @@ class _Far:
 
     def _values(self, values: dict[str, Any]) -> None:
         """Take in a state, and print the turns in it that were not printed yet."""
-        keys = [key for key in Answer.__annotations__ if key in values]
+        keys = [key for key in Output.__annotations__ if key in values]
         self.state |= {key: values[key] for key in keys if self.fresh or key in ("query", "messages")}
         self.state["messages"] = _MESSAGES.validate_python(values.get("messages", []))
         for turn in self.state.get("turns", []):

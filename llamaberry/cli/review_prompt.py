@@ -8,7 +8,7 @@ from llamaberry.graph.review import Pause
 CHOICES = "[Enter] go on · s stop, and synthesize · h TEXT a hint for the next step · a TEXT another answer"
 
 
-def decide(pause: Pause) -> dict[str, str] | None:
+def ask_decision(pause: Pause) -> dict[str, str] | None:
     """Ask on standard error, and read a line of standard input; return a Decision's fields, None where there is none.
 
     What is neither of the choices is asked again.

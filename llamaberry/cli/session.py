@@ -15,13 +15,13 @@ from langsmith import uuid7
 
 from llamaberry import threads
 from llamaberry.cli.display import DEGRADED, INTERRUPTED, Display, Show, step_of
-from llamaberry.cli.review_prompt import decide
+from llamaberry.cli.review_prompt import ask_decision
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.models.client import settings_of
 from llamaberry.models.local import server as local_server
-from llamaberry.tracing.langsmith import traced
+from llamaberry.tracing.langsmith import tracing_session
 
 How = Show | Literal["quiet", "json"]
 
@@ -47,7 +47,7 @@ def resume(name: str | None, dials: dict[str, Any], *, show: How, trace: bool = 
 
 
 def _shown(run: Coroutine[Any, Any, int], display: Display, trace: bool) -> int:
-    with traced(told=trace, runs=display.runs):
+    with tracing_session(told=trace, runs=display.runs):
         try:
             return answered(run, display, lambda decision: _resume(display.thread, {}, display, decision), _left)
         finally:
@@ -67,7 +67,7 @@ def answered(
     try:
         code = asyncio.run(run)
         while pause := display.pause:
-            if (decision := decide(pause.value)) is None:
+            if (decision := ask_decision(pause.value)) is None:
                 raise KeyboardInterrupt
             display.pause = None
             # To this pause, and no other: another process may have answered it, and come to the next one.
@@ -91,10 +91,10 @@ async def _ask(question: str, context: Context, display: Display, name: str | No
         if name == "last":
             raise SetupError("thread 'last' cannot be: `llamaberry show last` is the newest one; choose another name")
         if context.review != "none":
-            threads.kept(graph)
+            threads.require_checkpointer(graph)
         if name:
-            threads.kept(graph)
-            now = threads.Thread(name, await graph.aget_state(threads.config_of(name)))
+            threads.require_checkpointer(graph)
+            now = threads.Thread(name, await graph.aget_state(threads.thread_config(name)))
             if now.cut and now.values.get("turns"):
                 raise SetupError(f"thread {name!r} was cut in a question: `llamaberry resume {name}` goes on with it")
         return await _run(graph, {"query": question}, context, display, thread)
@@ -162,7 +162,7 @@ async def _run(
             return _left(name)
         return INTERRUPTED
     display.seconds += time.monotonic() - begun
-    if graph.checkpointer and (paused := (await graph.aget_state(threads.config_of(name))).interrupts):
+    if graph.checkpointer and (paused := (await graph.aget_state(threads.thread_config(name))).interrupts):
         display.pause, display.thread, display.state = paused[0], name, state
         return 0
     display.result(state, seconds=display.seconds, whole=True)
@@ -177,7 +177,7 @@ async def _taken_up(
         given = asked if isinstance(asked, dict) else {"query": state.get("query")}
         return {**given, "messages": state.get("messages", [])}
     as_node = "first_turn" if len(state["turns"]) == 1 else "refine_turn"
-    await graph.aupdate_state(threads.config_of(name), state, as_node=as_node)
+    await graph.aupdate_state(threads.thread_config(name), state, as_node=as_node)
     return None
 
 
@@ -192,11 +192,11 @@ async def _stream(
     """Stream the graph to the display; `state` holds what it has come to at any moment."""
     modes: list[StreamMode] = ["messages", "updates", "values"]
     dials = context.model_dump_json(exclude_defaults=True)
-    config = threads.config_of(name, dials=dials)
+    config = threads.thread_config(name, dials=dials)
     config["run_id"] = uuid7()
     display.runs.append(str(config["run_id"]))
     # Before its first turn, a question's state still holds the turns and the answer of the one before.
-    fresh = asked is None and bool(threads.own_values(await graph.aget_state(config)).get("turns"))
+    fresh = asked is None and bool(threads.current_values(await graph.aget_state(config)).get("turns"))
     stream = graph.astream(
         asked,
         config,

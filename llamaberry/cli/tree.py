@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from llamaberry import threads
-from llamaberry.cli.display import honest_console, plain
+from llamaberry.cli.display import plain, plain_console
 from llamaberry.cli.past_run import Node, Run, run_of
 from llamaberry.graph.errors import SetupError
 
@@ -64,7 +64,7 @@ def change_of(node: Node, console: Console) -> Text:
 
 
 def _print(runs: Sequence[Run], earlier: int) -> None:
-    console = honest_console()
+    console = plain_console()
     if not console.is_terminal:
         console.width = 10_000  # a file or another program reads it: no line is broken
     for run in runs:

@@ -20,10 +20,10 @@ from llamaberry.graph.reply import read_synthesis
 from llamaberry.graph.routing import why_stop
 from llamaberry.graph.state import Turn
 from llamaberry.graph.workflow import build_graph
-from llamaberry.threads import config_of
+from llamaberry.threads import thread_config
 
 
-class Bench:
+class Runner:
     """Answers cases in arms, with so many runs of the graph at once, on threads that outlive a killed process.
 
     With `shared_turns` a case's turns are drawn once, and each arm stops where it would: what it is compared in is then
@@ -142,7 +142,7 @@ class Bench:
 
     async def _drawn(self, case: Case, arm: Arm) -> dict[str, Any]:
         """Return the state of the case's shared turns at the one after which the arm stops; draw those that lack."""
-        config, context = config_of(f"{case.id} turns"), self._context_of(arm)
+        config, context = thread_config(f"{case.id} turns"), self._context_of(arm)
         async with self._drawing.setdefault(case.id, asyncio.Lock()):
             while True:
                 kept = await self._graph.aget_state(config)
@@ -166,7 +166,7 @@ class Bench:
 
     async def _run(self, case: Case, arm: Arm, *, drawn: dict[str, Any] | None = None, draw: int = 1) -> dict[str, Any]:
         """Return the final state of a run: begun now, gone on with where it was cut, or as it was kept."""
-        config = config_of(_thread(case, arm, draw))
+        config = thread_config(_thread(case, arm, draw))
         async with self._slots:
             kept = await self._graph.aget_state(config)
             if kept.created_at is not None and not kept.tasks:  # as in threads.Thread.cut

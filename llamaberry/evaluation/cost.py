@@ -21,7 +21,7 @@ class Prices(BaseModel, frozen=True):
         return (fresh * self.input + tokens.cached * cached + tokens.output * self.output) / 1e6
 
 
-class Spent(BaseModel, frozen=True):
+class Cost(BaseModel, frozen=True):
     """Means of one question, of tokens and of dollars; `cached` is the part of the input that came from a cache."""
 
     input: float
@@ -36,7 +36,7 @@ class Spent(BaseModel, frozen=True):
     usd_per_right: float | None
 
 
-def spent(results: Sequence[Result], prices: Prices | None) -> Spent | None:
+def spent(results: Sequence[Result], prices: Prices | None) -> Cost | None:
     """Return what these results cost, a question; None where the provider counted nothing."""
     told = [(result, [reply.tokens for reply in result.replies if reply.tokens]) for result in results]
     counted = [(result, calls) for result, calls in told if calls and len(calls) == len(result.replies)]
@@ -50,7 +50,7 @@ def spent(results: Sequence[Result], prices: Prices | None) -> Spent | None:
         cached=sum(call.cached for call in calls),
     )
     total, usd = tokens.input + tokens.output, None if prices is None else prices.of(tokens)
-    return Spent(
+    return Cost(
         input=tokens.input / n,
         cached=tokens.cached / n,
         output=tokens.output / n,

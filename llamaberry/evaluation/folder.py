@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from llamaberry.evaluation.results import Result
 from llamaberry.graph.errors import SetupError
-from llamaberry.jsonl import alone, append, whole_lines
+from llamaberry.jsonl import append, exclusive_lock, whole_lines
 
 SETTINGS, RESULTS = "settings.json", "results.jsonl"
 
@@ -52,9 +52,9 @@ class Folder:
         _write(self.path / RESULTS, "".join(result.model_dump_json() + "\n" for result in self.results.values()))
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive_lock(self) -> Iterator[None]:
         """Keep other processes out. Raises SetupError, as lines.alone does."""
-        with alone(self.path / ".lock", self.path, "--out"):
+        with exclusive_lock(self.path / ".lock", self.path, "--out"):
             self.read(cut=True)  # another process may have gone on in the meantime
             yield
 

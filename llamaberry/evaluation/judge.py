@@ -12,8 +12,8 @@ from llamaberry.evaluation.results import Result
 from llamaberry.graph.answers import normalise
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
-from llamaberry.models.client import Asked, aask
-from llamaberry.nodes._node import ATTEMPTS, PATIENCE_S
+from llamaberry.models.client import ModelReply, acall_model
+from llamaberry.nodes._node import MAX_ATTEMPTS, MAX_RETRY_AFTER_S
 
 SYSTEM = """\
 You mark answers. You see a question, the reference answer and the answer of a candidate. Judge whether the \
@@ -54,12 +54,12 @@ class Judge:
             raise ModelError(f"the judge {asked.model} says neither right nor wrong: choose another")
         return verdict[1].lower() == "right"
 
-    async def _reply(self, messages: list[AnyMessage]) -> Asked:
-        for attempt in range(1, ATTEMPTS):
+    async def _reply(self, messages: list[AnyMessage]) -> ModelReply:
+        for attempt in range(1, MAX_ATTEMPTS):
             try:
-                return await aask(self._context, messages, None, time.time())
+                return await acall_model(self._context, messages, None, time.time())
             except ModelError as error:
-                if not error.passing or error.retry_after_s > PATIENCE_S:
+                if not error.retryable or error.retry_after_s > MAX_RETRY_AFTER_S:
                     raise
                 await asyncio.sleep(error.retry_after_s or attempt / 2)
-        return await aask(self._context, messages, None, time.time())
+        return await acall_model(self._context, messages, None, time.time())

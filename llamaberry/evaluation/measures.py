@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel
 
-from llamaberry.evaluation.cost import Prices, Spent, spent
+from llamaberry.evaluation.cost import Cost, Prices, spent
 from llamaberry.evaluation.results import Arm, Reply, Result
 from llamaberry.graph.answers import normalise
 from llamaberry.graph.errors import SetupError
@@ -86,7 +86,7 @@ class ArmFigures(BaseModel, frozen=True):
     """From turn 1 to the final answer."""
     agreement: float | None
     """The share of questions that give one answer in all turns (or draws), among those with two answers or more."""
-    spent: Spent | None
+    spent: Cost | None
     """None where the provider counted no tokens."""
     seconds_mean: float | None
     seconds_median: float | None

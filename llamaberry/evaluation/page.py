@@ -12,7 +12,7 @@ _CSS = """
 body { max-width: 72rem; }
 h1 { font-size: 1.4rem; }
 h2 { font-size: 1.05rem; margin: 1.75rem 0 .25rem; }
-.meaning { font-size: 1.15rem; border-left: 4px solid var(--new); padding: .25rem 0 .25rem .75rem; }
+.recommendation { font-size: 1.15rem; border-left: 4px solid var(--new); padding: .25rem 0 .25rem .75rem; }
 .gap { color: var(--flip); }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.25rem; }
 figure { margin: 0; }
@@ -62,7 +62,7 @@ def page(report: Report) -> str:
         SetupError: matplotlib is not installed.
     """
     figures = [tag("figure", tag("figcaption", title), drawing) for title, drawing in plots(report)]
-    parts = [tag("h1", "Does thinking again pay?"), tag("p", {"class": "meaning"}, report.meaning)]
+    parts = [tag("h1", "Does thinking again pay?"), tag("p", {"class": "recommendation"}, report.recommendation)]
     parts += [tag("p", {"class": "gap"}, gap) for gap in gaps(report)]
     parts += [tag("div", {"class": "plots"}, *figures)]
     parts += [_table(table) for table in tables(report)]

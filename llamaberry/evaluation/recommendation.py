@@ -10,7 +10,7 @@ from typing import NamedTuple
 from llamaberry.evaluation.measures import ArmFigures, Pair
 from llamaberry.evaluation.results import Arm
 
-SHOWN = 0.05
+ALPHA = 0.05
 
 
 class _Gain(NamedTuple):
@@ -24,14 +24,14 @@ class _Gain(NamedTuple):
 
     @property
     def better(self) -> bool:
-        return self.points > 0 and self.p < SHOWN
+        return self.points > 0 and self.p < ALPHA
 
     @property
     def worse(self) -> bool:
-        return self.points < 0 and self.p < SHOWN
+        return self.points < 0 and self.p < ALPHA
 
 
-def meaning(arms: Sequence[ArmFigures], pairs: Sequence[Pair]) -> str:
+def recommendation(arms: Sequence[ArmFigures], pairs: Sequence[Pair]) -> str:
     """Return the sentence; an arm of which every question failed is named first, and compared with none."""
     asked = [arm for arm in arms if arm.accuracy.n]
     if not asked:
@@ -54,7 +54,7 @@ def _alone(arm: ArmFigures) -> str:
         return f"{told}: there is no other arm to compare it with."
     change = arm.overall
     counts = f"fixed {change.fixed} of its first answers and broke {change.broken}, {_p(change.p)}"
-    if change.fixed > change.broken and change.p < SHOWN:
+    if change.fixed > change.broken and change.p < ALPHA:
         return f"{told}, and thinking again {counts}: think again, if a vote at the same cost does no better."
     if change.broken > change.fixed:
         return _broke(arm)

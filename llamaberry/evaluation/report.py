@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from llamaberry.evaluation.cost import Prices
 from llamaberry.evaluation.measures import ArmFigures, Pair, Rate, figures, pair
-from llamaberry.evaluation.recommendation import meaning
+from llamaberry.evaluation.recommendation import recommendation
 from llamaberry.evaluation.results import Result
 
 
@@ -26,7 +26,7 @@ class Report(BaseModel, frozen=True):
     """Task -> arm -> how much of it is right."""
     complete: bool
     """Whether every arm has every question: if not, look at the pairs and not at the arms alone."""
-    meaning: str
+    recommendation: str
     """What to do, in one sentence."""
 
 
@@ -58,5 +58,5 @@ def report(results: Sequence[Result], *, prices: Prices | None = None, settings:
             for task in dict.fromkeys(result.task for result in results)
         },
         complete=not any(arm.missing for arm in arms),
-        meaning=meaning(arms, pairs),
+        recommendation=recommendation(arms, pairs),
     )

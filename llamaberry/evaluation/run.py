@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamaberry.cli.display import progress
-from llamaberry.evaluation.arms import Bench
+from llamaberry.evaluation.arms import Runner
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.folder import Folder, Pair
 from llamaberry.evaluation.judge import Judge
@@ -100,7 +100,7 @@ class Evaluation:
 
     async def _make(
         self,
-        bench: Bench,
+        bench: Runner,
         concurrency: int,
         failed: set[Pair],
         experiments: "Experiments | None",
@@ -148,11 +148,11 @@ class Evaluation:
         return Experiments(client, self.data, self.arms, self.settings, self.folder.path, at_once=concurrency)
 
     @asynccontextmanager
-    async def _bench(self, concurrency: int, *, again: bool) -> AsyncIterator[Bench]:
+    async def _bench(self, concurrency: int, *, again: bool) -> AsyncIterator[Runner]:
         judge = Judge(self.judge, self.folder.results.values(), concurrency=concurrency) if self.judge else None
         how: dict[str, Any] = {"shared_turns": self.shared_turns, "judge": judge, "again": again}
         async with checkpoints_at(self.folder.path / CHECKPOINTS) as saver:
-            yield Bench(saver, self.context, concurrency=concurrency, **how)
+            yield Runner(saver, self.context, concurrency=concurrency, **how)
 
 
 def _settings(

@@ -47,7 +47,7 @@ def print_report(report: Report, console: "Console") -> None:
         console.print(Text(table.title, "bold"), drawn, *note, "", sep="\n")
     for gap in gaps(report):
         console.print(Text(gap, "yellow"))
-    console.print(Text(plain(report.meaning), "bold"))
+    console.print(Text(plain(report.recommendation), "bold"))
 
 
 def gaps(report: Report) -> list[str]:

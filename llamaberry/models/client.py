@@ -16,10 +16,10 @@ from pydantic import SecretStr
 
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.models.errors import explained
-from llamaberry.models.guard import Guard, hang_up, watched
+from llamaberry.models.errors import to_model_error
+from llamaberry.models.guard import Guard, close_abandoned_response, with_guard_first
 from llamaberry.models.local import server as local_server
-from llamaberry.models.pacer import heed, pacing
+from llamaberry.models.pacer import current_pacer, observe_headers
 
 DEFAULT_MODEL = "groq:openai/gpt-oss-120b"
 LOCAL_PATIENCE = 10
@@ -29,7 +29,7 @@ _CHARS_PER_TOKEN = 32  # more than any tokenizer's average: a reply beyond it ha
 _KEPT_CLIENTS = 32
 
 
-class Asked(NamedTuple):
+class ModelReply(NamedTuple):
     """A model's reply, and what it took: `seconds` since the first attempt of the node."""
 
     reply: AIMessage
@@ -55,7 +55,9 @@ class Settings(NamedTuple):
         return f"{self.provider}:{self.name}"
 
 
-async def aask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
+async def acall_model(
+    context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float
+) -> ModelReply:
     """Send `messages` and wait for the reply, in this event loop. `begun` is the time.time() of the first attempt.
 
     Raises:
@@ -68,39 +70,43 @@ async def aask(context: Context, messages: Sequence[AnyMessage], config: Runnabl
     if model is None:
         # Building a client reads certificates from the disk, and may start the local model's server: not in the loop.
         model = await asyncio.to_thread(_client, settings, loop)
-    call = partial(_called, model, messages, config, settings)
-    if pacer := pacing.get():
-        reply, waited = await pacer.paced(call)
+    call = partial(_call, model, messages, config, settings)
+    if pacer := current_pacer.get():
+        reply, waited = await pacer.call(call)
         begun += waited  # neither the call's time nor the turn's
     else:
         reply = await call()
-    return Asked(reply, settings.model, time.time() - begun)
+    return ModelReply(reply, settings.model, time.time() - begun)
 
 
-async def _called(
+async def _call(
     model: BaseChatModel, messages: Sequence[AnyMessage], config: RunnableConfig | None, settings: Settings
 ) -> AIMessage:
     guard = Guard(settings.max_tokens * _CHARS_PER_TOKEN, _secrets(settings))
-    call = asyncio.ensure_future(model.ainvoke(list(messages), watched(config, guard)))
+    call = asyncio.ensure_future(model.ainvoke(list(messages), with_guard_first(config, guard)))
     guard.call = call
     try:
         async with asyncio.timeout(settings.timeout_s):
-            return guard.cut(await call)
+            return guard.truncate(await call)
     except asyncio.CancelledError:
         if guard.size <= guard.most:
             raise
-        return guard.cut(AIMessage("".join(guard.written)))
+        return guard.truncate(AIMessage("".join(guard.written)))
     except Exception as error:  # whatever a provider's package raises: told, and chained
-        await hang_up(error)
+        await close_abandoned_response(error)
         raise _fault(error, settings) from error
 
 
-def ask(context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float) -> Asked:
+def call_model(
+    context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, begun: float
+) -> ModelReply:
     """Do as `aask`, in a thread: it waits for the one event loop that serves all threads of the process.
 
     So both doors are one body, a call in a thread ends on time and is hung up, and threads share connections.
     """
-    call = asyncio.run_coroutine_threadsafe(aask(context, messages, config, begun), _loop_of_threads(os.getpid()))
+    call = asyncio.run_coroutine_threadsafe(
+        acall_model(context, messages, config, begun), _loop_of_threads(os.getpid())
+    )
     try:
         return call.result()
     except BaseException:
@@ -144,7 +150,7 @@ def settings_of(context: Context) -> Settings:
     else:
         named = provider[:4].upper()  # GROQ_API_KEY, OPENAI_BASE_URL, MISTRAL_API_KEY for mistralai
         environment = tuple((key, os.environ[key]) for key in sorted(os.environ) if key.startswith(named))
-    paced = pacing.get() is not None
+    paced = current_pacer.get() is not None
     return Settings(provider, name, context.temperature, context.max_tokens, timeout_s, environment, paced)
 
 
@@ -180,13 +186,13 @@ def _client(settings: Settings, loop: asyncio.AbstractEventLoop) -> BaseChatMode
     key = (settings, loop)
     with _building:
         if key not in _clients:
-            _clients[key] = _built(settings)
+            _clients[key] = _build_client(settings)
             if len(_clients) > _KEPT_CLIENTS:
                 _clients.pop(next(iter(_clients)))
         return _clients[key]
 
 
-def _built(settings: Settings) -> BaseChatModel:
+def _build_client(settings: Settings) -> BaseChatModel:
     # The graph's retry policy is the only one: two would multiply.
     dials: dict[str, Any] = {
         "temperature": settings.temperature,
@@ -208,18 +214,18 @@ def _built(settings: Settings) -> BaseChatModel:
 
         # By default it holds 100 connections: whoever is more than that waits for one while its own time runs.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-        dials["http_async_client"] = DefaultAsyncHttpxClient(limits=limits, event_hooks={"response": [heed]})
+        dials["http_async_client"] = DefaultAsyncHttpxClient(limits=limits, event_hooks={"response": [observe_headers]})
     try:
         model: Any = init_chat_model(settings.name, model_provider=settings.provider, **dials)
     except Exception as error:
         raise SetupError(f'model "{settings.model}" cannot be set up: {" ".join(str(error).split())}') from error
     if settings.provider == "groq":
-        model.async_client = _Completions(model.async_client)
+        model.async_client = _RawMessages(model.async_client)
     built: BaseChatModel = model
     return built
 
 
-class _Completions:
+class _RawMessages:
     """Groq's completions, which take the messages as what they are: JSON.
 
     The client compares each message with every type that a message could have. All turns are sent with each call, and
@@ -241,4 +247,4 @@ def _secrets(settings: Settings) -> tuple[str, ...]:
 
 
 def _fault(error: Exception, settings: Settings) -> ModelError:
-    return explained(error, settings.provider, settings.name, settings.timeout_s, _secrets(settings))
+    return to_model_error(error, settings.provider, settings.name, settings.timeout_s, _secrets(settings))

@@ -35,16 +35,16 @@ class Guard(BaseCallbackHandler):
 
     def on_llm_error(self, error: BaseException, *, response: LLMResult | None = None, **kwargs: Any) -> None:
         """Take the secrets out of the error before any tracer sees it."""
-        error.args = masked(error.args, self.secrets)
+        error.args = redact(error.args, self.secrets)
         for field in ("message", "body"):
             if hasattr(error, field):
-                setattr(error, field, masked(getattr(error, field), self.secrets))
+                setattr(error, field, redact(getattr(error, field), self.secrets))
         for generation in (one for several in (response.generations if response else []) for one in several):
             if isinstance(generation, ChatGeneration):
                 metadata = generation.message.response_metadata
-                metadata.update(masked(dict(metadata), self.secrets))
+                metadata.update(redact(dict(metadata), self.secrets))
 
-    def cut(self, reply: AIMessage) -> AIMessage:
+    def truncate(self, reply: AIMessage) -> AIMessage:
         """Return the reply, shortened where it ran away."""
         if len(reply.text) <= self.most:
             return reply
@@ -52,7 +52,7 @@ class Guard(BaseCallbackHandler):
         return AIMessage(reply.text[: self.most], usage_metadata=reply.usage_metadata, response_metadata=ended)
 
 
-def watched(config: RunnableConfig | None, guard: Guard) -> RunnableConfig:
+def with_guard_first(config: RunnableConfig | None, guard: Guard) -> RunnableConfig:
     """Put the handler before all others: a tracer has to find errors without keys."""
     config = merge_configs(config, {"callbacks": [guard]})
     manager = config.get("callbacks")
@@ -62,7 +62,7 @@ def watched(config: RunnableConfig | None, guard: Guard) -> RunnableConfig:
     return config
 
 
-async def hang_up(error: Exception) -> None:
+async def close_abandoned_response(error: Exception) -> None:
     """Close the response in which a package found an error: it leaves the connection open until it is collected."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         for value in list(frame.f_locals.values()):
@@ -70,14 +70,14 @@ async def hang_up(error: Exception) -> None:
                 await value.aclose()
 
 
-def masked(value: Any, secrets: Sequence[str]) -> Any:
+def redact(value: Any, secrets: Sequence[str]) -> Any:
     """Return a value of JSON's kinds with every secret in its texts taken out."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, "[secret]")
         return value
     if isinstance(value, dict):
-        return {key: masked(one, secrets) for key, one in value.items()}
+        return {key: redact(one, secrets) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(masked(one, secrets) for one in value)
+        return type(value)(redact(one, secrets) for one in value)
     return value

@@ -43,7 +43,7 @@ class Pacer:
         self._held_until = self._held_at = 0.0
         self._refused = 0  # in a row
 
-    async def paced(self, call: Callable[[], Awaitable[Reply]]) -> tuple[Reply, float]:
+    async def call(self, call: Callable[[], Awaitable[Reply]]) -> tuple[Reply, float]:
         """Make the call when its turn has come, again where it is refused with 429; also return the seconds waited.
 
         Raises:
@@ -56,7 +56,7 @@ class Pacer:
             try:
                 reply = await call()
             except ModelError as error:
-                if getattr(error.__cause__, "status_code", None) != 429 or not error.passing:
+                if getattr(error.__cause__, "status_code", None) != 429 or not error.retryable:
                     raise
                 self._hold(error.retry_after_s, begun)
                 refusals += 1
@@ -71,7 +71,7 @@ class Pacer:
                 self._flying -= 1
                 self._news.set()
 
-    def heed(self, headers: Mapping[str, str], *, refused: bool) -> None:
+    def observe_headers(self, headers: Mapping[str, str], *, refused: bool) -> None:
         """Take in what the headers of a reply say of the limits."""
         now = time.monotonic()
         for what in ("requests", "tokens"):
@@ -171,11 +171,11 @@ def seconds(written: str) -> float:
     return sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(written))
 
 
-pacing: ContextVar[Pacer | None] = ContextVar("pacing", default=None)
+current_pacer: ContextVar[Pacer | None] = ContextVar("pacing", default=None)
 """The pacer of the runs in this context, where they are a batch's."""
 
 
-async def heed(response: httpx.Response) -> None:
+async def observe_headers(response: httpx.Response) -> None:
     """Tell the pacer what a response says: a hook of an HTTP client."""
-    if pacer := pacing.get():
-        pacer.heed(response.headers, refused=response.status_code == 429)
+    if pacer := current_pacer.get():
+        pacer.observe_headers(response.headers, refused=response.status_code == 429)

@@ -31,15 +31,15 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
 from llamaberry.server.openai_errors import failed, mistaken, refused
-from llamaberry.server.openai_request import MODELS, Asked
+from llamaberry.server.openai_request import MODELS, ChatRequest
 
 _STARTED = int(time.time())
 
 
-class Completion:
+class ChatCompletion:
     """The response to one request, whole or streamed. It is worked on only while the client is there."""
 
-    def __init__(self, asked: Asked, context: Context) -> None:
+    def __init__(self, asked: ChatRequest, context: Context) -> None:
         self.asked = asked
         self.context = context
         self.run_id = uuid7()
@@ -160,16 +160,16 @@ def _card(model: str) -> dict[str, Any]:
     return {"id": model, "object": "model", "created": _STARTED, "owned_by": "llamaberry"}
 
 
-async def complete(request: Request) -> Completion | Response:
+async def complete(request: Request) -> ChatCompletion | Response:
     """POST /v1/chat/completions."""
     try:
-        asked = Asked.model_validate_json(await request.body())
+        asked = ChatRequest.model_validate_json(await request.body())
     except ValidationError as error:
         return mistaken(error)
     if asked.model not in MODELS:
         return _unknown(asked.model)
     try:
-        return Completion(asked, asked.context)
+        return ChatCompletion(asked, asked.context)
     except ValidationError as error:
         return mistaken(error, asked.names)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
-from llamaberry.graph.errors import ModelError, SetupError, first_mistake
+from llamaberry.graph.errors import ModelError, SetupError, describe_validation_error
 
 _ASKED_WRONG = (400, 413, 422)  # a provider's answer that is about the question: another one may pass
 _logger = logging.getLogger("llamaberry")
@@ -32,7 +32,7 @@ def mistaken(error: ValidationError, names: Mapping[str, str] | None = None) -> 
     names = names or {}
     place = [str(part) for part in error.errors(include_url=False)[0]["loc"][:3]]
     param = ".".join(names.get(part, part) for part in place) or None
-    told = first_mistake(error, names)
+    told = describe_validation_error(error, names)
     return refused(400, told if names else f"{param or 'the body'}: {told}", code="invalid_request", param=param)
 
 

@@ -24,7 +24,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class Asked(BaseModel):
+class ChatRequest(BaseModel):
     """The fields of a request that count here. Others are ignored, but for those that would get another answer."""
 
     model: str

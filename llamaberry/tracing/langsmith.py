@@ -23,7 +23,7 @@ failures = 0
 
 
 @contextmanager
-def traced(*, told: bool, runs: list[str]) -> Iterator[Client | None]:
+def tracing_session(*, told: bool, runs: list[str]) -> Iterator[Client | None]:
     """Trace what runs in this block to where the environment says; `told`: say where, and the ids of the root `runs`.
 
     What it gives is LangSmith's client, where there is one to send to.

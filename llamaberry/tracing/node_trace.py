@@ -14,7 +14,7 @@ from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.context import register_configure_hook
 from langchain_core.tracers.schemas import Run
 
-from llamaberry.graph.answers import changed, normalise, stated
+from llamaberry.graph.answers import answer_changed, latest_answer, normalise
 from llamaberry.graph.events import Event
 from llamaberry.graph.reply import reread
 from llamaberry.graph.state import State, StopReason, Turn
@@ -23,7 +23,7 @@ _logger = logging.getLogger("llamaberry")
 _LONGEST = 500  # characters of an answer in the metadata: whole answers stand in the outputs
 
 
-class Traced:
+class NodeTrace:
     """One attempt of a node as it is seen from outside: in traces (LangGraph calls every refine turn by the node's
     name), and in the stream mode "custom", by `write`.
     """
@@ -35,7 +35,7 @@ class Traced:
         index = {"first_turn": 1, "refine_turn": before[-1]["index"] + 1 if before else 1}.get(node)
         self.name = f"{node} {index}" if node == "refine_turn" else node
         self.turns = len(before)
-        self.before = stated(before) if index != 1 else None
+        self.before = latest_answer(before) if index != 1 else None
         self.stop_reason = state.get("stop_reason") if node == "synthesize" else None
         self.config = config or {}
         self.tags = [f"turn:{index}"] if index else []
@@ -77,7 +77,7 @@ class Traced:
             told |= {key: written.get(key) for key in ("model", "finish_reason")}
             answer = update["concise_answer"] or None
         if self.before is not None and answer is not None:
-            told["answer_changed"] = changed(self.before, answer, concise=turn is None)
+            told["answer_changed"] = answer_changed(self.before, answer, concise=turn is None)
             tags += ["answer:changed"] if told["answer_changed"] else []
         self._write(turn, update.get("stop_reason") if "turn" in self.metadata else None)
         metadata = {key: value for key, value in told.items() if value is not None}

@@ -115,4 +115,4 @@ BETTER = "is right 25 points more often than single (p = 0.002)"  # ten question
     ],
 )
 def test_the_sentence_says_what_to_do_and_claims_no_more_than_was_shown(results: list[Result], sentence: str) -> None:
-    assert report(results, settings={}).meaning == sentence
+    assert report(results, settings={}).recommendation == sentence

@@ -61,7 +61,7 @@ def test_the_tables_tell_each_figure(made: Report) -> None:
         "self-consistency:3 lacks 1 of the 10 questions: compare it by the pairs alone.",
     ):
         assert line in lines
-    assert " ".join(lines).rstrip().endswith(made.meaning)
+    assert " ".join(lines).rstrip().endswith(made.recommendation)
 
 
 def test_a_strangers_text_cannot_steer_the_terminal() -> None:

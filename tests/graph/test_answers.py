@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llamaberry.graph.answers import agree, best_turn, changed, normalise
+from llamaberry.graph.answers import answer_changed, best_turn, normalise, same_answer
 from llamaberry.graph.context import Context
 from llamaberry.graph.routing import after_turn, tokens, why_stop
 from llamaberry.graph.state import Turn
@@ -113,11 +113,11 @@ def test_a_megabyte_of_any_shape_has_a_form(shape: str) -> None:
 
 
 def test_turns_agree_on_the_same_answer_and_a_turn_without_one_agrees_with_none() -> None:
-    assert agree(turn("$8"), turn("**8.00**."))
-    assert not agree(turn("8"), turn("9"))
-    assert not agree(turn(None), turn(None))
-    assert not agree(turn(None), turn("8"))
-    assert not agree(turn("8"), turn(None))
+    assert same_answer(turn("$8"), turn("**8.00**."))
+    assert not same_answer(turn("8"), turn("9"))
+    assert not same_answer(turn(None), turn(None))
+    assert not same_answer(turn(None), turn("8"))
+    assert not same_answer(turn("8"), turn(None))
 
 
 @pytest.mark.parametrize(
@@ -227,4 +227,4 @@ def test_an_answer_has_changed_where_another_one_is_stated(
     before: str | None, after: str | None, concise: bool, told: bool
 ) -> None:
     """A concise answer that repeats a part of the sentence before it is the same answer."""
-    assert changed(before, after, concise=concise) is told
+    assert answer_changed(before, after, concise=concise) is told

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import ValidationError
 
-from llamaberry.graph.context import Context, own_context
-from llamaberry.graph.state import MAX_QUERY_CHARS, Question, Turn, keep_turns
+from llamaberry.graph.context import Context, resolve_context
+from llamaberry.graph.state import MAX_QUERY_CHARS, Input, Turn, keep_turns
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=300)
 
@@ -110,7 +110,7 @@ def test_an_edit_of_a_whole_refine_turn_takes_its_place_and_keeps_the_others() -
 )
 def test_a_question_that_asks_nothing_or_too_much_is_refused_with_the_reason(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        Question.model_validate(given)
+        Input.model_validate(given)
     assert says in str(refused.value)
     assert len(str(refused.value)) < 1000
 
@@ -129,7 +129,7 @@ def test_a_question_that_asks_nothing_or_too_much_is_refused_with_the_reason(giv
     ],
 )
 def test_a_question_is_asked_by_query_or_by_messages(given: dict[str, Any]) -> None:
-    question = Question.model_validate(given)
+    question = Input.model_validate(given)
     assert question.query == given.get("query")
     assert [type(message) for message in question.messages if isinstance(message, dict)] == []
     assert len(question.messages) == len(given.get("messages", []))
@@ -158,7 +158,7 @@ class Parent:
     + [(Parent(llamaberry=held), 5) for held in (Context(max_turns=5), {"max_turns": 5})],
 )  # fmt: skip
 def test_a_run_s_dials_are_its_own_and_never_a_parent_s_fields_of_the_same_name(given: Any, turns: int) -> None:
-    own = own_context(given)
+    own = resolve_context(given)
     assert isinstance(own, Context)
     assert (own.max_turns, own.model) == (turns, "auto")
 
@@ -167,7 +167,7 @@ def test_a_run_s_dials_are_its_own_and_never_a_parent_s_fields_of_the_same_name(
 def test_a_bad_dial_inside_a_parent_s_context_is_an_error(held: Any) -> None:
     for parent in ({"llamaberry": held}, Parent(llamaberry=held)):
         with pytest.raises(ValidationError, match="Context"):
-            own_context(parent)
+            resolve_context(parent)
 
 
 BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
@@ -214,8 +214,8 @@ def test_a_run_s_dials_cannot_change_while_it_runs(field: str) -> None:
     assert context == Context()
 
 
-@pytest.mark.parametrize("shape", [Context, Question])
-def test_studio_finds_a_title_and_a_description_for_every_field(shape: type[Context | Question]) -> None:
+@pytest.mark.parametrize("shape", [Context, Input])
+def test_studio_finds_a_title_and_a_description_for_every_field(shape: type[Context | Input]) -> None:
     schema = shape.model_json_schema()
     assert json.loads(json.dumps(schema)) == schema
     for field in shape.model_fields:

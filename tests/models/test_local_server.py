@@ -146,7 +146,8 @@ def gone(pid: int, within_s: float) -> bool:
 
 def orphan(code: str, model: Path, how: signal.Signals = signal.SIGKILL) -> int:
     """Start a server in another process, end that one (as the kernel would), and return the pid of the server."""
-    program = f"import sys, pathlib; from llamaberry import local_server; model = pathlib.Path(sys.argv[1])\n{code}"
+    program = "from llamaberry.models.local import server as local_server\nimport sys, pathlib\n"
+    program += f"model = pathlib.Path(sys.argv[1])\n{code}"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", program, model], stdin=pipe, stdout=pipe, stderr=pipe) as parent:
         assert parent.stdout

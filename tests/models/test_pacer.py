@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from llamaberry import Context, graph
-from llamaberry.batch.run import Done, batch
+from llamaberry.batch.run import BatchSummary, batch
 from llamaberry.models.pacer import seconds
 from testing.limited_groq import Limited
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model
@@ -25,7 +25,7 @@ def silence(_: str) -> None:
 async def answered(folder: Path, count: int, context: Context = ONE, **how: Any) -> list[dict[str, Any]]:
     """Run a batch of so many questions here, every one of which must be answered."""
     source, out = questions(folder, *map(str, range(count))), folder / "out.jsonl"
-    assert await batch(Path(source), out, context, **{"tell": silence, **how}) == Done(count, 0, 0, 0)
+    assert await batch(Path(source), out, context, **{"tell": silence, **how}) == BatchSummary(count, 0, 0, 0)
     return lines(out)
 
 
@@ -119,7 +119,7 @@ async def test_a_refusal_that_does_not_end_is_a_line_with_its_error(scripted: Sc
     headers = {"retry-after": "0.001", "x-ratelimit-reset-tokens": "0s"}
     groq = scripted(lambda _: Reply(status=429, headers=headers))
     source, out = questions(tmp_path, "P"), tmp_path / "out.jsonl"
-    assert await batch(Path(source), out, ONE, tell=silence) == Done(0, 0, 1, 0)
+    assert await batch(Path(source), out, ONE, tell=silence) == BatchSummary(0, 0, 1, 0)
     assert "429" in json.loads(out.read_text())["error"]
     assert 3 < len(groq.requests) < 50
 
