@@ -1,13 +1,13 @@
 """Every test runs in a clean environment, reaches nothing but loopback, and has a scripted Groq at hand."""
 
 import ipaddress
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from langsmith.utils import get_env_var
@@ -15,13 +15,10 @@ from langsmith.utils import get_env_var
 from testing.collector import Collector, listening
 from testing.environment import clean, trace_to
 from testing.scripted_groq import Script, Scripted, ScriptedGroq
+from testing.server import served_with_groq
 
-_no_suite = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym comes with the extra eval")
-
-
-def needs_suite(test: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test of generated questions."""
-    return pytest.mark.suite(_no_suite(test))  # type: ignore[no-any-return]
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def pytest_configure() -> None:
@@ -114,3 +111,23 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     with listening(Collector()) as server:
         trace_to(server.url, monkeypatch)
         yield server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, ScriptedGroq]]:
+    """A server for a test module: its address, and the scripted Groq behind it."""
+    with served_with_groq() as (address, groq):
+        yield address, groq
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium, for a test module."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    assert chromium, "apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()

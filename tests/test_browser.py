@@ -1,8 +1,6 @@
 """What a person sees in a browser: the real trace viewer, and the page of `llamaberry show`, in Chromium."""
 
-import os
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -11,31 +9,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
+from testing.command import COMMAND, llamaberry
+from testing.pages import seen
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
-from tests.cli.test_ask import COMMAND, llamaberry
 
 pytestmark = pytest.mark.browser
 
 USAGE = {"prompt_tokens": 1234, "completion_tokens": 43, "total_tokens": 1277}
 LONG = "antidisestablishmentarianism" * 12
-SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder that keeps what the tests saw
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    assert chromium, "apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def seen(page: Page, name: str) -> None:
-    if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +20,11 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llamaberry import build_graph
+from testing.command import ASK, NAMED, at_once, begun, llamaberry, not_kept, refused, until
+from testing.command import kept as is_kept
 from testing.postgres import PASSWORD, new_database
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
-from tests.cli.test_ask import llamaberry
-from tests.cli.test_threads import ASK, HANG, NAMED, at_once, begun, not_kept, refused, until
-from tests.cli.test_threads import kept as is_kept
+from testing.scripts import HANG, counted, nth_call
 
 # Runs of one graph, all at once, in a process that can be killed: each is an input (None: resume) and a config.
 PROGRAM = """
@@ -95,22 +94,13 @@ def config(thread: str, **more: str) -> dict[str, Any]:
     return {"configurable": {"thread_id": thread, **more}}
 
 
-def call(request: Request) -> tuple[str, int]:
-    """Which question it is that a request belongs to, and its how manieth call."""
-    return request.messages[1]["content"].split("\n")[0], len(request.messages) // 2
-
-
-def counted(groq: ScriptedGroq) -> Counter[tuple[str, int]]:
-    return Counter(map(call, groq.requests))
-
-
 def hanging(calls: set[tuple[str, int]]) -> Callable[[Request], Reply]:
     """A good model that hangs in each of these calls, but only once; every reply is another."""
     left, dice = set(calls), random.Random(0)
 
     def script(request: Request) -> Reply:
-        if call(request) in left:
-            left.discard(call(request))
+        if nth_call(request) in left:
+            left.discard(nth_call(request))
             return Reply(hang=True)
         return Reply(f"Thought {dice.random()}.\n\n{good_model(request)}")
 
@@ -155,7 +145,7 @@ def test_killed_in_the_call_of_any_node_it_goes_on_with_that_call(
 def test_killed_at_any_moment_no_finished_call_is_made_again(scripted: Scripted, tmp_path: Path) -> None:
     """Many threads, each somewhere else: in a call, between two, at the end. At most the call in flight is repeated."""
     where, dice = str(tmp_path / "threads.sqlite"), random.Random(7)
-    groq = scripted(lambda request: Reply(f"{call(request)}\n{good_model(request)}", delay=dice.uniform(0, 0.3)))
+    groq = scripted(lambda request: Reply(f"{nth_call(request)}\n{good_model(request)}", delay=dice.uniform(0, 0.3)))
     threads = [f"Q{n}" for n in range(30)]
     asked = [({"query": thread}, config(thread)) for thread in threads]
     run_until(lambda: len(groq.requests) >= 75, where, "sync", asked)

@@ -3,13 +3,12 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from testing.scripted_groq import ScriptedGroq
-from testing.server import PYTHON, ROOT, served_with_groq
+from testing.server import PYTHON, ROOT
 
 DOCS = ROOT / "docs"
 PAGES = ("batch.md", "embedding.md", "studio.md")
@@ -18,13 +17,6 @@ PRINTED = {
     "embedding.md": ["42 max_turns None", *["The answer is 42. 2"] * 2, "42 42", "The answer is 42."],
     "studio.md": ["4 2", "['42', '195'] The answer is 42.", "['refine_turn']"],
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, ScriptedGroq]]:
-    """What the pages call http://127.0.0.1:2024."""
-    with served_with_groq() as (address, groq):
-        yield address, groq
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,24 +1,16 @@
 """What goes wrong is said in the same words at every door: the command line's, LangGraph's server, its streams."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
+from testing.command import llamaberry, mistake
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq
-from testing.server import clean, served, served_with_groq
-from tests.cli.test_ask import llamaberry, mistake
+from testing.server import clean, served
 
 REFUSED = Reply(status=401, error="Bad key")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, ScriptedGroq]]:
-    with served_with_groq() as (address, groq):
-        yield address, groq
 
 
 def words(client: SyncLangGraphClient, **how: Any) -> list[str]:

@@ -3,25 +3,17 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mcp import Client
 
+from testing.batch import ids, questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine
-from testing.server import PYTHON, served_with_groq
-from tests.batch.test_batch import ids, questions
-from tests.test_tool import agent_model
+from testing.scripts import agent_model
+from testing.server import PYTHON
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, ScriptedGroq]]:
-    """One server for the examples that need one."""
-    with served_with_groq() as (address, groq):
-        yield address, groq
 
 
 def example(name: str, *words: str, **more: str) -> list[str]:

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from llamaberry import Context, LlamaberryError, build_graph
 from testing.collector import Collector
+from testing.command import COMMAND, llamaberry
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
-from tests.cli.test_ask import COMMAND, llamaberry
 
 KEY = "gsk_PLANTED0key0that0nobody0else0may0see"
 ECHO = f"Invalid API Key: {KEY} (Bearer {KEY})"

@@ -21,20 +21,11 @@ from langgraph.graph.state import CompiledStateGraph
 import llamaberry
 from llamaberry import Context, graph
 from testing.scripted_groq import Request, Scripted, first, refine, synthesis
+from testing.snapshots import check_snapshot
 
 ROOT = Path(__file__).parents[1]
-SNAPSHOTS = Path(__file__).with_name("snapshots")
 PACKAGES = {"llamaberry": "llamaberry", "llamaberry.graph": "graph", "llamaberry.nodes": "nodes"}
 STEPS = {f"llamaberry.nodes.{name}" for name in ("first_turn", "refine_turn", "synthesize", "_node")}
-
-
-def check_snapshot(name: str, text: str) -> None:
-    """Compare with the file, or write it where UPDATE_SNAPSHOTS says so."""
-    path = SNAPSHOTS / name
-    if os.environ.get("UPDATE_SNAPSHOTS"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == text, f"{name} differs: see the head of {Path(__file__).name}"
 
 
 def rendered(request: Request) -> str:

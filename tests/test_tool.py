@@ -9,20 +9,10 @@ from langchain_core.messages import ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llamaberry import Context, SetupError, as_tool
-from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
+from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
+from testing.scripts import TOOL_QUESTION, agent_model
 
-QUESTION = "What is 17 * 23?"
-CALL: dict[str, Any] = {"type": "tool_call", "name": "think_in_turns", "args": {"question": QUESTION}, "id": "1"}
-
-
-def agent_model(request: Request) -> Reply | str:
-    """Call the tool twice at once, until it has answered; as the tool's own model, answer well."""
-    if "tools" not in request.body:
-        return good_model(request)
-    if any(message["role"] == "tool" for message in request.messages):
-        return "My tool says 42."
-    calls = [("think_in_turns", {"question": question}) for question in (QUESTION, "And 19 * 21?")]
-    return Reply(calls=calls, finish_reason="tool_calls")
+CALL: dict[str, Any] = {"type": "tool_call", "name": "think_in_turns", "args": {"question": TOOL_QUESTION}, "id": "1"}
 
 
 def test_a_model_reads_what_the_tool_is_for_and_what_it_takes() -> None:
@@ -87,7 +77,7 @@ def test_an_agent_uses_it_twice_at_once_with_its_own_checkpoints_and_streams_its
     assert messages[-1].text == "My tool says 42."
     tools = [message for message in messages if isinstance(message, ToolMessage)]
     assert [message.content for message in tools] == ["42", "42"]
-    assert {message.artifact["query"] for message in tools} == {QUESTION, "And 19 * 21?"}
+    assert {message.artifact["query"] for message in tools} == {TOOL_QUESTION, "And 19 * 21?"}
     assert len(groq.requests) == 2 + 2 * 3
     again = agent.invoke({"messages": [{"role": "user", "content": "Once more."}]}, config)
     assert again["messages"][-1].text == "My tool says 42."

@@ -1,16 +1,14 @@
 """`llamaberry batch` as a user runs it: a line for each question, whatever is wrong with some of them."""
 
-import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from testing.batch import answer, ids, lines, questions
+from testing.command import at_once, in_a_terminal, llamaberry, mistake, refused
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
-from tests.cli.test_ask import in_a_terminal, llamaberry, mistake
-from tests.cli.test_threads import at_once, refused
-from tests.evaluation.test_run import called, failing
+from testing.scripts import called, failing
 
 KEYS = [
     "line",
@@ -25,29 +23,6 @@ KEYS = [
     "usage",
     "seconds",
 ]
-
-
-def questions(folder: Path, *names: str) -> str:
-    path = folder / "in.jsonl"
-    path.write_text("".join(json.dumps({"question": name, "id": name}) + "\n" for name in names))
-    return str(path)
-
-
-def lines(out: Path) -> list[dict[str, Any]]:
-    """The whole lines of OUT."""
-    return [json.loads(line) for line in out.read_bytes().split(b"\n")[:-1]] if out.exists() else []
-
-
-def ids(out: Path) -> list[str]:
-    return sorted(line["id"] for line in lines(out))
-
-
-def answer(source: str, out: Path, *words: str, code: int = 0) -> list[dict[str, Any]]:
-    """Run the command, which must end so and say nothing of errors; return the lines of OUT."""
-    run = llamaberry("batch", source, str(out), *words)
-    assert (run.returncode, run.stderr) == (code, ""), run
-    assert run.stdout.startswith(f"{out}: ")
-    return lines(out)
 
 
 def test_a_question_becomes_a_line_with_its_answer_and_what_it_took(scripted: Scripted, tmp_path: Path) -> None:

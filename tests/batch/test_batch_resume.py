@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from testing.batch import answer, ids, lines, questions
+from testing.command import begun, cut_at, mistake, until
 from testing.scripted_groq import Reply, Request, Scripted, good_model
-from tests.batch.test_batch import answer, ids, lines, questions
-from tests.cli.test_ask import mistake
-from tests.cli.test_threads import begun, until
-from tests.evaluation.test_resume import cut, hanging
-from tests.evaluation.test_run import called
+from testing.scripts import called, hanging
 
 MANY = [f"q{number:03}" for number in range(200)]
 
@@ -26,7 +24,7 @@ def test_killed_twice_each_question_has_one_line_and_none_that_has_one_is_asked_
     words = ("--turns", "1", "--concurrency", "8")
     answered: Counter[str] = Counter()
     for enough in (60, 130):
-        cut(groq, ["batch", source, str(out), *words], lambda enough=enough: len(lines(out)) >= enough)
+        cut_at(groq, ["batch", source, str(out), *words], lambda enough=enough: len(lines(out)) >= enough)
         before = out.read_bytes()
         answered = Counter(ids(out))
         assert enough <= answered.total() == len(answered) < 200
@@ -74,7 +72,7 @@ def test_the_turns_of_a_run_that_is_killed_are_kept_unless_that_is_not_wanted(
     cuts = [("P", "turn 2"), ("Q", "synthesis")]
     groq, source, out = scripted(hanging(*cuts)), questions(tmp_path, *"PQR"), tmp_path / "out" / "out.jsonl"
     words = ("--turns", "2", *([] if keep else ["--no-keep-turns"]))
-    cut(groq, ["batch", source, str(out), *words], lambda: ids(out) == ["R"] and set(cuts) <= called(groq).keys())
+    cut_at(groq, ["batch", source, str(out), *words], lambda: ids(out) == ["R"] and set(cuts) <= called(groq).keys())
     answer(source, out, *words)
     assert ids(out) == ["P", "Q", "R"]
     assert all((line["turns"], line["stop_reason"]) == (2, "max_turns") for line in lines(out))

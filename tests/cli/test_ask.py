@@ -1,10 +1,7 @@
 """The command line, run as a user runs it: as a subprocess, against the scripted Groq."""
 
 import json
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -14,30 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from testing.command import COMMAND, CSI, QUESTION, in_a_terminal, llamaberry, mistake
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
 
-COMMAND = [sys.executable, "-c", "from llamaberry.cli.main import main; main()"]
-QUESTION = "What is 6 times 7?"
-CSI = "\x1b["
-
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def llamaberry(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with pipes for its three streams; `stdin` is what it reads, the rest goes to the environment."""
-    told = more.pop("stdin", "")
-    return subprocess.run(
-        [*COMMAND, *words], input=told, capture_output=True, text=True, timeout=60, env=os.environ | more, check=False
-    )
-
-
-def mistake(*words: str, **more: str) -> str:
-    """Run a command that the user got wrong, and return its message: a line or two, and nothing else anywhere."""
-    run = llamaberry(*words, **more)
-    assert (run.returncode, run.stdout) == (2, ""), run
-    assert 1 <= run.stderr.count("\n") <= 2
-    assert "Traceback" not in run.stderr
-    return run.stderr
 
 
 def test_ask_shows_each_turn_with_its_figures_then_the_answer_then_one_summary_line(scripted: Scripted) -> None:
@@ -126,24 +103,6 @@ def test_a_budget_and_a_deadline_end_refining(scripted: Scripted, words: list[st
 def test_in_a_pipe_there_are_no_colour_codes(scripted: Scripted, more: dict[str, str]) -> None:
     scripted([first()])
     assert "\x1b" not in llamaberry("ask", QUESTION, "--turns", "1", **more).stdout
-
-
-def in_a_terminal(*words: str, **more: str) -> str:
-    """Run the command with a terminal for its three streams, and return what the terminal got."""
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"} | more
-    with subprocess.Popen([*COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as run:
-        os.close(theirs)
-        got = b""
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                piece = os.read(ours, 65536)
-            except OSError:  # Linux's way to say that the other side has closed
-                break
-            got += piece
-        assert run.wait(60) == 0
-    os.close(ours)
-    return got.decode()
 
 
 def test_in_a_terminal_there_is_colour_unless_no_color_asks_for_none(scripted: Scripted) -> None:

@@ -3,54 +3,15 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from testing.collector import Collector, metadata
-from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, refine, synthesis
-from tests.cli.test_ask import QUESTION, in_a_terminal, llamaberry, mistake
-from tests.cli.test_threads import begun, until
+from testing.command import QUESTION, begun, in_a_terminal, llamaberry, mistake, until
+from testing.compare import Model, compared, kind_of, kinds
+from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
-USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
 HANG = Reply(hang=True)
-WRONG_THEN_RIGHT = {
-    "first": first("It is 41"),
-    "refine": refine("It is 42", "revise"),
-    "synthesis": synthesis("Six times seven is 42.", "42"),
-}
-
-
-def kind_of(request: Request) -> str:
-    asked = request.messages[-1]["content"]
-    return "synthesis" if "the synthesis" in asked else "refine" if "a refine turn" in asked else "first"
-
-
-class Model:
-    """Answers each kind of request in its own way, whichever run asks first; a list is one reply after the other."""
-
-    def __init__(self, **replies: Any) -> None:
-        self.replies = {
-            kind: list(reply) if isinstance(reply, list) else reply
-            for kind, reply in (WRONG_THEN_RIGHT | replies).items()
-        }
-
-    def __call__(self, request: Request) -> Reply | str:
-        reply = self.replies[kind_of(request)]
-        if isinstance(reply, list):
-            reply = reply.pop(0)
-        return Reply(reply, usage=USAGE) if isinstance(reply, str) else reply
-
-
-def kinds(groq: ScriptedGroq) -> list[str]:
-    return sorted(kind_of(request) for request in groq.requests)
-
-
-def compared(*words: str, code: int = 0) -> dict[str, Any]:
-    run = llamaberry("compare", QUESTION, "--json", *words)
-    assert run.returncode == code, run
-    document: dict[str, Any] = json.loads(run.stdout)
-    return document
 
 
 def test_both_runs_are_shown_with_their_steps_changes_and_costs_and_then_the_difference(scripted: Scripted) -> None:

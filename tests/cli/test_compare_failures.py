@@ -6,10 +6,10 @@ import signal
 
 import pytest
 
+from testing.command import QUESTION, begun, cut, llamaberry, until
+from testing.compare import Model, compared, kinds
 from testing.scripted_groq import Reply, Scripted, first
-from tests.cli.test_ask import QUESTION, llamaberry
-from tests.cli.test_compare import HANG, Model, compared, kinds
-from tests.cli.test_threads import begun, cut, until
+from testing.scripts import HANG
 
 
 def test_a_run_that_fails_does_not_take_the_other_with_it(scripted: Scripted) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from testing.command import llamaberry, refused
+from testing.evaluation import questions
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first
-from tests.cli.test_ask import llamaberry
-from tests.cli.test_threads import refused
-from tests.evaluation.test_run import questions
 
 # Six questions in one turn each: four right, one wrong, one whose call fails for good.
 SCRIPT = [first("42"), first("42"), first("41"), first("42"), Reply(status=400, error="Out of luck"), first("42")]

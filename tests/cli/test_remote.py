@@ -16,10 +16,10 @@ import pytest
 from langgraph_sdk import get_sync_client
 
 from llamaberry.cli.remote_session import thread_id
+from testing.command import begun, llamaberry, mistake, until, without_figures
 from testing.scripted_groq import Reply, ScriptedGroq, first, good_model, refine, synthesis
+from testing.scripts import HANG
 from testing.server import clean, served
-from tests.cli.test_ask import llamaberry, mistake
-from tests.cli.test_threads import HANG, begun, until
 
 KEY = "remote-key-0123456789"
 Server = tuple[str, ScriptedGroq]
@@ -41,10 +41,6 @@ def server(module: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setenv("LLAMABERRY_API_KEY", KEY)
     module[1].play()
     return module
-
-
-def without_figures(text: str) -> list[str]:
-    return re.sub(r"[\d.]+ s\b|[\d,]+ (prompt|tokens|output)|\([\d,]+ cached\)", "…", text).split("\n")
 
 
 def test_it_prints_what_ask_prints(server: Server) -> None:

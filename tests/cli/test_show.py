@@ -1,23 +1,20 @@
 """`llamaberry show`: a past run as a tree and as a page, from its checkpoints alone."""
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llamaberry.cli.past_run import LONGEST_DIFF, diff
+from testing.command import CSI, QUESTION, begun, llamaberry, mistake
+from testing.pages import EVIL, Page
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
-from tests.cli.test_ask import CSI, QUESTION, llamaberry, mistake
-from tests.cli.test_threads import begun
-from tests.tracing.test_node_trace import FLIPPED
+from testing.scripts import FLIPPED
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
 CACHED = USAGE | {"prompt_tokens_details": {"cached_tokens": 900}}
-EVIL = '<script>alert(1)</script> <img src="https://example.org/x.png"> & "q"'
 texts = st.lists(st.sampled_from(["a", "b", "c", "1,000", "ü", "**x**"]), max_size=12).map(" ".join)
 
 
@@ -110,22 +107,6 @@ def test_a_thread_that_is_not_there_is_a_mistake_with_a_remedy(scripted: Scripte
     scripted()
     llamaberry("ask", "Q", "--thread", "T")
     assert "cannot be written" in mistake("show", "T", "--html", str(tmp_path / "no" / "page.html"))
-
-
-class Page(HTMLParser):
-    """What a browser would make of the page: its elements, and the texts of each class."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, Any]]] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 @pytest.fixture

@@ -5,75 +5,25 @@ import os
 import re
 import signal
 import sqlite3
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testing.command import (
+    ASK,
+    NAMED,
+    at_once,
+    cut,
+    kept,
+    llamaberry,
+    mistake,
+    not_kept,
+    refused,
+)
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
-from tests.cli.test_ask import COMMAND, llamaberry, mistake
-
-HANG = Reply(hang=True)
-
-
-ASK = ("ask", "Q", "--quiet", "--turns", "1")
-NAMED = (*ASK, "--thread", "T")
-
-
-@contextmanager
-def begun(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """Start the command, and let it run while something happens."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen([*COMMAND, *words], stdout=pipe, stderr=pipe, text=True, **more) as run:
-        try:
-            yield run
-        finally:
-            run.kill()
-
-
-def at_once(*commands: tuple[str, ...], **more: str) -> list[Any]:
-    """Run commands side by side; return how each of them ended."""
-    with ExitStack() as stack:
-        runs = [stack.enter_context(begun(*words, env=os.environ | more)) for words in commands]
-        outs = [run.communicate(timeout=60) for run in runs]
-    return [subprocess.CompletedProcess(run.args, run.returncode, *out) for run, out in zip(runs, outs, strict=True)]
-
-
-def until(moment: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not moment():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def cut(groq: ScriptedGroq, calls: int, *words: str, by: signal.Signals = signal.SIGKILL) -> tuple[str, str]:
-    """End a command by a signal in its so manieth call; return what it printed."""
-    with begun(*words) as run:
-        until(lambda: len(groq.requests) == calls)
-        run.send_signal(by)
-        return run.communicate(timeout=10)
-
-
-def refused(run: subprocess.CompletedProcess[str], *told: str) -> None:
-    """Exit code 2, with a line that says why."""
-    assert (run.returncode, run.stdout) == (2, ""), run
-    assert re.fullmatch(r"llamaberry: .*\n", run.stderr)
-    assert all(word in run.stderr for word in told)
-
-
-def kept(run: subprocess.CompletedProcess[str], answer: str = "42\n") -> None:
-    assert (run.returncode, run.stdout, run.stderr) == (0, answer, "")
-
-
-def not_kept(run: subprocess.CompletedProcess[str], *told: str) -> None:
-    """The answer is there all the same, and a line says why it is not kept."""
-    assert (run.returncode, run.stdout) == (0, "42\n"), run
-    assert re.fullmatch(r"llamaberry: this answer is not kept: .*\n", run.stderr)
-    assert all(word in run.stderr for word in told)
+from testing.scripts import HANG
 
 
 def test_a_thread_goes_on_is_listed_shown_and_forgotten(scripted: Scripted, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from llamaberry.evaluation.data import Case, generate, read_file
 from llamaberry.graph.errors import SetupError
+from testing.command import mistake
+from testing.evaluation import needs_suite
 from testing.scripted_groq import Scripted, ScriptedGroq
-from tests.cli.test_ask import mistake
-from tests.conftest import needs_suite
 
 GOOD = b'{"question": "What is 6 x 7?", "answer": "42"}'
 

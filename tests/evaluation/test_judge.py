@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from testing.command import mistake
+from testing.evaluation import evaluate, lines, pairs, questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first
-from tests.cli.test_ask import mistake
-from tests.evaluation.test_run import evaluate, lines, pairs, questions
 
 JUDGE = ("--judge", "groq:judge", "--concurrency", "1")
 

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from testing.collector import Collector, listening, metadata
+from testing.command import COMMAND, llamaberry
 from testing.environment import trace_to
 from testing.scripted_groq import Reply, Request, Scripted, first, good_model, refine, synthesis
-from tests.cli.test_ask import COMMAND, llamaberry
-from tests.tracing.test_langsmith import TROUBLE
-from tests.tracing.test_node_trace import tree_of
+from testing.traces import TROUBLE, tree_of
 
 QUESTIONS = {"a": "Mended?", "b": "Spoilt?", "c": "Plain?"}
 ARMS = ("--arms", "single,turns:2")

@@ -12,8 +12,7 @@ from llamaberry.evaluation.plots import plots
 from llamaberry.evaluation.report import report
 from llamaberry.evaluation.results import Result
 from testing.eval_results import ARMS, asked, small
-from tests.cli.test_show import EVIL, Page
-from tests.test_browser import browser, seen  # noqa: F401
+from testing.pages import EVIL, Page, seen
 
 SETTINGS: dict[str, Any] = {"arms": ARMS, "model": "groq:m", "seed": 7, "machine": {"cores": 2}, "command": "x " * 90}
 
@@ -91,7 +90,7 @@ def test_a_plot_that_would_be_empty_is_left_out() -> None:
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", ["small", "many"])
 def test_the_page_is_readable_at_any_width_in_either_scheme(
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     tmp_path: Path,
     name: str,
     width: int,

@@ -5,40 +5,17 @@ import random
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from testing.command import at_once, begun, cut_at, llamaberry, mistake, refused, until
+from testing.evaluation import evaluate, lines, needs_suite, pairs, questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, good_model
-from tests.cli.test_ask import llamaberry, mistake
-from tests.cli.test_threads import HANG, at_once, begun, refused, until
-from tests.conftest import needs_suite
-from tests.evaluation.test_run import Calls, call, called, evaluate, failing, lines, pairs, questions
+from testing.scripts import Calls, called, failing, hanging
 
 WORDS = ("--arms", "single,turns:3")
 STEPS = ("turn 1", "turn 2", "turn 3", "synthesis")
-
-
-def hanging(*calls: tuple[str, str]) -> Callable[[Request], Reply]:
-    """A good model that hangs in each of these calls, but only once."""
-    left = list(calls)
-
-    def script(request: Request) -> Reply:
-        if call(request) in left:
-            left.remove(call(request))
-            return HANG
-        return Reply(good_model(request))
-
-    return script
-
-
-def cut(groq: ScriptedGroq, command: list[str], moment: Callable[[], bool]) -> None:
-    """Kill the command at a moment, and wait until the model knows."""
-    with begun(*command) as run:
-        until(lambda: moment() or run.poll() is not None)
-        assert run.poll() is None, run.communicate()
-    groq.wait(0)
 
 
 CUTS = {
@@ -57,7 +34,7 @@ def test_killed_in_any_call_it_goes_on_with_that_call(
     # A case is seen through arm by arm: one that hangs in its first turn has no line yet.
     before = 6 - sum(2 if step == "turn 1" else 1 for _, step in cuts)
     words = ["eval", data, "--out", str(out), *WORDS]
-    cut(groq, words, lambda: len(lines(out)) == before and set(cuts) <= called(groq).keys())
+    cut_at(groq, words, lambda: len(lines(out)) == before and set(cuts) <= called(groq).keys())
     there = (out / "results.jsonl").read_bytes()
     kept = evaluate(data, out, *WORDS)
     assert (out / "results.jsonl").read_bytes().startswith(there)
@@ -77,7 +54,7 @@ def test_killed_at_any_moment_at_most_what_was_in_flight_is_asked_again(
     groq = scripted(lambda request: Reply(good_model(request), delay=dice.uniform(0, 0.1)))
     data, out = questions(tmp_path, *"PQRST"), tmp_path / "out"
     words = ("--arms", "single,turns:3,turns:3+early,self-consistency:3", "--concurrency", "4", *shared)
-    cut(groq, ["eval", data, "--out", str(out), *words], lambda: len(groq.requests) >= requests)
+    cut_at(groq, ["eval", data, "--out", str(out), *words], lambda: len(groq.requests) >= requests)
     kept = evaluate(data, out, *words)
     assert pairs(kept) == [(name, arm) for name in "PQRST" for arm in sorted(words[1].split(","))]
     assert [line for line in kept if line["error"] or not line["right"]] == []
@@ -132,7 +109,7 @@ def test_a_retry_that_is_killed_goes_on_and_an_arm_that_is_not_named_keeps_its_e
     )
     evaluate(data, out, "--arms", "single,self-consistency:2", failed="4 of 6")
     groq.play(hanging(("Q", "turn 1")))
-    cut(
+    cut_at(
         groq,
         ["eval", data, "--out", str(out), "--arms", "single", "--retry-errors"],
         lambda: len(lines(out)) == 5 and called(groq)["Q", "turn 1"] == 1,

@@ -1,60 +1,14 @@
 """`llamaberry eval` as a user runs it: what each arm asks, what is kept of it, and what a failed call comes to."""
 
-import json
-import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testing.command import at_once, llamaberry, mistake, refused
+from testing.evaluation import evaluate, lines, needs_suite, pairs, questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
-from tests.cli.test_ask import llamaberry, mistake
-from tests.cli.test_threads import at_once, refused
-from tests.conftest import needs_suite
-
-Calls = Counter[tuple[str, str]]
-
-
-def questions(folder: Path, *names: str, **more: Any) -> str:
-    """Write a file of questions whose answer is 42."""
-    rows = [{"id": name, "question": name, "answer": "42", **more} for name in names]
-    path = folder / "own.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
-
-
-def evaluate(data: str, out: Path, *words: str, failed: str = "") -> list[dict[str, Any]]:
-    """Run the command, which must end well and tell of no failed runs but so many; return the lines that are kept."""
-    run = llamaberry("eval", data, "--out", str(out), *words)
-    told = re.findall(r"llamaberry: (\d+ of \d+) runs failed, and count by what they answered; .+\n", run.stderr)
-    assert (run.returncode, told) == (0, [failed] if failed else []), run.stderr
-    assert failed or not run.stderr
-    return lines(out)
-
-
-def lines(out: Path) -> list[dict[str, Any]]:
-    path = out / "results.jsonl"
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
-
-
-def pairs(kept: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return sorted((line["id"], line["arm"]) for line in kept)
-
-
-def step(request: Request) -> str:
-    asked = request.messages[-1]["content"]
-    return "synthesis" if "Concise Answer" in asked else f"turn {len(request.messages) // 2}"
-
-
-def call(request: Request) -> tuple[str, str]:
-    """Which question it is that a request belongs to, and which call of its run."""
-    return request.messages[1]["content"].split("\n")[0], step(request)
-
-
-def called(groq: ScriptedGroq) -> Calls:
-    return Counter(map(call, groq.requests))
-
+from testing.scripts import called, failing
 
 ARMS: dict[str, tuple[str, list[str], list[str], str | None]] = {
     "one call": ("single", [first("42")], ["turn 1"], "max_turns"),
@@ -159,10 +113,6 @@ def test_a_suite_goes_on_with_a_larger_size_unless_that_asks_others(groq: Script
     assert [line["id"] for line in lines(tmp_path / "legs")] == [f"leg_counting-0-{n}" for n in range(3)]
     suite(tmp_path / "acre", "acre", "--size", "2")
     refused(suite(tmp_path / "acre", "acre", "--size", "5"), "another question as 'acre-0-")
-
-
-def failing(*calls: tuple[str, str]) -> Any:
-    return lambda request: Reply(status=400) if call(request) in calls else good_model(request)
 
 
 @pytest.mark.parametrize("shared", [[], ["--shared-turns"]])

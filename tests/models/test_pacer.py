@@ -10,10 +10,10 @@ import pytest
 from llamaberry import Context, graph
 from llamaberry.batch.run import BatchSummary, batch
 from llamaberry.models.pacer import seconds
+from testing.batch import lines, questions
 from testing.limited_groq import Limited
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model
-from tests.batch.test_batch import lines, questions
-from tests.evaluation.test_run import call
+from testing.scripts import call
 
 ONE = Context(max_turns=1)
 

@@ -3,8 +3,6 @@
 import ast
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +12,12 @@ from langchain_core.tracers import LangChainTracer
 from langsmith import Client
 
 from llamaberry import graph
+from testing.command import llamaberry
+from testing.entry_points import DOORS, Door, all_at_once
 from testing.scripted_groq import Reply, Request, Scripted, first, good_model, refine, synthesis
-from tests.nodes.test_retries import DOORS, Door, all_at_once
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from llamaberry.cli.main import main; main()"]
 REFUSED = Reply(status=400, error="Out of luck")
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> Door:
-    """Every way into the graph."""
-    return DOORS[request.param]
-
-
-def llamaberry(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in pipes."""
-    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("failed", ["turn", "synthesis"])

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager, suppress
 from email.utils import formatdate
@@ -15,54 +15,8 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llamaberry import ModelError, build_graph, graph
+from testing.entry_points import DOORS, Door, ainvoke, all_at_once, astream, stream
 from testing.scripted_groq import NO_RETRY, Reply, Request, Scripted, first, good_model, refine, synthesis
-
-Door = Callable[[str, Any], Any]
-
-
-def stream(question: str, dials: Any) -> Any:
-    """Run the graph with its tokens streamed, in this thread; return the last state."""
-    parts: Any = graph.stream({"query": question}, context=dials, stream_mode=["messages", "values"])
-    *_, (_, state) = [part for part in parts if part[0] == "values"]
-    return state
-
-
-async def astream(question: str, dials: Any) -> Any:
-    """Run the graph with its tokens streamed, in this loop; return the last state."""
-    parts: Any = graph.astream({"query": question}, context=dials, stream_mode=["messages", "values"])
-    *_, (_, state) = [part async for part in parts if part[0] == "values"]
-    return state
-
-
-async def ainvoke(question: str, dials: Any) -> Any:
-    return await graph.ainvoke({"query": question}, context=dials)
-
-
-DOORS: dict[str, Door] = {
-    "invoke": lambda question, dials: graph.invoke({"query": question}, context=dials),
-    "stream": stream,
-    "ainvoke": lambda question, dials: asyncio.run(ainvoke(question, dials)),
-    "astream": lambda question, dials: asyncio.run(astream(question, dials)),
-}
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> Door:
-    """Every way into the graph: sync and async, whole and streamed."""
-    return DOORS[request.param]
-
-
-def all_at_once(door: Door, dials: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Ask these questions at the same time, so that their waits are one wait: question -> its result, or its error."""
-
-    def one(question: str) -> Any:
-        try:
-            return door(question, dials[question])
-        except ModelError as error:
-            return error
-
-    with ThreadPoolExecutor(len(dials)) as pool:
-        return dict(zip(dials, pool.map(one, dials), strict=True))
 
 
 class Plays:

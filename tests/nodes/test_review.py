@@ -11,8 +11,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from llamaberry import Context, SetupError, as_tool, build_graph
+from testing.command import COMMAND, llamaberry, mistake
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
-from tests.cli.test_ask import COMMAND, llamaberry, mistake
 
 CONFIG: Any = {"configurable": {"thread_id": "T"}}
 SCRIPT = [first("41"), refine("42", "revise"), refine("42"), synthesis()]

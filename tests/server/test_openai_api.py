@@ -14,9 +14,9 @@ import httpx
 import openai
 import pytest
 
+from testing.command import llamaberry
 from testing.scripted_groq import Reply, Request, Script, ScriptedGroq, first, good_model, player, refine, synthesis
 from testing.server import ROOT, clean, served
-from tests.cli.test_ask import llamaberry
 
 ANSWER = "It is **42**."
 FLIPPED = [first("41"), refine("42", "revise"), refine("42"), synthesis(ANSWER, "42")]

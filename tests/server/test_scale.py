@@ -19,11 +19,10 @@ from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
 from testing.cluster import KEY, Cluster, cluster, server_python, settings, wait
+from testing.command import at_once, begun, without_figures
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
+from testing.scripts import counted, nth_call
 from testing.server import ROOT
-from tests.cli.test_remote import without_figures
-from tests.cli.test_threads import at_once, begun
-from tests.test_crash import call, counted
 
 pytestmark = pytest.mark.scale
 
@@ -148,7 +147,7 @@ def test_everything_is_restarted_and_every_thread_is_still_there(servers: tuple[
     asked = ["ask", "Q", "-q", "--turns", "1", "--server", made.address, "--thread", "kept"]
     (run,) = at_once(tuple(asked))
     assert (run.returncode, run.stdout) == (0, "42\n"), run.stderr
-    groq.play(lambda request: next(hanging, slow(request)) if call(request)[1] == 2 else slow(request))
+    groq.play(lambda request: next(hanging, slow(request)) if nth_call(request)[1] == 2 else slow(request))
     with get_sync_client(url=made.address, api_key=KEY) as client:
         kept = threads(client)
         with asking(made, "under way") as running:

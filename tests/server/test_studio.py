@@ -6,63 +6,17 @@ The forms that Studio draws are a snapshot. After a change that is meant, write 
 """
 
 import json
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
-from langgraph_sdk import get_sync_client
-from langgraph_sdk.client import SyncLangGraphClient
 
 from llamaberry import Turn
-from testing.scripted_groq import Reply, ScriptedGroq, first, refine, synthesis
-from testing.server import served_with_groq
-from tests.test_shape import check_snapshot
+from testing.scripted_groq import Reply, first, refine, synthesis
+from testing.snapshots import check_snapshot
+from testing.studio import ASKED, TWO, Studio
 
-ASKED = {"query": "What is 6 x 7?"}
-TWO = {"max_turns": 2}
 NODES = ["first_turn", "refine_turn", "synthesize"]
-
-
-class Studio(NamedTuple):
-    """What a person at Studio has: the server, a model behind it, and a thread."""
-
-    client: SyncLangGraphClient
-    groq: ScriptedGroq
-    thread: str
-    assistant: str
-    address: str
-
-    def run(self, **how: Any) -> Any:
-        """Run on the thread to the end, with two turns unless told otherwise."""
-        return self.client.runs.wait(self.thread, self.assistant, **{"input": None, "context": TWO, **how})
-
-    def before(self, *nodes: str, turns: int | None = None) -> Any:
-        """Return the newest state of the thread from which `nodes` are next."""
-        for state in self.client.threads.get_history(self.thread, limit=50):
-            if state["next"] == list(nodes) and turns in (None, len(state["values"].get("turns", []))):
-                return state
-        raise LookupError(nodes)
-
-    def sent(self) -> list[str]:
-        """Return the turns that stand in the last prompt that Groq was sent."""
-        return [m["content"] for m in self.groq.requests[-1].messages if m["role"] == "assistant"]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, ScriptedGroq]]:
-    """One server for the file; a thread of its own for each test."""
-    with served_with_groq() as (address, groq):
-        yield address, groq
-
-
-@pytest.fixture
-def studio(server: tuple[str, ScriptedGroq]) -> Iterator[Studio]:
-    address, groq = server
-    groq.play()
-    with get_sync_client(url=address, api_key=None) as client:
-        (assistant,) = client.assistants.search(graph_id="llamaberry")
-        yield Studio(client, groq, client.threads.create()["thread_id"], assistant["assistant_id"], address)
 
 
 def form(title: str, schema: Any) -> list[str]:

@@ -8,10 +8,11 @@ import pytest
 from langsmith import Client
 
 from testing.collector import Collector, listening, metadata
+from testing.command import llamaberry
 from testing.environment import trace_to
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
-from tests.cli.test_ask import llamaberry
-from tests.tracing.test_node_trace import FLIPPED, tree_of
+from testing.scripts import FLIPPED
+from testing.traces import TROUBLE, tree_of
 
 
 def test_trace_says_the_project_and_the_run_and_json_has_the_run_too(scripted: Scripted, collector: Collector) -> None:
@@ -33,16 +34,6 @@ def test_the_run_id_is_what_feedback_scores(scripted: Scripted, collector: Colle
     client.close()
     (scored,) = collector.feedback
     assert (scored["run_id"], scored["key"], scored["score"]) == (collector.run("llamaberry")["id"], "correct", 1)
-
-
-TROUBLE = {
-    "down": None,
-    "refusing": {"status": 401},
-    "limiting": {"status": 429},
-    "failing": {"status": 500},
-    "slow": {"delay": 30},
-    "dripping": {"drip": True},
-}
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)

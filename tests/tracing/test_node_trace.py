@@ -1,8 +1,5 @@
 """A run's trace in LangSmith: the real client, in a process of its own, against a collector on loopback."""
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import httpx
@@ -13,24 +10,11 @@ from langgraph.checkpoint.memory import InMemorySaver
 from llamaberry import build_graph
 from llamaberry.cli.past_run import run_of
 from testing.collector import Collector, metadata
+from testing.command import llamaberry
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from testing.scripts import FLIPPED
 from testing.server import served
-from tests.cli.test_ask import llamaberry
-
-FLIPPED = [first("41"), refine("**42**", "revise"), refine("42"), synthesis()]
-TREE = ["first_turn", "refine_turn 2", "refine_turn 3", "synthesize"]
-
-
-def tree_of(*nodes: str, depth: int = 0) -> list[str]:
-    """Return the tree of a run: the graph, its nodes, and below each its model call."""
-    below = [line for node in nodes for line in (f"  {node}", f"    {node} model call")]
-    return ["  " * depth + line for line in ["llamaberry", *below]]
-
-
-def python(code: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a host program that embeds the graph."""
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=True)
+from testing.traces import TREE, python, tree_of
 
 
 def test_a_run_is_one_tree_that_reads_like_the_reasoning(scripted: Scripted, collector: Collector) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from testing.collector import Collector, listening
+from testing.command import llamaberry, mistake
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
-from tests.cli.test_ask import llamaberry, mistake
-from tests.tracing.test_node_trace import FLIPPED, TREE, python
+from testing.scripts import FLIPPED
+from testing.traces import TREE, python
 
 OK, ERROR = 1, 2
 

@@ -1,0 +1,48 @@
+"""`llamaberry compare`, run as a user runs it, and a model for its runs."""
+
+import json
+from typing import Any
+
+from testing.command import QUESTION, llamaberry
+from testing.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
+
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
+
+
+WRONG_THEN_RIGHT = {
+    "first": first("It is 41"),
+    "refine": refine("It is 42", "revise"),
+    "synthesis": synthesis("Six times seven is 42.", "42"),
+}
+
+
+def kind_of(request: Request) -> str:
+    asked = request.messages[-1]["content"]
+    return "synthesis" if "the synthesis" in asked else "refine" if "a refine turn" in asked else "first"
+
+
+class Model:
+    """Answers each kind of request in its own way, whichever run asks first; a list is one reply after the other."""
+
+    def __init__(self, **replies: Any) -> None:
+        self.replies = {
+            kind: list(reply) if isinstance(reply, list) else reply
+            for kind, reply in (WRONG_THEN_RIGHT | replies).items()
+        }
+
+    def __call__(self, request: Request) -> Reply | str:
+        reply = self.replies[kind_of(request)]
+        if isinstance(reply, list):
+            reply = reply.pop(0)
+        return Reply(reply, usage=USAGE) if isinstance(reply, str) else reply
+
+
+def kinds(groq: ScriptedGroq) -> list[str]:
+    return sorted(kind_of(request) for request in groq.requests)
+
+
+def compared(*words: str, code: int = 0) -> dict[str, Any]:
+    run = llamaberry("compare", QUESTION, "--json", *words)
+    assert run.returncode == code, run
+    document: dict[str, Any] = json.loads(run.stdout)
+    return document

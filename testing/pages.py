@@ -1,0 +1,32 @@
+"""HTML pages under test: their elements, hostile text, and screenshots."""
+
+import os
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page as BrowserPage
+
+SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder that keeps what the tests saw
+EVIL = '<script>alert(1)</script> <img src="https://example.org/x.png"> & "q"'
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its elements, and the texts of each class."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, Any]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def seen(page: BrowserPage, name: str) -> None:
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
