@@ -17,6 +17,7 @@ from llamaberry.nodes._node import retry_policy
 from llamaberry.nodes.first_turn import first_turn
 from llamaberry.nodes.refine_turn import refine_turn
 from llamaberry.nodes.synthesize import synthesize
+from llamaberry.tracing.environment import trace_to_environment
 
 ReasoningGraph = CompiledStateGraph[State, Context, Any, Any]
 """Its input is `{"query": str}` or `{"messages": [...]}` (Input), its output an Output."""
@@ -60,6 +61,7 @@ def build_graph(
     Raises:
         ValueError: `nodes` names one that is not there.
     """
+    trace_to_environment()
     steps = {"first_turn": first_turn, "refine_turn": refine_turn, "synthesize": synthesize, **(nodes or {})}
     if unknown := steps.keys() - {"first_turn", "refine_turn", "synthesize", "verify"}:
         raise ValueError(f"no such node: {', '.join(unknown)} (first_turn, refine_turn, synthesize, verify)")

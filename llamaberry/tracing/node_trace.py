@@ -1,17 +1,13 @@
 """What is seen of a node from outside: its run's name, tags and metadata in every tracer, and the events it streams."""
 
-import logging
 import os
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from functools import lru_cache
 from typing import Any, Literal, cast
 
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langchain_core.tracers.base import BaseTracer
-from langchain_core.tracers.context import register_configure_hook
 from langchain_core.tracers.schemas import Run
 
 from llamaberry.graph.answers import answer_changed, latest_answer, normalise
@@ -19,7 +15,6 @@ from llamaberry.graph.events import Event
 from llamaberry.graph.reply import reread
 from llamaberry.graph.state import State, StopReason, Turn
 
-_logger = logging.getLogger("llamaberry")
 _LONGEST = 500  # characters of an answer in the metadata: whole answers stand in the outputs
 
 
@@ -112,30 +107,6 @@ class NodeTrace:
             for tracer in manager.handlers:
                 if isinstance(tracer, BaseTracer) and (run := tracer.run_map.get(str(manager.parent_run_id))):
                     yield tracer, run
-
-
-class _Destination:
-    """The tracer that LLAMABERRY_TRACES asks for, else None; it stands where LangChain expects a ContextVar of one.
-
-    So one variable traces every run of the process, a host agent's above ours included, with no line of code.
-    """
-
-    def get(self) -> BaseCallbackHandler | None:
-        address = os.environ.get("LLAMABERRY_TRACES", "").strip()
-        return _sender(address) if address else None
-
-
-@lru_cache(maxsize=1)
-def _sender(address: str) -> BaseCallbackHandler | None:
-    try:
-        from llamaberry.tracing.otlp import tracer_to
-    except ImportError as missing:
-        _logger.warning('llamaberry: LLAMABERRY_TRACES needs: pip install "llamaberry[traces]" (%s)', missing)
-        return None
-    return tracer_to(address)
-
-
-register_configure_hook(cast("ContextVar[Any]", _Destination()), inheritable=True)
 
 
 def _hides(tracer: BaseTracer) -> bool:

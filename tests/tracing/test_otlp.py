@@ -85,6 +85,18 @@ def test_an_embedded_graph_is_traced_by_the_variable_alone_below_its_host(script
     assert len({span.trace_id for span in otlp.spans}) == 1
 
 
+HOOKS = "from langchain_core.tracers.context import _configure_hooks as hooks; print(len(hooks), end=' ')\n"
+
+
+@pytest.mark.parametrize(("address", "registered"), [("", "0"), ("http://127.0.0.1:9", "1")])
+def test_only_building_a_graph_with_the_variable_set_registers(address: str, registered: str) -> None:
+    build = "from llamaberry import build_graph, graph; build_graph()\n"
+    modules = "".join(f"import llamaberry.{name}\n" for name in ("graph.state", "nodes", "tracing.node_trace"))
+    ran = python(HOOKS + modules + HOOKS + build + HOOKS, LLAMABERRY_TRACES=address)
+    before, imported, built = map(int, ran.stdout.split())
+    assert (imported - before, str(built - before)) == (0, registered)
+
+
 @pytest.mark.parametrize("trouble", [None, {"status": 500}, {"delay": 30}, {"drip": True}])
 def test_a_viewer_that_is_not_there_fails_no_run_and_is_said_once(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any] | None
