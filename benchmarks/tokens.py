@@ -124,7 +124,7 @@ async def measure_local(*, quick: bool, say: Callable[[str], None]) -> Json:
             begun = time.perf_counter()
             context = Context(model="local", max_turns=refines + 1, max_tokens=length, turn_timeout_s=3600)
             result = await graph.ainvoke({"query": another}, context=context)
-            usages = [turn["usage"] for turn in result["turns"]] + [result["messages"][-1].usage_metadata]
+            usages = [call["usage"] for call in result["calls"]]
             ours = _local_row([_of_langchain(usage) for usage in usages], time.perf_counter() - begun)
             run = "later" if place else "first"
             rows.append({"run": run, "refine_turns": refines, "baseline": plain, "ours": ours})

@@ -13,7 +13,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 
-from llamaberry import Context, Node, State, build_graph
+from llamaberry import Attempt, Context, Node, State, build_graph
 from llamaberry.nodes.refine_turn import refine_turn
 
 OPERATORS: dict[type, Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
@@ -39,9 +39,9 @@ def worked_out(node: ast.expr) -> int:
     return int(ast.literal_eval(node))
 
 
-def brief_prompt(state: State, context: Context) -> list[Any]:
+def brief_prompt(attempt: Attempt) -> list[Any]:
     """Ask as ours does, and for a short reply."""
-    *messages, ask = refine_turn.prompt(state, context) or []
+    *messages, ask = refine_turn.prompt(attempt) or []
     return [*messages, HumanMessage(f"{ask.text}\nBe brief: three steps at the most.")]
 
 
@@ -54,7 +54,7 @@ def plain_synthesis(state: State) -> dict[str, Any]:
 graph = build_graph(
     nodes={
         "verify": verify,
-        "refine_turn": Node("refine_turn", brief_prompt, refine_turn.update, refine_turn.lost),
+        "refine_turn": Node(brief_prompt, refine_turn.update, refine_turn.on_failure),
         "synthesize": plain_synthesis,
     }
 )

@@ -1,14 +1,15 @@
-"""What a run says while it goes on, in the stream mode "custom": a front end needs no knowledge of the nodes."""
+"""The events of a run, in the stream mode "custom": a front end needs no knowledge of the nodes."""
 
 from typing import Literal
 
 from typing_extensions import TypedDict
 
-from llamaberry.graph.state import StopReason, Verdict
+from llamaberry.graph.state import StopReason
+from llamaberry.graph.turn import Turn, Verdict
 
 
 class TurnStarted(TypedDict):
-    """A turn is being asked for; `attempt` counts from 1, and again for each retry."""
+    """A turn is being asked for; `attempt` counts from 1 and grows with each retry."""
 
     type: Literal["turn_started"]
     turn: int
@@ -17,7 +18,7 @@ class TurnStarted(TypedDict):
 
 
 class TurnFinished(TypedDict):
-    """A turn is there. `tokens` are the prompt's and the reply's, None where the provider told none."""
+    """A turn is complete. `tokens` are the prompt's and the reply's, None if the provider did not count them."""
 
     type: Literal["turn_finished"]
     turn: int
@@ -37,3 +38,26 @@ class RefiningEnded(TypedDict):
 
 
 Event = TurnStarted | TurnFinished | RefiningEnded
+
+
+def turn_started(index: int, attempt: int) -> TurnStarted:
+    """Return the event for the start of the turn with this index."""
+    return {"type": "turn_started", "turn": index, "kind": "first" if index == 1 else "refine", "attempt": attempt}
+
+
+def turn_finished(turn: Turn) -> TurnFinished:
+    """Return the event for a complete turn."""
+    return {
+        "type": "turn_finished",
+        "turn": turn["index"],
+        "kind": turn["kind"],
+        "verdict": turn["verdict"],
+        "answer": turn["answer"],
+        "seconds": turn["seconds"],
+        "tokens": turn["usage"]["total_tokens"] if turn["usage"] else None,
+    }
+
+
+def refining_ended(reason: StopReason, turns: int) -> RefiningEnded:
+    """Return the event for the end of refining, after this many turns."""
+    return {"type": "refining_ended", "reason": reason, "turns": turns}

@@ -1,18 +1,19 @@
-"""A reply's markdown -> a Turn, or a synthesis. Pure, linear in the text, and it never raises.
+"""Parse the markdown of a reply as a turn or a synthesis. Pure, linear in the text, and it never raises.
 
-What it reads is the form that the prompts ask for, and its near misses: a heading at another level, in bold, or with
-its text on the same line. What a reply does not state stays None: nothing is guessed from prose.
+It reads the form that the prompts ask for and its near misses: a heading at another level, in bold, or with its text on
+the same line. What a reply does not state stays None: nothing is guessed from prose.
 """
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from langchain_core.messages import AIMessage
+from typing_extensions import TypedDict
 
 from llamaberry.graph.markdown import lines, without_thoughts
-from llamaberry.graph.state import Step, Turn, Verdict
+
+Verdict = Literal["keep", "revise"]
 
 _TURN_NAMES = {
     "reasoning": "reasoning|reasoning steps|step[- ]by[- ]step reasoning|revised reasoning|updated reasoning",
@@ -57,8 +58,13 @@ _EXPLANATION = re.compile(
 _VERDICT_FIRST = re.compile(r"[\W_]*(keep|revise)(?![^\W_])(?!\W{0,8}(?:or\b|keep|revise))")
 _VERDICT_WORD = re.compile(r"\b(ke|re)(?:ep|pt|vise|vised)\b")
 _NEGATION = re.compile(r"\b(?:not|cannot|nothing|no|without|never|neither|nor)\b|n['’]t\b")
-_KEPT = 1024  # texts that were read: every node reads all the turns before it
-_LONGEST_KEPT = 20_000  # characters of one, so that they are some megabytes in all
+
+
+class Step(TypedDict):
+    """One numbered step of a turn's reasoning."""
+
+    statement: str
+    explanation: str
 
 
 class Section(NamedTuple):
@@ -68,76 +74,37 @@ class Section(NamedTuple):
     body: str
 
 
-class _Read(NamedTuple):
-    """What a turn's text states."""
+class ParsedTurn(NamedTuple):
+    """What the text of a turn states; None where it states nothing."""
 
     text: str
+    """The reply without the model's thoughts."""
     steps: list[Step]
     verdict: Verdict | None
     answer: str | None
 
 
-class Synthesis(NamedTuple):
-    """What a synthesis states; None where it does not."""
+class ParsedSynthesis(NamedTuple):
+    """What a synthesis states; None where it states nothing."""
 
     text: str
     comprehensive: str | None
     concise: str | None
 
 
-def read_turn(message: AIMessage, *, index: int, model: str, seconds: float) -> Turn:
-    """Read a reply as the turn with this index: the first one, or a refine turn. `seconds` is the turn's wall time."""
-    read = _read(message.text, index == 1)
-    return Turn(
-        index=index,
-        kind="first" if index == 1 else "refine",
-        text=read.text,
-        steps=[step.copy() for step in read.steps],
-        verdict=read.verdict,
-        answer=read.answer,
-        model=model,
-        usage=message.usage_metadata,
-        seconds=round(seconds, 3),
-        finish_reason=message.response_metadata.get("finish_reason"),
-    )
-
-
-def _read(text: str, first: bool) -> _Read:
-    return _read_kept(text, first) if len(text) <= _LONGEST_KEPT else _read_anew(text, first)
-
-
-def _read_anew(text: str, first: bool) -> _Read:
+def parse_turn(text: str, *, first: bool) -> ParsedTurn:
+    """Parse a reply as a first turn or a refine turn. Only a refine turn has a verdict."""
     text = without_thoughts(text)
     sections = _own_turn(_sections(text, _TURN, labels=False), first)
     if not _last(sections, "answer"):
         sections = _own_turn(_sections(text, _TURN, labels=True), first)
-    verdict = None if first else _verdict(_last(sections, "verdict") or "")
-    return _Read(text, _steps(_last(sections, "reasoning") or ""), verdict, _last(sections, "answer"))
+    verdict = None if first else _parse_verdict(_last(sections, "verdict") or "")
+    return ParsedTurn(text, _steps(_last(sections, "reasoning") or ""), verdict, _last(sections, "answer"))
 
 
-_read_kept = lru_cache(maxsize=_KEPT)(_read_anew)
-
-
-def reread(turns: list[Turn]) -> list[Turn]:
-    """Return the turns, those whose text a person has edited read again.
-
-    An edited text shows by its steps or its verdict, which are no longer the turn's. Where the answer alone differs,
-    it is the answer that was edited, and it counts.
-    """
-    return [_reread(turn) for turn in turns]
-
-
-def _reread(turn: Turn) -> Turn:
-    now = _read(turn["text"], turn["index"] == 1)
-    same_text = (now.steps, now.verdict) == (turn["steps"], turn["verdict"])
-    if now.answer is None or (same_text and turn["answer"] is not None):
-        return turn
-    return {**turn, "steps": [step.copy() for step in now.steps], "verdict": now.verdict, "answer": now.answer}
-
-
-def read_synthesis(message: AIMessage) -> Synthesis:
-    """Read a reply as the synthesis. A reply without any of its headings is the answer as it stands."""
-    text = without_thoughts(message.text)
+def parse_synthesis(text: str) -> ParsedSynthesis:
+    """Parse a reply as the synthesis. A reply without any of its headings is itself the comprehensive answer."""
+    text = without_thoughts(text)
     sections = list(_sections(text, _SYNTHESIS, labels=False))
     comprehensive = _last(sections, "comprehensive")
     if comprehensive is None:
@@ -146,29 +113,21 @@ def read_synthesis(message: AIMessage) -> Synthesis:
         sections = sections or loose
     if comprehensive is None and not sections:
         comprehensive = text or None
-    return Synthesis(text, comprehensive, _last(sections, "concise"))
+    return ParsedSynthesis(text, comprehensive, _last(sections, "concise"))
 
 
-def incomplete(message: AIMessage) -> str | None:
-    """Say what a reply lacks that came without an error and is none all the same; None where it is whole.
+def why_unusable(message: AIMessage) -> str | None:
+    """Return why a reply that arrived without an error is unusable (empty, or no finish reason); None if it is usable.
 
-    A stream that was cut may end as cleanly as a whole one, but without its finish reason. A reply that was cut at
-    max_tokens is kept, with its finish reason for all to see.
+    A stream that was cut may end as cleanly as a complete one, but without its finish reason. A reply that max_tokens
+    cut is usable; its finish reason shows it.
     """
-    ended = message.response_metadata
-    if not any(ended.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
+    metadata = message.response_metadata
+    if not any(metadata.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
         return "broke off: its reply ends without a finish reason"
-    if not without_thoughts(message.text) and ended.get("finish_reason") != "length":
+    if not without_thoughts(message.text) and metadata.get("finish_reason") != "length":
         return "gave an empty reply"
     return None
-
-
-def as_written(turn: Turn) -> AIMessage:
-    """Return a turn as the message that the next prompt holds: its text, and below it the answer that was edited."""
-    text, answer = turn["text"], _reread(turn)["answer"]
-    if answer is not None and answer != _read(text, turn["index"] == 1).answer:
-        text = f"{text}\n\n## Answer\n{answer}".lstrip()
-    return AIMessage(text or "(This turn said nothing.)")
 
 
 def _sections(text: str, headings: re.Pattern[str], *, labels: bool) -> Iterator[Section]:
@@ -246,7 +205,7 @@ def _step(body: str) -> Step:
     return Step(statement=statement, explanation=explanation.strip())
 
 
-def _verdict(section: str) -> Verdict | None:
+def _parse_verdict(section: str) -> Verdict | None:
     """A verdict that begins with its word, or holds one of the two and no "not"; else it is none."""
     section = section[:300].lower()
     if begun := _VERDICT_FIRST.match(section):

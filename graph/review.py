@@ -1,17 +1,18 @@
-"""A person in the loop: what a paused run shows, and what may be answered to it."""
+"""A person in the loop: what a paused run shows, and how a person may reply."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from llamaberry.graph.state import Turn
+from llamaberry.graph.turn import Turn
 
 Review = Literal["none", "each_turn", "before_synthesis"]
+NextNode = Literal["refine_turn", "synthesize"]
 
 
 class Decision(BaseModel):
-    """What a person answers to a pause: `Command(resume={"action": "continue", "hint": "…"})`, or the action alone."""
+    """What a person replies to a pause: `Command(resume={"action": "continue", "hint": "…"})`, or the action alone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
@@ -25,15 +26,15 @@ class Decision(BaseModel):
 
 
 class Pause(TypedDict):
-    """What the interrupt of a paused run holds."""
+    """The value of a paused run's interrupt."""
 
     type: Literal["review"]
     question: str
     turn: Turn
-    """The turn that was written last."""
-    next: Literal["refine_turn", "synthesize"]
-    """The node that goes on."""
+    """The newest turn."""
+    next: NextNode
+    """The node that runs after the pause."""
     reply: dict[str, str]
-    """What may be answered: a Decision's fields, and what each of them does."""
+    """The fields of a Decision, and what each does."""
     problem: str | None
-    """What was wrong with the answer that was given to this pause before; None at first."""
+    """What was wrong with the previous reply to this pause; None at first."""

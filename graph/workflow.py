@@ -1,19 +1,22 @@
 """The wiring: which node follows which. langgraph.json points at `graph`."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.cache.base import BaseCache
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
-from langgraph.types import Checkpointer
+from langgraph.types import Checkpointer, RetryPolicy
 
 from llamaberry.graph.context import Context
+from llamaberry.graph.errors import ModelError
 from llamaberry.graph.routing import after_turn, to_verify
 from llamaberry.graph.state import Input, Output, RawInput, State
-from llamaberry.nodes._node import retry_policy
+from llamaberry.models.retry import MAX_ATTEMPTS
+from llamaberry.nodes._node import Node
+from llamaberry.nodes._step import RunnableNode, Step
 from llamaberry.nodes.first_turn import first_turn
 from llamaberry.nodes.refine_turn import refine_turn
 from llamaberry.nodes.synthesize import synthesize
@@ -23,8 +26,8 @@ ReasoningGraph = CompiledStateGraph[State, Context, Any, Any]
 """Its input is `{"query": str}` or `{"messages": [...]}` (Input), its output an Output."""
 
 
-class _Route(Runnable[State, str]):
-    """A router as a Runnable: it adds no run to a trace, and needs no thread beside an event loop."""
+class _Router(Runnable[State, str]):
+    """A router as a Runnable: it adds no run to a trace, and needs no thread in an event loop."""
 
     def __init__(self, route: Callable[[State], str]) -> None:
         self.name = route.__name__
@@ -44,22 +47,22 @@ def build_graph(
     *,
     nodes: Mapping[str, Any] | None = None,
 ) -> ReasoningGraph:
-    """Return the compiled graph: a first turn, refine turns until one writes why to stop, and a synthesis.
+    """Return the compiled graph: a first turn, refine turns until one is the last, and a synthesis.
 
     Args:
-        checkpointer: where threads are kept, so that a conversation goes on and a run resumes. As a subgraph, and on
+        checkpointer: where threads are stored, so that a conversation goes on and a run resumes. As a subgraph, and on
             a server, leave it out: the parent's, or the server's, is used.
-        store: passed on to LangGraph, for nodes of your own.
-        cache: passed on to LangGraph, likewise.
-        nodes: nodes of your own, by name, each anything that LangGraph takes as one. "first_turn", "refine_turn" and
-            "synthesize" take the place of ours (a Node with another prompt keeps the rest); "verify" runs after each
-            turn: a `hint` that it writes into the turn is part of the next step's prompt.
+        store: LangGraph's, for nodes of your own.
+        cache: LangGraph's, for nodes of your own.
+        nodes: nodes of your own, by name: a Node, or anything that LangGraph accepts as a node. "first_turn",
+            "refine_turn" and "synthesize" replace the built-in ones; "verify" runs after each turn, and a `hint` that
+            it writes into the turn is part of the next step's prompt.
 
     The graph takes `{"query": str}` or `{"messages": [...]}`, and a Context as `context=`. It raises SetupError before
-    a model call that cannot be made, ModelError for one that failed, and pydantic's ValidationError for a bad input.
+    a model call that cannot be made, ModelError for one that failed, and pydantic's ValidationError for invalid input.
 
     Raises:
-        ValueError: `nodes` names one that is not there.
+        ValueError: `nodes` has an unknown name.
     """
     trace_to_environment()
     steps = {"first_turn": first_turn, "refine_turn": refine_turn, "synthesize": synthesize, **(nodes or {})}
@@ -67,19 +70,42 @@ def build_graph(
         raise ValueError(f"no such node: {', '.join(unknown)} (first_turn, refine_turn, synthesize, verify)")
     builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     for name, node in steps.items():
-        schema: Any = RawInput if name == "first_turn" else None
-        builder.add_node(name, node, input_schema=schema, retry_policy=retry_policy)
+        _add_step(builder, name, node)
     builder.add_edge(START, "first_turn")
     for turn in ("first_turn", "refine_turn"):
         if "verify" in steps:
-            builder.add_conditional_edges(turn, _Route(to_verify), ["verify", "synthesize"])
+            builder.add_conditional_edges(turn, _Router(to_verify), ["verify", "synthesize"])
         else:
-            builder.add_conditional_edges(turn, _Route(after_turn), ["refine_turn", "synthesize"])
+            builder.add_conditional_edges(turn, _Router(after_turn), ["refine_turn", "synthesize"])
     if "verify" in steps:
-        builder.add_conditional_edges("verify", _Route(after_turn), ["refine_turn", "synthesize"])
+        builder.add_conditional_edges("verify", _Router(after_turn), ["refine_turn", "synthesize"])
     builder.add_edge("synthesize", END)
     compiled = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name="llamaberry")
     return compiled.with_config(tags=["llamaberry"])
+
+
+def _add_step(builder: StateGraph[State, Context, Any, Any], name: str, node: Any) -> None:
+    destinations = None
+    if not isinstance(node, Node):
+        scratch = StateGraph(State, context_schema=Context)
+        scratch.add_node(name, node)  # LangGraph makes it a Runnable, and reads its annotations
+        spec = scratch.nodes[name]
+        node, destinations = (
+            RunnableNode(cast("Runnable[Any, Any]", spec.runnable), spec.input_schema),
+            spec.ends or None,
+        )
+    builder.add_node(
+        name,
+        Step(name, node),
+        input_schema=cast("type[State]", RawInput if name == "first_turn" else State),
+        destinations=destinations,
+        # This policy alone retries; a Step waits for the provider's retry-after before that.
+        retry_policy=RetryPolicy(max_attempts=MAX_ATTEMPTS, initial_interval=0.5, retry_on=_is_retryable),
+    )
+
+
+def _is_retryable(error: Exception) -> bool:
+    return isinstance(error, ModelError) and error.retryable
 
 
 graph = build_graph()

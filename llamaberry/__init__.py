@@ -25,16 +25,18 @@ if TYPE_CHECKING:
     from llamaberry.graph.state import Input as Input
     from llamaberry.graph.state import Output as Output
     from llamaberry.graph.state import State as State
-    from llamaberry.graph.state import Step as Step
-    from llamaberry.graph.state import Turn as Turn
+    from llamaberry.graph.turn import Step as Step
+    from llamaberry.graph.turn import Turn as Turn
     from llamaberry.graph.workflow import build_graph as build_graph
     from llamaberry.graph.workflow import graph as graph
+    from llamaberry.nodes._node import Attempt as Attempt
     from llamaberry.nodes._node import Node as Node
     from llamaberry.tool import as_tool as as_tool
 
     __version__: str
 
 _HOMES = {
+    "Attempt": "nodes._node",
     "Output": "graph.state",
     "Context": "graph.context",
     "Decision": "graph.review",
@@ -44,8 +46,8 @@ _HOMES = {
     "Input": "graph.state",
     "SetupError": "graph.errors",
     "State": "graph.state",
-    "Step": "graph.state",
-    "Turn": "graph.state",
+    "Step": "graph.turn",
+    "Turn": "graph.turn",
     "as_tool": "tool",
     "build_graph": "graph.workflow",
     "normalise": "graph.answers",

@@ -17,12 +17,23 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import StateSnapshot
 
+from llamaberry.graph.calls import NO_USAGE, stored_calls, total
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
     from psycopg import AsyncConnection
+
+_NEW_QUESTION = {
+    "turns": [],
+    "calls": [],
+    "answer": "",
+    "concise_answer": "",
+    "usage": NO_USAGE,
+    "stop_reason": None,
+    "degraded": None,
+}
 
 BUSY_S = 5  # how long to wait for another process that writes
 
@@ -48,8 +59,9 @@ class Thread(NamedTuple):
 def current_values(state: StateSnapshot) -> dict[str, Any]:
     """Return the state of a checkpoint's own question, without what is left of the question before it."""
     if state.next and state.next[0] in ("__start__", "first_turn"):
-        return {**state.values, "turns": [], "answer": "", "concise_answer": "", "stop_reason": None, "degraded": None}
-    return state.values
+        return {**state.values, **_NEW_QUESTION}
+    calls = stored_calls(state.values)
+    return {**state.values, "calls": calls, "usage": state.values.get("usage") or total(calls)}
 
 
 def data_folder() -> Path:

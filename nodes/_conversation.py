@@ -1,37 +1,52 @@
-"""What is asked, and what was said before: a thread's messages as the model is to see them."""
+"""The thread's messages as the model sees them: what was said before, and this run's question."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
-from llamaberry.graph.state import State
+from llamaberry.graph.state import Input
 
 
-def conversation(state: State) -> list[AnyMessage]:
-    """Return what was said before, and this run's question as the last message.
+class Conversation(NamedTuple):
+    """The messages before this run's question, and the question."""
 
-    That is the last human message, once the first turn is done or where there is no `query`. A `query` that has not
-    been said yet is a question of its own; one that stands above a human message which nobody has answered is an old
-    one, which a parent graph handed down again.
+    earlier: list[AnyMessage]
+    question: AnyMessage
+
+    @property
+    def query(self) -> str:
+        """The text of the question."""
+        return self.question.text
+
+
+def read_conversation(state: Mapping[str, Any]) -> Conversation:
+    """Return the conversation of a run.
+
+    Once the run has turns, or if it has no `query`, its question is the last human message. Otherwise `query` is a new
+    question, unless it is already among the messages and a human message still waits for an answer: then a parent graph
+    has passed on an old `query`, and the waiting message is the question.
+
+    Raises:
+        pydantic.ValidationError: there is no question, or it is too long.
     """
-    said = [_plain(message) for message in state.get("messages", []) if _counts(message)]
-    human = [place for place, message in enumerate(said) if message.type == "human"]
-    query = state.get("query")
-    waiting = bool(human) and human[-1] == len(said) - 1
-    if query is None or state.get("turns") or (waiting and any(said[place].text == query for place in human)):
-        return said[: human[-1] + 1]
-    return [*said, HumanMessage(query)]
+    query, has_turns = state.get("query"), bool(state.get("turns"))
+    if not has_turns:
+        Input(query=query, messages=state.get("messages", []))
+    messages = [_as_text(message) for message in state.get("messages", []) if _reaches_model(message)]
+    human = [position for position, message in enumerate(messages) if message.type == "human"]
+    waiting = bool(human) and human[-1] == len(messages) - 1
+    if query is None or has_turns or (waiting and any(messages[position].text == query for position in human)):
+        return Conversation(messages[: human[-1]], messages[human[-1]])
+    return Conversation(messages, HumanMessage(query))
 
 
-def question_of(state: State) -> str:
-    """Return the text of this run's question."""
-    return conversation(state)[-1].text
+def _reaches_model(message: AnyMessage) -> bool:
+    """Return whether the model sees a message: a host agent's tool calls and their results stay out."""
+    has_content = bool(message.text.strip()) or (message.type == "human" and not isinstance(message.content, str))
+    return has_content and message.type in ("human", "ai", "system")
 
 
-def _counts(message: AnyMessage) -> bool:
-    """Whether a message goes to the model: a host agent's tool calls and their results do not."""
-    said = bool(message.text.strip()) or (message.type == "human" and not isinstance(message.content, str))
-    return said and message.type in ("human", "ai", "system")
-
-
-def _plain(message: AnyMessage) -> AnyMessage:
-    """Providers refuse tool calls without their results, and a model's own thoughts."""
+def _as_text(message: AnyMessage) -> AnyMessage:
+    """Return an AI message without tool calls and thoughts, which providers refuse."""
     return AIMessage(message.text) if message.type == "ai" else message

@@ -1,18 +1,14 @@
-"""A refine turn: check what was thought before, and keep the answer or revise it."""
+"""A refine turn: review the previous turns, and keep the answer or revise it."""
 
 from typing import Any
 
-from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
-from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
-from llamaberry.graph.reply import as_written, read_turn, reread
-from llamaberry.graph.routing import why_stop
-from llamaberry.graph.state import State, Turn
+from llamaberry.graph.turn import Turn, new_turn
 from llamaberry.models.client import ModelReply
 from llamaberry.nodes import first_turn as first
-from llamaberry.nodes._conversation import question_of
-from llamaberry.nodes._node import Node
+from llamaberry.nodes._node import Attempt, Node
 
 ASK = """\
 This is a refine turn. Test the answer above against the question by a way of its own. Name a specific error, or keep \
@@ -20,29 +16,29 @@ the answer. Reply under these headings: `## Review` (what you tested; the error,
 `## Verdict` (one word: keep or revise), `## Reasoning` (numbered steps, each with its `**Explanation:**`), \
 `## Answer`."""
 
-AGAIN = 2_000
-"""The most characters of a question that is said again with each refine turn, and with the synthesis.
+MAX_REPEATED_QUESTION_CHARS = 2_000
+"""The longest question that is repeated with each refine turn and with the synthesis.
 
-Far from the question a small model checks the system prompt's worked example in its place. A long question would cost
-more than it helps.
+Far from the question, a small model reviews the system prompt's example instead. A long question would cost more than
+it helps.
 """
 
 
-def prompt(state: State, context: Context) -> list[AnyMessage]:
-    """Return the first turn's prompt, each turn as it was written, and after each what is asked of a refine turn."""
-    messages = first.prompt(state, context)
-    for turn in state["turns"]:
-        messages += [as_written(turn), asked(ASK, turn, state)]
+def prompt(attempt: Attempt) -> list[AnyMessage]:
+    """Return the first turn's prompt, each turn's text, and after each the instruction of a refine turn."""
+    messages = first.prompt(attempt)
+    for turn in attempt.state["turns"]:
+        messages += [AIMessage(turn["text"] or "(This turn said nothing.)"), instruction(ASK, turn, attempt)]
     return messages
 
 
-def asked(ask: str, turn: Turn, state: State) -> HumanMessage:
-    """Return the message that asks for what follows a turn: the question again, what is due, and what there is to say.
+def instruction(ask: str, turn: Turn, attempt: Attempt) -> HumanMessage:
+    """Return the message that asks for what follows a turn: the question again, `ask`, and comments on the turn.
 
-    That is the hint which was given for the turn, and that it states no answer.
+    A comment is the turn's hint, or that it states no answer.
     """
-    question = question_of(state)
-    parts = [f"The question was:\n\n{question}"] if 0 < len(question) <= AGAIN else []
+    question = attempt.conversation.query
+    parts = [f"The question was:\n\n{question}"] if 0 < len(question) <= MAX_REPEATED_QUESTION_CHARS else []
     parts.append(ask)
     if turn["answer"] is None:
         parts.append("The turn above states no answer under its heading: state one under yours.")
@@ -51,23 +47,16 @@ def asked(ask: str, turn: Turn, state: State) -> HumanMessage:
     return HumanMessage("\n\n".join(parts))
 
 
-def update(state: State, context: Context, asked: ModelReply) -> dict[str, Any]:
-    """Add a turn, and write whether it was the last one."""
-    before = reread(state["turns"])
-    turn = read_turn(asked.reply, index=before[-1]["index"] + 1, model=asked.model, seconds=asked.seconds)
-    edited = before != state["turns"]
-    return {
-        "query": question_of(state),
-        "turns": [*before, turn] if edited else [turn],
-        "stop_reason": why_stop([*before, turn], context),
-    }
+def update(attempt: Attempt, reply: ModelReply) -> dict[str, Any]:
+    """Add a turn."""
+    index = attempt.state["turns"][-1]["index"] + 1
+    return {"turns": [new_turn(reply.message, index=index, model=reply.model, seconds=reply.seconds)]}
 
 
-def lost(state: State, context: Context, error: ModelError) -> dict[str, Any]:
-    """End refining: the turns before this one stand."""
-    index = state["turns"][-1]["index"] + 1
-    why = f"Turn {index} failed, and the turns before it stand: {error}."
-    return {"query": question_of(state), "stop_reason": "error", "degraded": why}
+def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:
+    """End refining; the turns before this one are kept."""
+    index = attempt.state["turns"][-1]["index"] + 1
+    return {"stop_reason": "error", "degraded": f"Turn {index} failed, and the turns before it stand: {error}."}
 
 
-refine_turn = Node("refine_turn", prompt, update, lost)
+refine_turn = Node(prompt, update, on_failure)

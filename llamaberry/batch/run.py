@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llamaberry.batch.files import Answers, BatchItem, Questions
-from llamaberry.cli.display import DEGRADED, FAILURE, calls_of, progress, tokens_of
+from llamaberry.cli.display import DEGRADED, FAILURE, progress
 from llamaberry.cli.options import print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
@@ -138,10 +138,9 @@ class _Batch:
             state = await self._state(graph, asked)
         except ModelError as error:
             return asked._asdict() | {"error": str(error)}
-        usages, seconds = calls_of(state)
         told = {key: state[key] for key in ("answer", "concise_answer", "stop_reason", "degraded")}
         turns = {"turns": len(state["turns"]), "model": state["turns"][-1]["model"]}
-        return asked._asdict() | told | turns | {"usage": tokens_of(usages), "seconds": round(seconds, 3)}
+        return asked._asdict() | told | turns | {"usage": state["usage"]}
 
     async def _state(self, graph: ReasoningGraph, asked: BatchItem) -> dict[str, Any]:
         """Return the final state of the run: begun now or, with checkpoints, gone on with where it was cut.

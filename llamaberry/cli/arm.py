@@ -8,10 +8,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import StreamPart
 
 from llamaberry.graph.context import Context
-from llamaberry.graph.routing import why_stop
-from llamaberry.graph.state import Output, State
+from llamaberry.graph.state import Output
 from llamaberry.graph.workflow import build_graph
-from llamaberry.nodes._node import Node
+from llamaberry.nodes._node import Attempt, Node
 
 Watch = Callable[[StreamPart[Any, Any]], None]
 
@@ -44,17 +43,16 @@ async def answered(
 
 
 def _known(run: Output) -> Node:
-    """Return a first turn that asks nobody: a trace shows it with no model call below."""
+    """Return a first turn that calls no model: a trace shows it without a model call below."""
 
-    def update(state: State, context: Context, _: object) -> dict[str, Any]:
+    def update(attempt: Attempt, reply: object) -> dict[str, Any]:
         return {
-            "query": run["query"],
             "messages": run["messages"][:-1],  # without that run's answer
             "turns": run["turns"][:1],
+            "calls": run["calls"][:1],
             "answer": "",
             "concise_answer": "",
-            "stop_reason": why_stop(run["turns"][:1], context),
             "degraded": None,
         }
 
-    return Node("first_turn", lambda state, context: None, update)
+    return Node(lambda attempt: None, update)

@@ -21,10 +21,9 @@ from llamaberry.cli.display import (
     document_of,
     one_line,
     plain_console,
-    tokens_of,
 )
 from llamaberry.cli.options import print_error
-from llamaberry.cli.past_run import Run, run_of
+from llamaberry.cli.past_run import Run, read_run
 from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
@@ -66,7 +65,7 @@ class Arm:
     @property
     def past(self) -> Run:
         """What it came to."""
-        return run_of(self.name, self.state)
+        return read_run(self.name, self.state)
 
     @property
     def concise(self) -> str | None:
@@ -180,17 +179,15 @@ def _difference(arms: Sequence[Arm], shared_first: bool) -> list[str]:
 
 
 def _costs(run: Run) -> tuple[int | None, float]:
-    """Return tokens, None where some were not told, and seconds."""
-    tokens = [node.usage["total_tokens"] for node in run.nodes if node.usage]
-    return sum(tokens) if len(tokens) == len(run.nodes) else None, sum(node.seconds for node in run.nodes)
+    """Return the tokens of a run, None if some were not counted, and its seconds."""
+    counted = all(node.call["usage"] for node in run.nodes)
+    return run.usage["total_tokens"] if counted else None, run.usage["seconds"]
 
 
 def _document(question: str, arms: Sequence[Arm], shared_first: bool) -> dict[str, Any]:
     single, several = arms
     document = {"question": question, "shared_first": shared_first, "agree": agree(single.concise, several.concise)}
     for arm in arms:
-        tokens = tokens_of(node.usage for node in arm.past.nodes)
-        totals = {"tokens": tokens, "seconds": round(_costs(arm.past)[1], 3)}
         error = str(arm.error) if arm.error else None
-        document[arm.name] = document_of(arm.state, str(arm.run_id)) | {"totals": totals, "error": error}
+        document[arm.name] = document_of(arm.state, str(arm.run_id)) | {"error": error}
     return document

@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from langchain_core.messages.ai import UsageMetadata
     from langgraph.types import Interrupt
     from rich.console import Console
+
+    from llamaberry.graph.calls import Usage
 
 Show = Literal["turns", "full", "concise"]
 
@@ -149,7 +150,7 @@ class Display:
         self._turns.clear()
         for turn in state.get("turns") or []:
             self.turn(turn)
-        self.result(state, seconds=calls_of(state)[1], whole=bool(state.get("stop_reason")))
+        self.result(state, seconds=state["usage"]["seconds"], whole=bool(state.get("stop_reason")))
         self.console.print()
 
     def _markdown(self, text: str) -> None:
@@ -183,37 +184,16 @@ def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
             f"{len(turns)} turn{'' if len(turns) == 1 else 's'}",
             stop,
             turns[-1]["model"] if turns else "no reply",
-            tokens_told(calls_of(state)[0]),
+            describe_usage(state["usage"]) if state.get("usage") else "no tokens",
             f"{seconds:.1f} s",
         ]
     )
 
 
-def calls_of(state: dict[str, Any]) -> "tuple[list[UsageMetadata | None], float]":
-    """Return the tokens of each call of a run, and the seconds of all of them."""
-    turns = state.get("turns") or []
-    usages, seconds = [turn["usage"] for turn in turns], sum(turn["seconds"] for turn in turns)
-    # The synthesis's own stand on the message that it wrote.
-    for message in (state.get("messages") or [])[-1:] if state.get("answer") else []:
-        usages.append(getattr(message, "usage_metadata", None))
-        seconds += message.response_metadata.get("seconds", 0)
-    return usages, seconds
-
-
-def tokens_told(usages: "Iterable[UsageMetadata | None]") -> str:
-    """Return the tokens of several calls in words: prompt, cached, output."""
-    tokens = tokens_of(usages)
-    return f"{tokens['input']:,} prompt ({tokens['cached']:,} cached) + {tokens['output']:,} output tokens"
-
-
-def tokens_of(usages: "Iterable[UsageMetadata | None]") -> dict[str, int]:
-    """Return the tokens of several calls; the cached ones are among those of the input."""
-    counted = [usage for usage in usages if usage]
-    return {
-        "input": sum(usage["input_tokens"] for usage in counted),
-        "cached": sum(usage.get("input_token_details", {}).get("cache_read", 0) for usage in counted),
-        "output": sum(usage["output_tokens"] for usage in counted),
-    }
+def describe_usage(usage: "Usage") -> str:
+    """Return the tokens of a run in words: prompt, cached, output."""
+    prompt, cached, output = usage["input_tokens"], usage["cached_tokens"], usage["output_tokens"]
+    return f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens"
 
 
 def _newest_answer(state: dict[str, Any]) -> str | None:

@@ -12,8 +12,8 @@ h1 { font-size: 1.3rem; white-space: pre-wrap; }
 h2 { font-size: 1rem; margin: 0; }
 article { border: 1px solid var(--line); border-left-width: 4px; border-radius: .5rem; }
 article { padding: .75rem; margin: .75rem 0; }
-article.flip { border-left-color: var(--flip); }
-.flip h2::after { content: "the answer changed"; color: var(--flip); font-size: .8rem; margin-left: .75rem; }
+article.changed { border-left-color: var(--flip); }
+.changed h2::after { content: "the answer changed"; color: var(--flip); font-size: .8rem; margin-left: .75rem; }
 .figures { color: var(--soft); font-size: .85rem; margin: .25rem 0; }
 .text { white-space: pre-wrap; margin: .5rem 0 0; }
 ins { color: var(--new); text-decoration: none; font-weight: 600; }
@@ -45,7 +45,7 @@ def _node(node: Node) -> Element:
         words += [tag(named[kind], text), " "]
     return tag(
         "article",
-        {"class": "node flip" if node.flipped else "node"},
+        {"class": "node changed" if node.changed else "node"},
         tag("h2", node.name),
         _figures(node.figures),
         tag("div", {"class": "text"}, *(words or ["no answer stated"])),

@@ -1,82 +1,91 @@
-"""A past run as its last checkpoint tells it: each node, what it cost, and how it changed the answer."""
+"""A past run, read from its last checkpoint: each node, what it cost, and how it changed the answer."""
 
 import difflib
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from langchain_core.messages.ai import UsageMetadata
-
-from llamaberry.cli.display import tokens_told
+from llamaberry.cli.display import describe_usage
 from llamaberry.graph.answers import answer_changed
-from llamaberry.graph.reply import reread
+from llamaberry.graph.calls import Call, Usage, total, turn_calls
 
-LONGEST_DIFF = 5_000
-"""Words of both answers together: a diff takes quadratic time in them, and nobody reads a longer one."""
+MAX_DIFF_WORDS = 5_000
+"""Above this many words of both answers together the diff shows whole answers: word diffs take quadratic time."""
 
 Piece = tuple[Literal["same", "gone", "new"], str]
 
 
 class Node(NamedTuple):
-    """A node of a past run. `steps` are a turn's statements, `change` is the answer against the one before it."""
+    """A node of a past run: its call, and what it did to the answer."""
 
-    name: str
-    verdict: str | None
-    model: str
-    seconds: float
-    usage: UsageMetadata | None
-    finish_reason: str | None
+    call: Call
     text: str
+    """The reply."""
+    verdict: str | None
     steps: list[str]
+    """The statements of a turn's steps."""
     change: list[Piece]
-    flipped: bool
+    """The answer, compared with the one before it."""
+    changed: bool
+    """Whether this is a different answer."""
+
+    @property
+    def name(self) -> str:
+        """The node's name in traces."""
+        return self.call["step"]
 
     @property
     def figures(self) -> list[str]:
-        """What it decided, took and cost, in words."""
-        told = [self.verdict, f"{self.seconds:.1f} s", tokens_told([self.usage]) if self.usage else "tokens not told"]
-        told += ["cut at max_tokens"] if self.finish_reason == "length" else []
-        return [part for part in told if part]
+        """The verdict, seconds and tokens, in words."""
+        usage = describe_usage(total([self.call])) if self.call["usage"] else "tokens not counted"
+        cut = "cut at max_tokens" if self.call["finish_reason"] == "length" else None
+        return [part for part in (self.verdict, f"{self.call['seconds']:.1f} s", usage, cut) if part]
 
 
 class Run(NamedTuple):
-    """A question of the past, as the checkpoint at its end has it."""
+    """A run, as the checkpoint at its end has it."""
 
     thread: str
     question: str
     nodes: list[Node]
     answer: str
+    usage: Usage
     stop_reason: str | None
     degraded: str | None
 
     @property
     def figures(self) -> list[str]:
-        """What the whole run came to, in words."""
+        """The turns, stop reason, models, tokens and seconds of the run, in words."""
         turns = sum(node.name != "synthesize" for node in self.nodes)
-        told = [f"{turns} turn{'' if turns == 1 else 's'}", self.stop_reason or "cut"]
-        told += sorted({node.model for node in self.nodes})
-        told += [tokens_told([node.usage for node in self.nodes]), f"{sum(node.seconds for node in self.nodes):.1f} s"]
-        return told
+        models = sorted({node.call["model"] for node in self.nodes})
+        figures = [f"{turns} turn{'' if turns == 1 else 's'}", self.stop_reason or "interrupted", *models]
+        return [*figures, describe_usage(self.usage), f"{self.usage['seconds']:.1f} s"]
 
 
-def run_of(thread: str, state: dict[str, Any]) -> Run:
-    """Read a run from the state at its end, or at the point where it was cut."""
-    nodes, before = [], None
-    for turn in reread(state.get("turns") or []):
-        name = "first_turn" if turn["index"] == 1 else f"refine_turn {turn['index']}"
-        costs = (turn["model"], turn["seconds"], turn["usage"], turn["finish_reason"])
-        said = (turn["text"], [step["statement"] for step in turn["steps"]])
-        flipped = answer_changed(before, turn["answer"])
-        nodes.append(Node(name, turn["verdict"], *costs, *said, _change(before, turn["answer"]), flipped))
+def read_run(thread: str, state: dict[str, Any]) -> Run:
+    """Read a run from the state at its end, or at the point where it was interrupted."""
+    nodes: list[Node] = []
+    before = None
+    for turn in state.get("turns") or []:
+        (call,) = turn_calls([turn])
+        steps = [step["statement"] for step in turn["steps"]]
+        change, changed = _change(before, turn["answer"]), answer_changed(before, turn["answer"])
+        nodes.append(Node(call, turn["text"], turn["verdict"], steps, change, changed))
         before = turn["answer"] or before
-    told: dict[str, Any] = next((message.response_metadata for message in (state.get("messages") or [])[-1:]), {})
-    if state.get("answer") and "text" in told:
-        costs = (told["model"], told["seconds"], state["messages"][-1].usage_metadata, told.get("finish_reason"))
-        concise = state["concise_answer"] or None
-        flipped = answer_changed(before, concise, concise=True)
-        nodes.append(Node("synthesize", None, *costs, told["text"], [], _change(before, concise), flipped))
-    whole = state.get("answer") or before or ""
-    stop_reason = state.get("stop_reason") if state.get("answer") else None
-    return Run(thread, state.get("query") or "", nodes, whole, stop_reason, state.get("degraded"))
+    for call in state.get("calls") or []:
+        if "text" in call:
+            answer = state.get("concise_answer") or None
+            changed = answer_changed(before, answer, concise=True)
+            nodes.append(Node(call, call["text"], None, [], _change(before, answer), changed))
+    finished = bool(state.get("answer"))
+    return Run(
+        thread,
+        state.get("query") or "",
+        nodes,
+        state.get("answer") or before or "",
+        state.get("usage") or total([]),
+        state.get("stop_reason") if finished else None,
+        state.get("degraded"),
+    )
 
 
 def _change(before: str | None, answer: str | None) -> list[Piece]:
@@ -84,9 +93,9 @@ def _change(before: str | None, answer: str | None) -> list[Piece]:
 
 
 def diff(before: str, after: str) -> Iterator[Piece]:
-    """Compare two texts word by word; the pieces that are not gone are the second text, its spaces made single."""
+    """Compare two texts word by word. The pieces that are not gone are the second text, with single spaces."""
     old, new = before.split(), after.split()
-    if len(old) + len(new) > LONGEST_DIFF:
+    if len(old) + len(new) > MAX_DIFF_WORDS:
         if old != new:
             yield "gone", " ".join(old)
         yield ("new" if old != new else "same"), " ".join(new)

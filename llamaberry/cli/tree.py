@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from llamaberry import threads
 from llamaberry.cli.display import plain, plain_console
-from llamaberry.cli.past_run import Node, Run, run_of
+from llamaberry.cli.past_run import Node, Run, read_run
 from llamaberry.graph.errors import SetupError
 
 
@@ -42,14 +42,14 @@ async def _runs(name: str) -> list[Run]:
                 raise SetupError("no thread is kept yet: `llamaberry ask` begins one")
             name = kept[0].name
         await threads.find_thread(graph, name)
-        return [run_of(name, state) for state in await threads.answered(graph, name)]
+        return [read_run(name, state) for state in await threads.answered(graph, name)]
 
 
 def heading_of(node: Node) -> Text:
     """Return a node's name and figures, and whether the answer changed there."""
     line = Text(node.name, "bold")
     line.append(" · ".join(["", *node.figures]), "not bold")
-    if node.flipped:
+    if node.changed:
         line.append(" · the answer changed", "bold yellow")
     return line
 

@@ -5,20 +5,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import UsageMetadata
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from llamaberry.cli.display import tokens_of
 from llamaberry.evaluation.data import Case
 from llamaberry.evaluation.judge import Judge
 from llamaberry.evaluation.results import Arm, Reply, Result, Tokens
 from llamaberry.graph.answers import normalise
+from llamaberry.graph.calls import Call, total, turn_calls
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.graph.reply import read_synthesis
+from llamaberry.graph.reply import parse_synthesis
 from llamaberry.graph.routing import why_stop
-from llamaberry.graph.state import Turn
+from llamaberry.graph.turn import Turn
 from llamaberry.graph.workflow import build_graph
 from llamaberry.threads import thread_config
 
@@ -82,20 +80,20 @@ class Runner:
         told.stop_reason, told.degraded = state["stop_reason"], state["degraded"]
         told.error = state["degraded"] if state["stop_reason"] == "error" else None
         told.answer = state["concise_answer"] or None
-        said = state["messages"][-1].response_metadata
-        if "text" in said:  # else the answer is a turn's, and no synthesis was asked for
-            _, _, answer = read_synthesis(AIMessage(said["text"]))
-            told.replies.append(
-                Reply(
-                    step="synthesis",
-                    answer=answer or None,
-                    right=bool(answer) and await self._right(case, answer or ""),
-                    finish_reason=said.get("finish_reason"),
-                    seconds=said["seconds"],
-                    tokens=_tokens(state["messages"][-1].usage_metadata),
-                    text=said["text"],
+        for call in state["calls"]:
+            if call["step"] == "synthesize":
+                answer = parse_synthesis(call["text"]).concise
+                told.replies.append(
+                    Reply(
+                        step="synthesis",
+                        answer=answer,
+                        right=answer is not None and await self._right(case, answer),
+                        finish_reason=call["finish_reason"],
+                        seconds=call["seconds"],
+                        tokens=_tokens(call),
+                        text=call["text"],
+                    )
                 )
-            )
 
     async def _vote(self, case: Case, arm: Arm, told: "_Told") -> None:
         async def draw(number: int) -> Turn:
@@ -129,7 +127,7 @@ class Runner:
             verdict=turn["verdict"],
             finish_reason=turn["finish_reason"],
             seconds=turn["seconds"],
-            tokens=_tokens(turn["usage"]),
+            tokens=_tokens(turn_calls([turn])[0]),
             text=turn["text"],
         )
 
@@ -148,8 +146,10 @@ class Runner:
                 kept = await self._graph.aget_state(config)
                 turns: list[Turn] = kept.values.get("turns", [])
                 for count in range(1, len(turns) + 1):
-                    if why := why_stop(turns[:count], context):
-                        return {**kept.values, "turns": turns[:count], "stop_reason": why, "degraded": None}
+                    if why := why_stop(turns[:count], total(turn_calls(turns[:count])), context):
+                        calls = turn_calls(turns[:count])
+                        shared = {"turns": turns[:count], "calls": calls, "usage": total(calls)}
+                        return {**kept.values, **shared, "stop_reason": why, "degraded": None}
                 if turns and kept.values["stop_reason"]:  # "error": there will be no more
                     if not self._again or case.id in self._retried:
                         return kept.values
@@ -208,5 +208,7 @@ def _thread(case: Case, arm: Arm, draw: int) -> str:
     return f"{case.id} {arm.name} {draw}"
 
 
-def _tokens(usage: UsageMetadata | None) -> Tokens | None:
-    return Tokens(**tokens_of([usage])) if usage else None
+def _tokens(call: Call) -> Tokens | None:
+    usage = total([call])
+    tokens = Tokens(input=usage["input_tokens"], output=usage["output_tokens"], cached=usage["cached_tokens"])
+    return tokens if call["usage"] else None

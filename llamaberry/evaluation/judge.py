@@ -13,7 +13,7 @@ from llamaberry.graph.answers import normalise
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.models.client import ModelReply, acall_model
-from llamaberry.nodes._node import MAX_ATTEMPTS, MAX_RETRY_AFTER_S
+from llamaberry.models.retry import MAX_ATTEMPTS, MAX_RETRY_AFTER_S
 
 SYSTEM = """\
 You mark answers. You see a question, the reference answer and the answer of a candidate. Judge whether the \
@@ -48,7 +48,7 @@ class Judge:
         messages: list[AnyMessage] = [SystemMessage(SYSTEM), HumanMessage(f"{told}<candidate>\n{answer}\n</candidate>")]
         async with self._slots:
             asked = await self._reply(messages)
-        last = asked.reply.text.strip().rpartition("\n")[2]
+        last = asked.message.text.strip().rpartition("\n")[2]
         verdict = _VERDICT.fullmatch(last)
         if verdict is None:
             raise ModelError(f"the judge {asked.model} says neither right nor wrong: choose another")

@@ -32,7 +32,7 @@ _KEPT_CLIENTS = 32
 class ModelReply(NamedTuple):
     """A model's reply, and what it took: `seconds` since the first attempt of the node."""
 
-    reply: AIMessage
+    message: AIMessage
     model: str
     seconds: float
 

@@ -10,11 +10,9 @@ import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import reduce
 from typing import Any, cast
 
 from langchain_core.messages import AIMessageChunk
-from langchain_core.messages.ai import UsageMetadata, add_usage
 from langgraph.types import StreamPart
 from langsmith import uuid7
 from pydantic import ValidationError
@@ -27,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from llamaberry.cli.display import step_of
 from llamaberry.graph.answers import best_turn
+from llamaberry.graph.calls import Usage
 from llamaberry.graph.context import Context
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
@@ -129,21 +128,20 @@ class ChatCompletion:
 
     @property
     def _usage(self) -> dict[str, Any]:
-        counted = [turn["usage"] for turn in self.state["turns"]] + [self.state["messages"][-1].usage_metadata]
-        total = reduce(add_usage, counted, UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0))
+        usage: Usage = self.state["usage"]
         return {
-            "prompt_tokens": total["input_tokens"],
-            "completion_tokens": total["output_tokens"],
-            "total_tokens": total["total_tokens"],
-            "prompt_tokens_details": {"cached_tokens": total.get("input_token_details", {}).get("cache_read", 0)},
+            "prompt_tokens": usage["input_tokens"],
+            "completion_tokens": usage["output_tokens"],
+            "total_tokens": usage["total_tokens"],
+            "prompt_tokens_details": {"cached_tokens": usage["cached_tokens"]},
         }
 
     @property
     def _finish_reason(self) -> str:
-        """Whether the reply that the answer stands in was cut: the synthesis, or the turn that stands for it."""
-        turns = self.state["turns"]
-        written = self.state["messages"][-1].response_metadata or best_turn(turns) or turns[-1]
-        return "length" if written.get("finish_reason") == "length" else "stop"
+        """Return whether the reply with the answer was cut: the synthesis, or the turn whose answer is used."""
+        turns, last_call = self.state["turns"], self.state["calls"][-1]
+        reply = last_call if last_call["step"] == "synthesize" else best_turn(turns) or turns[-1]
+        return "length" if reply["finish_reason"] == "length" else "stop"
 
 
 async def _gone(receive: Receive) -> None:

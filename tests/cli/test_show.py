@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamaberry.cli.past_run import LONGEST_DIFF, diff
+from llamaberry.cli.past_run import MAX_DIFF_WORDS, diff
 from testing.command import CSI, QUESTION, begun, llamaberry, mistake
 from testing.pages import EVIL, Page
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
@@ -27,7 +27,7 @@ def test_a_diff_holds_both_texts_whole_and_in_order(before: str, after: str) -> 
 
 
 def test_a_very_long_answer_is_compared_as_a_whole() -> None:
-    words = [str(number) for number in range(LONGEST_DIFF)]
+    words = [str(number) for number in range(MAX_DIFF_WORDS)]
     assert [kind for kind, _ in diff(" ".join(words), " ".join(reversed(words)))] == ["gone", "new"]
     assert [kind for kind, _ in diff(" ".join(words), " ".join(words))] == ["same"]
 

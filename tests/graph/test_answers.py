@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llamaberry.graph.answers import answer_changed, best_turn, normalise, same_answer
+from llamaberry.graph.calls import total, turn_calls
 from llamaberry.graph.context import Context
-from llamaberry.graph.routing import after_turn, tokens, why_stop
-from llamaberry.graph.state import Turn
+from llamaberry.graph.routing import after_turn, why_stop
+from llamaberry.graph.state import StopReason
+from llamaberry.graph.turn import Turn
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=300)
 MB = 1_000_000
@@ -149,9 +151,13 @@ def test_no_other_answer_has_more_votes_than_the_trusted_one(answers: list[str |
     assert all(stated.count(answer) < votes for answer in newer)
 
 
+def reason_to_stop(past: list[Turn], context: Context) -> StopReason | None:
+    return why_stop(past, total(turn_calls(past)), context)
+
+
 def test_the_default_run_stops_at_three_turns_and_for_nothing_else() -> None:
     same = [turn("4", index, seconds=1e9, total=10**9) for index in (1, 2, 3)]
-    assert [why_stop(same[:count], Context()) for count in (1, 2, 3)] == [None, None, "max_turns"]
+    assert [reason_to_stop(same[:count], Context()) for count in (1, 2, 3)] == [None, None, "max_turns"]
 
 
 @pytest.mark.parametrize(
@@ -181,21 +187,20 @@ def test_each_dial_stops_the_run_for_its_own_reason(
     answers: list[Any], dials: dict[str, Any], reason: str | None
 ) -> None:
     past = [turn(answer, index, seconds=1, total=10) for index, answer in enumerate(answers, 1)]
-    assert why_stop(past, Context(**dials)) == reason
+    assert reason_to_stop(past, Context(**dials)) == reason
 
 
 def test_tokens_that_no_provider_counted_take_nothing_from_the_budget() -> None:
     past = [turn("4", 1), turn("4", 2, total=7), turn("4", 3, total=0)]
-    assert tokens(past) == 7
-    assert why_stop(past[:1], Context(token_budget=1)) is None
-    assert tokens([]) == 0
+    assert total(turn_calls(past))["total_tokens"] == 7
+    assert reason_to_stop(past[:1], Context(token_budget=1)) is None
 
 
 @PROPERTY
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=10), st.floats(0.1, 500))
-def test_a_run_goes_on_only_while_all_its_dials_allow_it(seconds: list[float], deadline: float) -> None:
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=10), st.integers(1, 500))
+def test_a_run_goes_on_only_while_all_its_dials_allow_it(seconds: list[int], deadline: int) -> None:
     past = [turn("4", index, seconds=s, total=1) for index, s in enumerate(seconds, 1)]
-    reason = why_stop(past, Context(max_turns=10, deadline_s=deadline))
+    reason = reason_to_stop(past, Context(max_turns=10, deadline_s=deadline))
     assert reason == ("max_turns" if len(past) == 10 else "deadline" if sum(seconds) >= deadline else None)
 
 

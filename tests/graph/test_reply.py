@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from llamaberry.graph.markdown import without_thoughts
-from llamaberry.graph.reply import as_written, read_synthesis, read_turn
-from llamaberry.graph.state import Turn
+from llamaberry.graph.reply import parse_synthesis
+from llamaberry.graph.turn import Turn, keep_turns, new_turn
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=200)
 MB = 1_000_000
@@ -39,7 +39,11 @@ SAID = LINE.filter(lambda line: line.count("**") % 2 == 0 and not line.startswit
 
 
 def read(text: str, index: int = 1) -> Turn:
-    return read_turn(AIMessage(text), index=index, model="groq:m", seconds=1.23456)
+    return read_message(AIMessage(text), index)
+
+
+def read_message(message: AIMessage, index: int = 1) -> Turn:
+    return keep_turns([], [new_turn(message, index=index, model="groq:m", seconds=1.23456)])[0]
 
 
 def lines_stand_in(part: str, text: str) -> bool:
@@ -161,7 +165,7 @@ def test_each_numbered_step_is_read_with_its_explanation(reasoning: str, steps: 
 def test_thoughts_are_left_out_and_code_is_kept(reply: str, spoken: str) -> None:
     assert without_thoughts(reply) == spoken
     assert read(reply)["text"] == spoken
-    assert read_synthesis(AIMessage(reply)).text == spoken
+    assert parse_synthesis(reply).text == spoken
 
 
 def test_a_long_thought_in_the_middle_leaves_no_gap_behind() -> None:
@@ -175,14 +179,14 @@ def test_reasoning_blocks_and_reasoning_content_stay_out_of_the_text(block: dict
     blocks = AIMessage([block, {"type": "text", "text": "## Answer\n42"}])
     beside = AIMessage("## Answer\n42", additional_kwargs={"reasoning_content": "## Answer\n1"})
     for message in (blocks, beside):
-        turn = read_turn(message, index=1, model="m", seconds=1)
+        turn = read_message(message)
         assert (turn["text"], turn["answer"]) == ("## Answer\n42", "42")
 
 
 def test_a_turn_says_who_wrote_it_what_it_cost_and_why_it_ended() -> None:
     usage: Any = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
     reply = AIMessage(REFINE.format("keep"), usage_metadata=usage, response_metadata={"finish_reason": "length"})
-    turn = read_turn(reply, index=2, model="groq:m", seconds=1.23456)
+    turn = read_message(reply, 2)
     assert (turn["index"], turn["kind"], turn["model"], turn["seconds"]) == (2, "refine", "groq:m", 1.235)
     assert (turn["usage"], turn["finish_reason"], read("x")["kind"], read("x")["usage"]) == (
         usage,
@@ -213,7 +217,7 @@ ALL_FIVE = (
     ],
 )  # fmt: skip
 def test_a_synthesis_states_both_answers_or_none(text: str, comprehensive: str | None, concise: str | None) -> None:
-    assert read_synthesis(AIMessage(text))[1:] == (comprehensive, concise)
+    assert parse_synthesis(text)[1:] == (comprehensive, concise)
 
 
 @pytest.mark.parametrize(
@@ -226,13 +230,13 @@ def test_a_synthesis_states_both_answers_or_none(text: str, comprehensive: str |
 )
 def test_a_megabyte_of_any_shape_is_read_to_its_end(text: str) -> None:
     assert read(text, 2)["index"] == 2
-    assert read_synthesis(AIMessage(text)).text == without_thoughts(text)
+    assert parse_synthesis(text).text == without_thoughts(text)
 
 
 @PROPERTY
 @given(REPLIES, st.integers(1, 3))
 def test_any_reply_is_read_as_plain_json_of_what_it_says(text: str, index: int) -> None:
-    turn, synthesis = read(text, index), read_synthesis(AIMessage(text))
+    turn, synthesis = read(text, index), parse_synthesis(text)
     assert json.loads(json.dumps(turn)) == turn
     assert turn["verdict"] in ((None,) if index == 1 else (None, "keep", "revise"))
     for stated in (turn["answer"], synthesis.comprehensive, synthesis.concise):
@@ -252,34 +256,24 @@ def test_a_reply_in_the_asked_form_is_read_back_exactly(
     assert (turn["answer"], turn["verdict"]) == (answer, verdict)
     assert [(step["statement"], step["explanation"]) for step in turn["steps"]] == steps
     synthesis = f"## Analysis of Turns\n{review}\n\n## Comprehensive Answer\n{answer}\n\n## Concise Answer\n{review}"
-    assert read_synthesis(AIMessage(synthesis))[1:] == (answer, review)
+    assert parse_synthesis(synthesis)[1:] == (answer, review)
 
 
-@PROPERTY
-@given(REPLIES, st.integers(1, 2))
-def test_an_unedited_turn_is_sent_on_as_it_was_written(text: str, index: int) -> None:
-    turn = read(text, index)
-    assert as_written(turn).text == (turn["text"] or "(This turn said nothing.)")
+def edited(text: str, answer: str, index: int = 1) -> Turn:
+    edit: Any = {"index": index, "answer": answer}
+    return keep_turns([read(text, index)], [edit])[0]
 
 
 @PROPERTY
 @example("## Answer\n```\n41\n```", "```\n40\n```", 2)
 @given(REPLIES, PROSE, st.integers(1, 2))
 def test_an_edited_answer_is_what_the_next_turn_reads(text: str, answer: str, index: int) -> None:
-    edited = Turn({**read(text, index), "answer": answer})
-    assert read(as_written(edited).text, index)["answer"] == answer
-    assert as_written(edited).text.startswith(edited["text"])
+    turn = edited(text, answer, index)
+    assert turn["answer"] == answer
+    assert read(turn["text"], index)["answer"] == answer
+    assert turn["text"].startswith(read(text, index)["text"])
 
 
 @pytest.mark.parametrize("text", ["", "Prose.", "## Answer\n41", "## Reasoning\n```python\nx ="])
-def test_an_edited_answer_stands_below_the_reply(text: str) -> None:
-    assert as_written(Turn({**read(text), "answer": "40"})).text == f"{text}\n\n## Answer\n40".lstrip()
-
-
-def test_what_is_done_to_a_turn_does_not_show_in_another_reading_of_its_text() -> None:
-    """Readings are kept for the nodes that follow, and each turn's steps are its own all the same."""
-    text = "## Reasoning\n1. a\n\n## Answer\n42"
-    turn = read(text)
-    turn["steps"][0]["statement"] = "b"
-    turn["steps"].append({"statement": "c", "explanation": ""})
-    assert read(text)["steps"] == [{"statement": "a", "explanation": ""}]
+def test_an_edited_answer_goes_below_the_reply(text: str) -> None:
+    assert edited(text, "40")["text"] == f"{text}\n\n## Answer\n40".lstrip()

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -13,21 +13,22 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import ValidationError
 
 from llamaberry.graph.context import Context, resolve_context
-from llamaberry.graph.state import MAX_QUERY_CHARS, Input, Turn, keep_turns
+from llamaberry.graph.state import MAX_QUERY_CHARS, Input
+from llamaberry.graph.turn import Turn, keep_turns
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=300)
 
 
 def turn(index: int, text: str = "t", answer: str | None = "4") -> Turn:
+    text = f"{text}\n\n## Answer\n{answer}" if answer else text
     return Turn(
         index=index, kind="first" if index == 1 else "refine", text=text, steps=[], verdict=None, answer=answer,
         model="groq:m", usage=None, seconds=1, finish_reason="stop",
     )  # fmt: skip
 
 
-TURNS: Any = st.lists(
-    st.builds(turn, st.integers(1, 5), st.text(max_size=3), st.none() | st.sampled_from("45")), max_size=6
-)
+TEXTS = st.text("ab", min_size=1, max_size=3)
+TURNS: Any = st.lists(st.builds(turn, st.integers(1, 5), TEXTS, st.none() | st.sampled_from("45")), max_size=6)
 
 
 @PROPERTY
@@ -55,7 +56,7 @@ def test_an_edit_of_a_turn_that_is_not_there_is_refused() -> None:
 
 
 @PROPERTY
-@given(TURNS, st.text(max_size=3))
+@given(TURNS, TEXTS)
 def test_a_first_turn_begins_the_turns_of_a_question_anew(turns: list[Turn], text: str) -> None:
     new, next_one = ({**turn(index, text), "seconds": 2} for index in (1, 2))  # a reply takes a time of its own
     assert keep_turns(turns, [new]) == [new]
@@ -64,24 +65,69 @@ def test_a_first_turn_begins_the_turns_of_a_question_anew(turns: list[Turn], tex
 
 @PROPERTY
 @given(st.integers(1, 6), st.data())
-def test_a_fork_s_edit_of_some_fields_changes_those_fields_of_that_turn_alone(count: int, data: st.DataObject) -> None:
+def test_an_edit_changes_its_fields_of_its_turn_alone(count: int, data: st.DataObject) -> None:
     turns = [turn(index) for index in range(1, count + 1)]
     index = data.draw(st.integers(1, count))
-    edit: Any = data.draw(st.dictionaries(st.sampled_from(["answer", "text", "model"]), st.text())) | {"index": index}
-    kept = keep_turns(turns, [edit])
-    expected = {**turns[index - 1], **edit}
-    if "text" in edit and "answer" not in edit:
-        expected["answer"] = None  # it is read again in the new text
-    assert kept[index - 1] == expected
-    assert kept[: index - 1] + kept[index:] == turns[: index - 1] + turns[index:]
+    edit: Any = data.draw(st.dictionaries(st.sampled_from(["hint", "model"]), st.text())) | {"index": index}
+    result = keep_turns(turns, [edit])
+    assert result[index - 1] == {**turns[index - 1], **edit}
+    assert result[: index - 1] + result[index:] == turns[: index - 1] + turns[index:]
 
 
-def test_an_edit_of_a_whole_refine_turn_takes_its_place_and_keeps_the_others() -> None:
+EDITED_TEXT = "## Verdict\nrevise\n\n## Reasoning\n1. b\n\n## Answer\n5"
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole turn", "the text alone"])
+def test_an_edited_text_is_parsed_again(whole: bool) -> None:
+    edit: Any = ({**turn(2)} if whole else {"index": 2}) | {"text": EDITED_TEXT}
+    result = keep_turns([turn(1), turn(2)], [edit])[1]
+    assert (result["text"], result["verdict"], result["answer"]) == (EDITED_TEXT, "revise", "5")
+    assert [step["statement"] for step in result["steps"]] == ["b"]
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole turn", "the answer alone"])
+def test_an_edited_answer_goes_into_the_text(whole: bool) -> None:
+    edit: Any = ({**turn(2)} if whole else {"index": 2}) | {"answer": "41"}
+    result = keep_turns([turn(1), turn(2)], [edit])[1]
+    assert (result["text"], result["answer"]) == ("t\n\n## Answer\n4\n\n## Answer\n41", "41")
+
+
+def test_an_edited_answer_wins_over_an_edited_text() -> None:
+    edit: Any = {"index": 2, "text": EDITED_TEXT, "answer": "6"}
+    assert keep_turns([turn(1), turn(2)], [edit])[1]["answer"] == "6"
+
+
+def test_a_text_without_an_answer_leaves_none() -> None:
+    assert keep_turns([turn(1)], [cast("Turn", {"index": 1, "text": "Prose."})])[0]["answer"] is None
+
+
+def test_an_answer_that_an_older_version_kept_apart_stays() -> None:
+    old = turn(1) | {"answer": "41"}
+    assert keep_turns([cast("Turn", old)], [cast("Turn", {"index": 1, "hint": "x"})])[0]["answer"] == "41"
+
+
+def test_a_new_turn_is_parsed() -> None:
+    raw = turn(1, EDITED_TEXT, None)
+    assert [step["statement"] for step in keep_turns([], [raw])[0]["steps"]] == ["b"]
+
+
+def test_steps_and_verdict_are_always_those_of_the_text() -> None:
+    edit: Any = {"index": 1, "steps": [{"statement": "x", "explanation": ""}], "verdict": "keep"}
+    assert keep_turns([turn(1)], [edit]) == [turn(1)]
+
+
+@PROPERTY
+@given(TURNS, TURNS)
+def test_reducing_again_changes_nothing(turns: list[Turn], update: list[Turn]) -> None:
+    result = keep_turns(keep_turns([], turns), update)
+    assert keep_turns([], result) == result
+    assert keep_turns(result, result) == result
+
+
+def test_a_whole_refine_turn_replaces_its_own() -> None:
     turns = [turn(1), turn(2), turn(3)]
     assert keep_turns(turns, [turn(2, "edit", None)]) == [turn(1), turn(2, "edit", None), turn(3)]
-    assert keep_turns(turns, [turn(1), turn(2, "edit"), turn(3)]) == [turn(1), turn(2, "edit", None), turn(3)]
-    partial: Any = {"index": 2, "answer": "41"}
-    assert keep_turns(turns, [partial]) == [turn(1), turn(2, answer="41"), turn(3)]
+    assert keep_turns(turns, [turn(1), turn(2, "edit", "5"), turn(3)]) == [turn(1), turn(2, "edit", "5"), turn(3)]
     assert keep_turns(turns, [turn(4)]) == [*turns, turn(4)]
     assert keep_turns([], []) == []
 

@@ -63,7 +63,7 @@ async def test_two_hundred_runs_at_once_with_faults_each_end_with_their_own_turn
         own = [text.replace("42", f"<{number}>") for text in (first(), refine(), refine(), synthesis())]
         assert [turn["text"] for turn in result["turns"]] == own[:3]
         assert [turn["index"] for turn in result["turns"]] == [1, 2, 3]
-        assert result["messages"][-1].response_metadata["text"] == own[3]
+        assert result["calls"][-1]["text"] == own[3]
         assert (result["query"], result["concise_answer"]) == (f"What is number {number}?", f"<{number}>")
         assert (result["stop_reason"], result["degraded"]) == ("max_turns", None)
         assert set(re.findall(r"<(\d+)>", tokens)) == ({str(number)} if tokens else set())

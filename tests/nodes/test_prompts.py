@@ -1,7 +1,7 @@
 """What a later turn is told beside its job: the question again, and what the turn above lacks."""
 
 from llamaberry import Context, graph
-from llamaberry.nodes.refine_turn import AGAIN
+from llamaberry.nodes.refine_turn import MAX_REPEATED_QUESTION_CHARS
 from testing.scripted_groq import Scripted, ScriptedGroq, first, refine, synthesis
 
 LACKS = "The turn above states no answer under its heading: state one under yours."
@@ -22,7 +22,7 @@ def test_the_turn_after_one_without_an_answer_is_told_so(scripted: Scripted) -> 
 
 
 def test_a_long_question_is_not_said_again(scripted: Scripted) -> None:
-    for length, again in ((AGAIN, True), (AGAIN + 1, False)):
+    for length, again in ((MAX_REPEATED_QUESTION_CHARS, True), (MAX_REPEATED_QUESTION_CHARS + 1, False)):
         groq = scripted([first(), refine(), synthesis()])
         graph.invoke({"query": "?" * length}, context=Context(max_turns=2))
         assert [message.startswith(f"The question was:\n\n{'?' * length}\n\n") for message in asked(groq)] == [

@@ -1,0 +1,135 @@
+"""One record per model call, and the totals of a run."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NotRequired
+
+from langchain_core.messages.ai import UsageMetadata
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
+from llamaberry.graph.turn import Turn
+
+SYNTHESIZE = "synthesize"
+
+
+@with_config(ConfigDict(use_attribute_docstrings=True))
+class Call(TypedDict):
+    """A model call that returned a reply."""
+
+    step: str
+    """The node that made it, as traces name it: "first_turn", "refine_turn 2", "synthesize"."""
+    model: str
+    """The model that replied, as "provider:name"."""
+    usage: UsageMetadata | None
+    """Tokens, as the provider counted them; None if it did not."""
+    seconds: float
+    """Wall time, from the first attempt to the end of the reply."""
+    finish_reason: str | None
+    text: NotRequired[str]
+    """The reply, if it is not the text of a turn."""
+
+
+@with_config(ConfigDict(use_attribute_docstrings=True))
+class Usage(TypedDict):
+    """The totals of a run. Tokens count as zero where the provider did not count them."""
+
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    """Those of the input tokens that came from the provider's prefix cache."""
+    output_tokens: int
+    total_tokens: int
+    seconds: float
+    """Of the calls, one after another."""
+    cost_usd: float | None
+    """US dollars at the provider's list prices; None if the price or the tokens of a call are unknown."""
+
+
+NO_USAGE = Usage(calls=0, input_tokens=0, cached_tokens=0, output_tokens=0, total_tokens=0, seconds=0, cost_usd=0)
+
+
+def keep_calls(calls: list[Call], update: list[Call]) -> list[Call]:
+    """Reduce the stored calls and an update: calls are added; a first turn's call starts a new run."""
+    return [*([] if any(call["step"] == "first_turn" for call in update) else calls), *update]
+
+
+def add_calls(usage: Usage, calls: Iterable[Call]) -> Usage:
+    """Return the totals with these calls added."""
+    for call in calls:
+        cost, previous = cost_usd(call), usage["cost_usd"]
+        tokens = call["usage"] or UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
+        usage = Usage(
+            calls=usage["calls"] + 1,
+            input_tokens=usage["input_tokens"] + tokens["input_tokens"],
+            cached_tokens=usage["cached_tokens"] + _cached(tokens),
+            output_tokens=usage["output_tokens"] + tokens["output_tokens"],
+            total_tokens=usage["total_tokens"] + tokens["total_tokens"],
+            seconds=round(usage["seconds"] + call["seconds"], 3),
+            cost_usd=None if cost is None or previous is None else round(previous + cost, 9),
+        )
+    return usage
+
+
+def total(calls: Iterable[Call]) -> Usage:
+    """Return the totals of these calls."""
+    return add_calls(NO_USAGE, calls)
+
+
+def cost_usd(call: Call) -> float | None:
+    """Return the list price of a call in US dollars: 0 for the local model, None if the price or usage is unknown."""
+    provider, _, name = call["model"].partition(":")
+    if provider == "local":
+        return 0.0
+    if call["usage"] is None:
+        return None
+    # Imported here: the price list takes longer to load than everything else in this package.
+    from genai_prices import Usage as Tokens
+    from genai_prices import calc_price
+
+    usage = call["usage"]
+    counts = {"input_tokens": usage["input_tokens"], "output_tokens": usage["output_tokens"]}
+    tokens = Tokens(**counts, cache_read_tokens=_cached(usage))
+    try:
+        return float(calc_price(tokens, name, provider_id=provider).total_price)
+    except LookupError:
+        return None
+
+
+def _cached(usage: UsageMetadata) -> int:
+    return usage.get("input_token_details", {}).get("cache_read", 0)
+
+
+def turn_calls(turns: Iterable[Turn]) -> list[Call]:
+    """Return the calls that wrote these turns."""
+    return [
+        Call(
+            step="first_turn" if turn["index"] == 1 else f"refine_turn {turn['index']}",
+            model=turn["model"],
+            usage=turn["usage"],
+            seconds=turn["seconds"],
+            finish_reason=turn["finish_reason"],
+        )
+        for turn in turns
+    ]
+
+
+def stored_calls(state: Mapping[str, Any]) -> list[Call]:
+    """Return the calls of a stored state. Version 0.1.0 stored none: they are read from its turns and last message."""
+    if "calls" in state or not state.get("turns"):
+        calls: list[Call] = state.get("calls", [])
+        return calls
+    calls = turn_calls(state["turns"])
+    message = (state.get("messages") or [None])[-1] if state.get("answer") else None
+    figures = getattr(message, "response_metadata", {})
+    if "text" in figures:
+        calls.append(
+            Call(
+                step=SYNTHESIZE,
+                model=figures["model"],
+                usage=getattr(message, "usage_metadata", None),
+                seconds=figures["seconds"],
+                finish_reason=figures.get("finish_reason"),
+                text=figures["text"],
+            )
+        )
+    return calls

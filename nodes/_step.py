@@ -1,0 +1,133 @@
+"""What LangGraph runs: a node, with a review before it and what every node writes after it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol, cast, get_type_hints
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.runtime import get_runtime
+from langgraph.types import Command
+from typing_extensions import is_typeddict
+
+from llamaberry.graph.calls import add_calls, stored_calls, total
+from llamaberry.graph.context import resolve_context
+from llamaberry.graph.events import refining_ended, turn_finished, turn_started
+from llamaberry.graph.routing import why_stop
+from llamaberry.graph.state import State
+from llamaberry.graph.turn import Turn, keep_turns
+from llamaberry.models.retry import MAX_ATTEMPTS
+from llamaberry.nodes._conversation import read_conversation
+from llamaberry.nodes._node import Attempt
+from llamaberry.nodes._review import Reviewed, review
+from llamaberry.tracing.node_trace import NodeTrace
+
+
+class Runs(Protocol):
+    """A node as a Step runs it, in a thread or in an event loop."""
+
+    def run(self, attempt: Attempt) -> Any:
+        """Return the update."""
+
+    async def arun(self, attempt: Attempt) -> Any:
+        """Return the update."""
+
+
+class RunnableNode:
+    """A user's own node: anything that LangGraph accepts as one, after LangGraph has made it a Runnable."""
+
+    def __init__(self, runnable: Runnable[Any, Any], input_schema: type) -> None:
+        self._runnable = runnable
+        self._input_schema = input_schema
+
+    def run(self, attempt: Attempt) -> Any:
+        """Return the node's update."""
+        return self._runnable.invoke(self._input(attempt.state), attempt.trace.config)
+
+    async def arun(self, attempt: Attempt) -> Any:
+        """Return the node's update."""
+        return await self._runnable.ainvoke(self._input(attempt.state), attempt.trace.config)
+
+    def _input(self, state: State) -> Any:
+        if is_typeddict(self._input_schema):
+            return state
+        fields = cast("dict[str, Any]", state)
+        return self._input_schema(
+            **{name: fields[name] for name in get_type_hints(self._input_schema) if name in fields}
+        )
+
+
+class Step(Runnable[Any, Any]):
+    """A node of the graph. It pauses for a review, runs the node, and adds to its update what all nodes have in common:
+    the question, the reviewed turn, the totals, the reason to stop, and the events.
+
+    It has a synchronous and an asynchronous method because `graph.invoke` refuses nodes with only the latter. It is a
+    plain Runnable because a RunnableLambda adds a run of its own to every trace.
+    """
+
+    name: str
+
+    def __init__(self, name: str, node: Runs) -> None:
+        self.name = name
+        self.node = node
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """Run one attempt in this thread."""
+        attempt, reviewed = self._start(input, config)
+        return self._finish(attempt, reviewed, {"stop_reason": "review"} if reviewed.stop else self.node.run(attempt))
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """Run one attempt in this event loop."""
+        attempt, reviewed = self._start(input, config)
+        update = {"stop_reason": "review"} if reviewed.stop else await self.node.arun(attempt)
+        return self._finish(attempt, reviewed, update)
+
+    def _start(self, input: Any, config: RunnableConfig | None) -> tuple[Attempt, Reviewed]:
+        runtime = get_runtime()
+        info = runtime.execution_info
+        number = info.node_attempt if info else MAX_ATTEMPTS
+        state = cast("State", input if isinstance(input, Mapping) else dict(input))
+        context, conversation = resolve_context(runtime.context), read_conversation(state)
+        trace = NodeTrace(self.name, self._turn_index(state), number, config)
+        reviewed = review(self.name, state, context, conversation.query)
+        if reviewed.edits:
+            state = {**state, "turns": keep_turns(state["turns"], reviewed.edits)}
+        if trace.turn and not reviewed.stop:
+            runtime.stream_writer(turn_started(trace.turn, number))
+        started_at = (info and info.node_first_attempt_time) or time.time()
+        usage = state.get("usage") or total(stored_calls(state))
+        return Attempt(state, context, conversation, number, started_at, usage, trace), reviewed
+
+    def _turn_index(self, state: State) -> int | None:
+        """Return the index of the turn that this node writes; None if it writes none."""
+        turns = state.get("turns")
+        return {"first_turn": 1, "refine_turn": turns[-1]["index"] + 1 if turns else None}.get(self.name)
+
+    def _finish(self, attempt: Attempt, reviewed: Reviewed, update: Any) -> Any:
+        if isinstance(update, Command):
+            return replace(update, update=self._finish(attempt, reviewed, update.update))
+        if not isinstance(update, Mapping | None):
+            return update
+        result: dict[str, Any] = {"query": attempt.conversation.query, **(update or {})}
+        turns = attempt.state.get("turns") or []
+        turn = None
+        if edits := [*reviewed.edits, *result.get("turns", [])]:
+            turns = keep_turns(turns, edits)
+            indexes = {edit["index"] for edit in edits}
+            result["turns"] = [turn for turn in turns if turn["index"] in indexes]
+            turn = turns[-1] if turns[-1]["index"] == attempt.trace.turn else None
+        if "calls" in result or attempt.trace.turn == 1:
+            result["usage"] = add_calls(attempt.usage, result.get("calls", []))
+        if turn:
+            result.setdefault("stop_reason", why_stop(turns, result.get("usage", attempt.usage), attempt.context))
+        self._report(attempt, result, turn, len(turns))
+        return result
+
+    def _report(self, attempt: Attempt, update: dict[str, Any], turn: Turn | None, turns: int) -> None:
+        """Write the events and the trace of a finished node."""
+        write = get_runtime().stream_writer
+        if turn:
+            write(turn_finished(turn))
+        if attempt.trace.turn and (reason := update.get("stop_reason")):
+            write(refining_ended(reason, turns))
+        attempt.trace.finish(attempt.state, update, turn)
