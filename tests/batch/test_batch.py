@@ -180,11 +180,11 @@ def test_mistakes_are_told_in_a_line_before_anything_is_asked(groq: ScriptedGroq
     Path(letter).write_text("Dear Sir")
     told = {
         (source, source): "holds the questions",
-        (str(tmp_path), out): "is no file",
-        (str(tmp_path / "none.jsonl"), out): "is no file",
+        (str(tmp_path), out): "is not a file",
+        (str(tmp_path / "none.jsonl"), out): "is not a file",
         (source, foreign): "line 1",
         (source, letter): "line 1",
-        (source, f"{source}/out.jsonl"): "cannot be made",
+        (source, f"{source}/out.jsonl"): "cannot be created",
         (source, out, "--shard", "3/2"): "3/2",
         (source, out, "--shard", "0/2"): "0/2",
         (source, out, "--shard", "two"): "two",

@@ -95,7 +95,7 @@ def test_a_line_that_could_not_be_written_is_written_without_a_call_where_turns_
 
     groq, source = scripted(script), questions(tmp_path, "Q")
     told = mistake("batch", source, str(out), "--turns", "1", "--keep-turns")
-    assert "the same command goes on" in told
+    assert "run the same command again" in told
     out.rmdir()
     groq.play()
     (line,) = answer(source, out, "--turns", "1", "--keep-turns")
