@@ -62,7 +62,7 @@ def listening(port: int) -> list[str]:
     return found
 
 
-def test_the_viewer_shows_the_numbered_nodes_with_messages_and_tokens_and_reaches_nothing_else(
+def test_the_viewer_shows_a_run_and_reaches_no_other_host(
     scripted: Scripted, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -98,7 +98,7 @@ def test_the_viewer_shows_the_numbered_nodes_with_messages_and_tokens_and_reache
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_of_a_run_is_readable_at_the_width_of_a_phone_and_of_a_desk(
+def test_the_page_of_a_run_fits_a_phone_and_a_desktop(
     scripted: Scripted, browser: Browser, tmp_path: Path, width: int
 ) -> None:
     """No line runs out of the window, the reasoning opens at a click, the flip is seen, and nothing is fetched."""

@@ -123,7 +123,7 @@ def place(saver: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("durability", ["sync", "async"])
 @pytest.mark.parametrize("saver", ["sqlite", "postgres"])
-def test_killed_in_the_call_of_any_node_it_goes_on_with_that_call(
+def test_a_run_killed_in_any_call_resumes_with_that_call(
     scripted: Scripted, tmp_path: Path, saver: str, durability: str
 ) -> None:
     """Four threads, one cut in each call; what was there before is there after, byte for byte.
@@ -152,7 +152,7 @@ def test_killed_in_the_call_of_any_node_it_goes_on_with_that_call(
     assert counted(groq) == {(thread, n): 1 + (n == int(thread)) for thread in threads for n in NODES}
 
 
-def test_killed_at_any_moment_no_finished_call_is_made_again(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_run_killed_anywhere_repeats_no_finished_call(scripted: Scripted, tmp_path: Path) -> None:
     """Many threads, each somewhere else: in a call, between two, at the end. At most the call in flight is repeated."""
     where, dice = str(tmp_path / "threads.sqlite"), random.Random(7)
     groq = scripted(lambda request: Reply(f"{call(request)}\n{good_model(request)}", delay=dice.uniform(0, 0.3)))
@@ -173,9 +173,7 @@ def test_killed_at_any_moment_no_finished_call_is_made_again(scripted: Scripted,
 
 
 @pytest.mark.parametrize("durability", ["sync", "async"])
-async def test_the_same_input_with_the_same_run_id_is_the_same_run(
-    scripted: Scripted, tmp_path: Path, durability: Any
-) -> None:
+async def test_the_same_run_id_resumes_the_same_run(scripted: Scripted, tmp_path: Path, durability: Any) -> None:
     """Sent again after a kill it goes on, and after the end it gives the answer; another run_id is another question."""
     where, given = str(tmp_path / "threads.sqlite"), {"query": "Q"}
     one: Any = config("T", run_id="11111111-1111-4111-8111-111111111111")
@@ -198,7 +196,7 @@ async def test_the_same_input_with_the_same_run_id_is_the_same_run(
     assert (len(again["messages"]), len(groq.requests)) == (4, 9)
 
 
-def test_durability_exit_keeps_nothing_of_a_run_that_was_killed(scripted: Scripted, tmp_path: Path) -> None:
+def test_durability_exit_keeps_nothing_of_a_killed_run(scripted: Scripted, tmp_path: Path) -> None:
     """It is for runs that may be lost: nothing is written before the end."""
     where = str(tmp_path / "threads.sqlite")
     groq = scripted(hanging({("Q", 3)}))
@@ -208,7 +206,7 @@ def test_durability_exit_keeps_nothing_of_a_run_that_was_killed(scripted: Script
     assert (state.created_at, state.values) == (None, {})
 
 
-def test_postgresql_by_the_same_door(scripted: Scripted, tmp_path: Path) -> None:
+def test_the_command_line_stores_threads_in_postgresql(scripted: Scripted, tmp_path: Path) -> None:
     """Three questions at once on a new database, and a run that is cut and resumed."""
     where = {"LLAMABERRY_CHECKPOINTS": new_database()}
     groq = scripted([first(), first(), first(), first("41"), HANG, refine("42"), synthesis("It is 42.")])
@@ -221,14 +219,14 @@ def test_postgresql_by_the_same_door(scripted: Scripted, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_postgresql_cannot_keep_costs_no_answer(scripted: Scripted) -> None:
+def test_text_that_postgresql_cannot_store_is_answered(scripted: Scripted) -> None:
     """A NUL character."""
     scripted([first("4\x002")])
     run = llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=new_database())
     assert (run.returncode, run.stdout) == (0, "42\n"), run.stderr[-300:]
 
 
-def test_postgresql_that_cannot_be_used_is_told_without_its_password(groq: ScriptedGroq) -> None:
+def test_a_postgresql_error_does_not_print_the_password(groq: ScriptedGroq) -> None:
     """Nothing listens there; the password is wrong; the user may not make a table."""
     address = new_database()
     with psycopg.connect(address, autocommit=True) as connection:

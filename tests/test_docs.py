@@ -28,9 +28,7 @@ def server() -> Iterator[tuple[str, ScriptedGroq]]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_snippets_of_a_page_run_one_after_the_other(
-    server: tuple[str, ScriptedGroq], page: str, tmp_path: Path
-) -> None:
+def test_the_snippets_of_a_page_run(server: tuple[str, ScriptedGroq], page: str, tmp_path: Path) -> None:
     address, groq = server
     groq.play()
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
@@ -45,7 +43,7 @@ def test_the_snippets_of_a_page_run_one_after_the_other(
 
 
 @pytest.mark.parametrize("page", [*PAGES, "scale.md"])
-def test_every_file_that_a_page_links_to_is_there(page: str) -> None:
+def test_every_linked_file_exists(page: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text(encoding="utf-8"))
     assert links
     for link in links:

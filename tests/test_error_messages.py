@@ -29,9 +29,7 @@ def words(client: SyncLangGraphClient, **how: Any) -> list[str]:
     return [waited["__error__"]["message"], *(data["message"] for data in streamed)]
 
 
-def test_a_provider_that_refuses_is_told_as_on_the_command_line(
-    server: tuple[str, ScriptedGroq], scripted: Scripted
-) -> None:
+def test_a_provider_error_reads_as_on_the_command_line(server: tuple[str, ScriptedGroq], scripted: Scripted) -> None:
     address, groq = server
     groq.play([REFUSED, REFUSED])
     with get_sync_client(url=address, api_key=None) as client:
@@ -42,7 +40,7 @@ def test_a_provider_that_refuses_is_told_as_on_the_command_line(
     assert told == [said, said]
 
 
-def test_a_blank_question_and_a_bad_dial_are_named(server: tuple[str, ScriptedGroq]) -> None:
+def test_an_invalid_input_is_named(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play([])
     with get_sync_client(url=address, api_key=None) as client:
@@ -54,7 +52,7 @@ def test_a_blank_question_and_a_bad_dial_are_named(server: tuple[str, ScriptedGr
     assert groq.requests == []
 
 
-def test_what_is_missing_on_the_server_is_told_with_its_remedy(tmp_path: Path) -> None:
+def test_a_missing_key_is_named_with_its_remedy(tmp_path: Path) -> None:
     with served(clean(tmp_path)) as address, get_sync_client(url=address, api_key=None) as client:
         told = words(client, input={"query": "Q"}, context={"model": "groq:x"})
     said = mistake("ask", "Q", "--model", "groq:x").removeprefix("llamaberry: ").strip()

@@ -38,14 +38,14 @@ def asked(groq: ScriptedGroq) -> list[list[str]]:
     return [[*said[:-1], said[-1].split("\n\n")[0]] for said in sent if "the first turn" in said[-1]]
 
 
-def test_every_example_says_how_to_run_it_and_is_run_here() -> None:
+def test_every_example_is_documented_and_tested() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
     for path in EXAMPLES.glob("*.py"):
         assert f"python examples/{path.name}" in path.read_text(encoding="utf-8")
         assert f'example("{path.stem}"' in here
 
 
-def test_as_a_node_of_an_agent_it_streams_and_goes_on_with_the_conversation(groq: ScriptedGroq) -> None:
+def test_subgraph_streams_and_continues_the_conversation(groq: ScriptedGroq) -> None:
     """The agent's dials are taken, the second question sees the first, and neither turns nor messages double."""
     lines = example("subgraph")
     train, far = "A train goes 120 km in 80 minutes. How fast is it, in km/h?", "And how far does it go in 2 hours?"
@@ -59,7 +59,7 @@ def test_as_a_node_of_an_agent_it_streams_and_goes_on_with_the_conversation(groq
     assert lines[-4:] == [f"human: {train}", "ai: The answer is 42.", f"human: {far}", "ai: The answer is 42."]
 
 
-def test_a_remote_graph_takes_dials_and_threads_and_is_a_node_of_an_agent(server: tuple[str, ScriptedGroq]) -> None:
+def test_remote_graph_has_settings_and_threads_and_is_a_node(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play()
     lines = example("remote_graph", address)
@@ -71,13 +71,13 @@ def test_a_remote_graph_takes_dials_and_threads_and_is_a_node_of_an_agent(server
     assert "6 x 7 is 42." in lines  # the synthesis, token by token
 
 
-def test_the_address_of_the_server_may_stand_in_the_environment(server: tuple[str, ScriptedGroq]) -> None:
+def test_the_environment_can_name_the_server(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play()
     assert example("a2a_message", LLAMABERRY_SERVER=address)[-1].endswith("The answer is 42.")
 
 
-def test_an_mcp_client_sees_the_tool_and_calls_it(server: tuple[str, ScriptedGroq]) -> None:
+def test_an_mcp_client_lists_and_calls_the_tool(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play()
     lines = example("mcp_client", address)
@@ -86,7 +86,7 @@ def test_an_mcp_client_sees_the_tool_and_calls_it(server: tuple[str, ScriptedGro
     assert lines[-1] == "The answer is 42. (3 turns)"
 
 
-def test_an_a2a_agent_answers_and_goes_on_with_the_conversation(server: tuple[str, ScriptedGroq]) -> None:
+def test_an_a2a_agent_continues_the_conversation(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play(lambda request: good_model(request).replace("The answer is 42.", "Canberra."))
     lines = example("a2a_message", address)
@@ -110,9 +110,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize("words", [(), ("--async",)])
-def test_a_batch_is_bounded_and_one_bad_question_does_not_lose_the_others(
-    scripted: Scripted, words: tuple[str, ...]
-) -> None:
+def test_batch_limits_concurrency_and_survives_a_bad_question(scripted: Scripted, words: tuple[str, ...]) -> None:
     crowd = Crowd()
     crowd.groq = scripted(crowd)
     lines = example("batch", *words)
@@ -136,7 +134,7 @@ def remote(**how):
 """What the example uses of Ray, in one process."""
 
 
-def test_the_shards_of_a_cluster_answer_each_question_once(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_ray_shards_answer_each_question_once(groq: ScriptedGroq, tmp_path: Path) -> None:
     (tmp_path / "ray.py").write_text(RAY)
     names = [f"q{number}" for number in range(5)]
     words = (questions(tmp_path, *names), str(tmp_path / "answers"), "2")
@@ -148,7 +146,7 @@ def test_the_shards_of_a_cluster_answer_each_question_once(groq: ScriptedGroq, t
     assert len(groq.requests) == 5 * 3  # two turns and a synthesis, once
 
 
-async def test_the_presets_become_assistants_and_tools_once(server: tuple[str, ScriptedGroq]) -> None:
+async def test_assistants_creates_each_preset_once(server: tuple[str, ScriptedGroq]) -> None:
     """However often it is run; and each thinks as its preset says."""
     address, groq = server
     made = example("assistants", address)
@@ -164,7 +162,7 @@ async def test_the_presets_become_assistants_and_tools_once(server: tuple[str, S
             assert len(groq.requests) == calls, name
 
 
-async def test_a_tool_takes_the_question_as_a_string_under_either_name(server: tuple[str, ScriptedGroq]) -> None:
+async def test_an_mcp_tool_accepts_query_or_messages(server: tuple[str, ScriptedGroq]) -> None:
     """The server tells MCP clients that `messages` is a string."""
     address, groq = server
     async with Client(f"{address}/mcp") as client:
@@ -176,7 +174,7 @@ async def test_a_tool_takes_the_question_as_a_string_under_either_name(server: t
         assert (await client.call_tool("llamaberry", {"query": " "})).is_error
 
 
-def test_a_verifier_s_finding_is_in_the_next_prompt_and_the_other_nodes_are_the_users(scripted: Scripted) -> None:
+def test_a_verifiers_hint_is_in_the_next_prompt(scripted: Scripted) -> None:
     groq = scripted([first("17 x 23 = 390, so 390"), refine("391", "revise")])
     assert example("verifier", "What is 17 * 23?") == [
         "turn 1: 17 x 23 = 390, so 390",
@@ -190,7 +188,7 @@ def test_a_verifier_s_finding_is_in_the_next_prompt_and_the_other_nodes_are_the_
     assert len(groq.requests) == 2  # no call for the synthesis
 
 
-def test_an_agent_s_tool_says_how_far_it_is_and_keeps_its_turns(scripted: Scripted) -> None:
+def test_tool_streams_its_progress_and_returns_its_turns(scripted: Scripted) -> None:
     scripted(agent_model)
     lines = example("tool", "Compare.")
     assert {"turn_started: 1", "turn_finished: 2", "refining_ended: max_turns"} <= set(lines)

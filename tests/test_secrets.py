@@ -51,7 +51,7 @@ def written(folder: Path) -> bytes:
     ],
     ids=["all well", "first turn", "refine turn, in the stream", "synthesis, in another shape"],
 )
-def test_the_key_is_in_nothing_that_is_written_printed_or_traced(
+def test_the_key_is_not_written_printed_or_traced(
     scripted: Scripted, collector: Collector, tmp_path: Path, script: list[Any], code: int
 ) -> None:
     """Also where the provider's error repeats it."""
@@ -70,7 +70,7 @@ def test_the_key_is_in_nothing_that_is_written_printed_or_traced(
     assert secret not in traced
 
 
-def test_the_key_is_in_no_file_of_a_process_that_was_killed(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_the_key_in_no_file(scripted: Scripted, tmp_path: Path) -> None:
     """The write-ahead log of the database included; and the logs at their most talkative say no key."""
     groq = scripted([first(), Reply(hang=True)])
     more = {"GROQ_API_KEY": KEY, "GROQ_LOG": "debug", "LANGGRAPH_DEBUG": "true"}
@@ -123,7 +123,7 @@ def host(listener: socket.socket) -> str:
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_a_model_name_never_says_where_the_key_goes(
+async def test_a_model_name_cannot_redirect_the_key(
     groq: ScriptedGroq, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     """Whatever it looks like, it is a name that the operator's provider is asked for, or a mistake."""
@@ -143,7 +143,7 @@ async def test_no_field_of_the_context_is_an_address(groq: ScriptedGroq, strange
     assert groq.requests == []
 
 
-async def test_no_config_and_no_message_says_where_the_key_goes(groq: ScriptedGroq, stranger: socket.socket) -> None:
+async def test_no_config_or_message_can_redirect_the_key(groq: ScriptedGroq, stranger: socket.socket) -> None:
     """Nor is an address in an image, a made-up message or a field beside the question ever called up."""
     address = host(stranger)
     fields: dict[str, Any] = dict.fromkeys(

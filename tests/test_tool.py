@@ -25,7 +25,7 @@ def agent_model(request: Request) -> Reply | str:
     return Reply(calls=calls, finish_reason="tool_calls")
 
 
-def test_a_model_reads_what_the_tool_is_for_and_what_it_takes() -> None:
+def test_the_tools_name_description_and_schema() -> None:
     tool = as_tool(name="ponder", description="Ponders.")
     assert (tool.name, tool.description) == ("ponder", "Ponders.")
     schema = as_tool().tool_call_schema.model_json_schema()  # type: ignore[union-attr]
@@ -43,7 +43,7 @@ def test_the_tool_returns_the_concise_answer_and_keeps_the_turns(scripted: Scrip
     assert message.artifact["answer"] == "It is 391."
 
 
-def test_a_call_that_fails_is_told_to_the_agent_and_a_missing_key_to_the_operator(
+def test_a_failed_call_is_a_tool_error_and_a_missing_key_raises(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted([Reply(status=400, error="No luck")])
@@ -55,7 +55,7 @@ def test_a_call_that_fails_is_told_to_the_agent_and_a_missing_key_to_the_operato
         as_tool(Context(model="groq:x")).invoke(CALL)
 
 
-def test_a_blank_question_is_told_to_the_agent_and_its_own_dials_are_never_read(scripted: Scripted) -> None:
+def test_the_agents_own_context_is_never_read(scripted: Scripted) -> None:
     groq = scripted(agent_model)
     message: ToolMessage = as_tool().invoke({**CALL, "args": {"question": "   "}})
     assert (message.status, "the question is blank" in str(message.content)) == ("error", True)
@@ -66,9 +66,7 @@ def test_a_blank_question_is_told_to_the_agent_and_its_own_dials_are_never_read(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_an_agent_uses_it_twice_at_once_with_its_own_checkpoints_and_streams_its_progress(
-    scripted: Scripted, asynchronous: bool
-) -> None:
+def test_an_agent_can_call_the_tool_twice_at_once(scripted: Scripted, asynchronous: bool) -> None:
     groq: ScriptedGroq = scripted(agent_model)
     agent: Any = create_agent("groq:x", tools=[as_tool(Context(max_turns=2))], checkpointer=InMemorySaver())
     config = {"configurable": {"thread_id": "T"}}

@@ -51,12 +51,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-def test_the_wheel_brings_one_top_level_package(site: Path) -> None:
+def test_the_wheel_installs_one_top_level_package(site: Path) -> None:
     assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"llamaberry"}
 
 
 @pytest.mark.parametrize("imports", [f"{OURS}\n{THEIRS}", f"{THEIRS}\n{OURS}"], ids=["ours first", "theirs first"])
-def test_a_project_s_own_graph_and_nodes_stay_its_own(
+def test_a_projects_own_graph_and_nodes_are_not_replaced(
     site: Path, tmp_path: Path, groq: ScriptedGroq, imports: str
 ) -> None:
     """Whichever is imported first; and the graph runs there."""

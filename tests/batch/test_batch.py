@@ -50,7 +50,7 @@ def answer(source: str, out: Path, *words: str, code: int = 0) -> list[dict[str,
     return lines(out)
 
 
-def test_a_question_becomes_a_line_with_its_answer_and_what_it_took(scripted: Scripted, tmp_path: Path) -> None:
+def test_each_question_gets_a_line_with_answer_and_usage(scripted: Scripted, tmp_path: Path) -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
     usage["prompt_tokens_details"] = {"cached_tokens": 900}  # type: ignore[assignment]
     texts = (first("41"), refine("42", "revise"), synthesis("It is 42.", "42"))
@@ -73,9 +73,7 @@ def test_a_question_becomes_a_line_with_its_answer_and_what_it_took(scripted: Sc
     assert groq.requests[0].body["temperature"] == 0.25
 
 
-def test_a_line_that_is_no_question_is_told_with_its_number_and_the_rest_goes_on(
-    groq: ScriptedGroq, tmp_path: Path
-) -> None:
+def test_an_invalid_line_is_reported_and_skipped(groq: ScriptedGroq, tmp_path: Path) -> None:
     """An id may be a number, or lack; a blank line is nothing; the last line need not end; and so say we again."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     asked = b'\xef\xbb\xbf{"question": "P", "id": 7}\n\n{"question": " "}\n{"id": "x"}\nnot JSON\n["Q"]\n\xff\n'
@@ -96,9 +94,7 @@ def test_a_line_that_is_no_question_is_told_with_its_number_and_the_rest_goes_on
     assert llamaberry("batch", str(source), str(out), "--accept-degraded").returncode == 0
 
 
-def test_what_fails_is_a_line_with_its_error_and_is_asked_again_only_where_it_is_wanted(
-    scripted: Scripted, tmp_path: Path
-) -> None:
+def test_retry_errors_asks_only_failed_questions_again(scripted: Scripted, tmp_path: Path) -> None:
     """A first turn that fails leaves no answer; after one that fails later the turns before it stand."""
     groq, source, out = (
         scripted(failing(("P", "turn 1"), ("Q", "turn 2"))),
@@ -123,7 +119,7 @@ def test_what_fails_is_a_line_with_its_error_and_is_asked_again_only_where_it_is
     assert len(lines(out)) == 3
 
 
-def test_where_one_question_after_the_other_fails_it_ends_and_goes_on_later(scripted: Scripted, tmp_path: Path) -> None:
+def test_many_failures_in_a_row_stop_the_batch(scripted: Scripted, tmp_path: Path) -> None:
     """A key that is refused, a provider that is down: what they would cost is not all that is left to ask."""
     refusing = Reply(status=401, error="Invalid API Key")
     groq, source, out = scripted(lambda _: refusing), questions(tmp_path, *map(str, range(150))), tmp_path / "out.jsonl"
@@ -137,12 +133,12 @@ def test_where_one_question_after_the_other_fails_it_ends_and_goes_on_later(scri
     assert len(groq.requests) == 150
 
 
-def test_where_nothing_was_answered_the_provider_failed(scripted: Scripted, tmp_path: Path) -> None:
+def test_exits_with_1_if_no_question_was_answered(scripted: Scripted, tmp_path: Path) -> None:
     scripted([Reply(status=400)])
     answer(questions(tmp_path, "P"), tmp_path / "out.jsonl", code=1)
 
 
-def test_the_shards_are_all_questions_and_none_is_in_two(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_shards_split_the_questions(groq: ScriptedGroq, tmp_path: Path) -> None:
     names = [f"q{number}" for number in range(20)]
     source = questions(tmp_path, *names)
     outs = [tmp_path / f"out-{number}.jsonl" for number in (1, 2, 3)]
@@ -153,7 +149,7 @@ def test_the_shards_are_all_questions_and_none_is_in_two(groq: ScriptedGroq, tmp
     assert len(groq.requests) == 20
 
 
-def test_no_more_run_at_once_than_are_allowed(scripted: Scripted, tmp_path: Path) -> None:
+def test_concurrency_limits_the_runs_at_once(scripted: Scripted, tmp_path: Path) -> None:
     most = 0
 
     def script(request: Request) -> Reply:
@@ -166,14 +162,14 @@ def test_no_more_run_at_once_than_are_allowed(scripted: Scripted, tmp_path: Path
     assert 2 <= most <= 5
 
 
-def test_a_terminal_sees_how_far_it_is(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_a_terminal_shows_progress(groq: ScriptedGroq, tmp_path: Path) -> None:
     source, out = questions(tmp_path, *"PQR"), tmp_path / "out.jsonl"
     answer(source, out, "--turns", "1", "--shard", "1/3")
     assert "3/3" in in_a_terminal("batch", source, str(out), "--turns", "1")
     assert len(groq.requests) == 3
 
 
-def test_mistakes_are_told_in_a_line_before_anything_is_asked(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_invalid_arguments_fail_before_any_call(groq: ScriptedGroq, tmp_path: Path) -> None:
     source = questions(tmp_path, "Q")
     out, foreign, letter = (str(tmp_path / name) for name in ("out.jsonl", "foreign.jsonl", "letter.txt"))
     Path(foreign).write_text('{"line": 1}\n')
@@ -200,9 +196,7 @@ def test_mistakes_are_told_in_a_line_before_anything_is_asked(groq: ScriptedGroq
 
 
 @pytest.mark.parametrize("changed", ["another question", "another id"])
-def test_a_source_that_was_changed_is_refused_where_it_was_answered(
-    groq: ScriptedGroq, tmp_path: Path, changed: str
-) -> None:
+def test_a_changed_line_that_was_answered_is_refused(groq: ScriptedGroq, tmp_path: Path, changed: str) -> None:
     """A line that is added is asked; nobody finds an answer under another question."""
     source, out = questions(tmp_path, "P", "Q"), tmp_path / "out.jsonl"
     answer(source, out, "--turns", "1")

@@ -17,9 +17,7 @@ from tests.evaluation.test_run import called
 MANY = [f"q{number:03}" for number in range(200)]
 
 
-def test_killed_twice_each_question_has_one_line_and_none_that_has_one_is_asked_again(
-    scripted: Scripted, tmp_path: Path
-) -> None:
+def test_a_killed_batch_resumes_and_repeats_no_answer(scripted: Scripted, tmp_path: Path) -> None:
     """Half a line, as a kill may leave it, is none. What was under way is asked again: at most what runs at once."""
     groq = scripted(lambda request: Reply(good_model(request), delay=0.02))
     source, out = questions(tmp_path, *MANY), tmp_path / "out.jsonl"
@@ -41,7 +39,7 @@ def test_killed_twice_each_question_has_one_line_and_none_that_has_one_is_asked_
     assert called(groq).total() == len(asked)
 
 
-def test_another_process_on_the_same_file_is_refused(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_second_process_on_the_same_file_is_refused(scripted: Scripted, tmp_path: Path) -> None:
     groq, source, out = scripted(hanging(("Q", "turn 1"))), questions(tmp_path, "Q"), tmp_path / "out.jsonl"
     command = ("batch", source, str(out), "--turns", "1")
     with begun(*command):
@@ -53,7 +51,7 @@ def test_another_process_on_the_same_file_is_refused(scripted: Scripted, tmp_pat
     assert ids(out) == ["Q"]
 
 
-def test_ctrl_c_ends_it_with_130_and_a_line_that_says_how_to_go_on(scripted: Scripted, tmp_path: Path) -> None:
+def test_ctrl_c_exits_with_130_and_prints_how_to_resume(scripted: Scripted, tmp_path: Path) -> None:
     groq, source, out = scripted(hanging(("P", "turn 2"))), questions(tmp_path, *"OP"), tmp_path / "out.jsonl"
     with begun("batch", source, str(out), "--turns", "2", "--concurrency", "1") as run:
         until(lambda: groq.open_requests == 1 and ("P", "turn 2") in called(groq))
@@ -67,9 +65,7 @@ def test_ctrl_c_ends_it_with_130_and_a_line_that_says_how_to_go_on(scripted: Scr
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_turns_of_a_run_that_is_killed_are_kept_unless_that_is_not_wanted(
-    scripted: Scripted, tmp_path: Path, keep: bool
-) -> None:
+def test_a_killed_batch_keeps_the_turns_of_unfinished_runs(scripted: Scripted, tmp_path: Path, keep: bool) -> None:
     """And nothing but OUT and its lock is left in the end."""
     cuts = [("P", "turn 2"), ("Q", "synthesis")]
     groq, source, out = scripted(hanging(*cuts)), questions(tmp_path, *"PQR"), tmp_path / "out" / "out.jsonl"
@@ -84,9 +80,7 @@ def test_the_turns_of_a_run_that_is_killed_are_kept_unless_that_is_not_wanted(
     assert sorted(path.name for path in out.parent.iterdir()) == [".out.jsonl.lock", "out.jsonl"]
 
 
-def test_a_line_that_could_not_be_written_is_written_without_a_call_where_turns_are_kept(
-    scripted: Scripted, tmp_path: Path
-) -> None:
+def test_an_answer_that_was_not_written_needs_no_second_call(scripted: Scripted, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
 
     def script(request: Request) -> str:

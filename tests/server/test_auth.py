@@ -89,7 +89,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
     ]
 
 
-def test_every_route_of_the_server_wants_the_key(locked: Locked, routes: list[tuple[str, str]]) -> None:
+def test_every_route_requires_the_key(locked: Locked, routes: list[tuple[str, str]]) -> None:
     """Whether a stranger brings nothing, a wrong key or what LangGraph lets Studio in with."""
     paths = {path for _, path in routes}
     known = {"/", "/ok", "/info", "/docs", "/metrics", "/openapi.json", "/threads", "/runs", "/runs/stream", "/mcp"}
@@ -117,7 +117,7 @@ def test_every_route_of_the_server_wants_the_key(locked: Locked, routes: list[tu
 
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("path", ["/v1/models", "/assistants/search", "/docs"])
-def test_no_key_but_the_right_one_opens(locked: Locked, path: str, wrong: str) -> None:
+def test_a_wrong_key_is_refused(locked: Locked, path: str, wrong: str) -> None:
     method = "POST" if path == "/assistants/search" else "GET"
     reply = httpx.request(method, f"{locked.address}{path}", headers=WRONG[wrong])  # type: ignore[arg-type]
     assert reply.status_code == 401
@@ -135,13 +135,13 @@ def test_no_key_but_the_right_one_opens(locked: Locked, path: str, wrong: str) -
     ids=["bearer", "in lower case", "x-api-key", "beside a key for another"],
 )
 @pytest.mark.parametrize("path", ["/v1/models", "/docs", "/info", "/metrics", "/openapi.json", "/assistants/search"])
-def test_the_key_opens(locked: Locked, path: str, right: dict[str, Any]) -> None:
+def test_the_key_is_accepted(locked: Locked, path: str, right: dict[str, Any]) -> None:
     method = "POST" if path == "/assistants/search" else "GET"
     body: Any = {} if method == "POST" else None
     assert httpx.request(method, f"{locked.address}{path}", headers=right, json=body).status_code == 200
 
 
-def test_openais_client_is_told_in_its_own_form(locked: Locked) -> None:
+def test_openais_client_gets_an_authentication_error(locked: Locked) -> None:
     with (
         openai.OpenAI(base_url=f"{locked.address}/v1", api_key="sk-wrong") as client,
         pytest.raises(openai.AuthenticationError) as caught,
@@ -152,7 +152,7 @@ def test_openais_client_is_told_in_its_own_form(locked: Locked) -> None:
     assert "LLAMABERRY_API_KEY" in body["message"]
 
 
-def test_a_browser_may_ask_whether_it_may_ask(locked: Locked) -> None:
+def test_a_cors_preflight_needs_no_key(locked: Locked) -> None:
     """And reads why it was refused: a 401 without CORS's headers would look like a server that is down."""
     origin = {"origin": "https://smith.langchain.com"}
     asked = origin | {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
@@ -163,7 +163,7 @@ def test_a_browser_may_ask_whether_it_may_ask(locked: Locked) -> None:
 
 
 @pytest.mark.parametrize("right", [{"authorization": HEADER}, {"x-api-key": KEY.encode()}], ids=["bearer", "x-api-key"])
-def test_agents_reach_the_graph_by_mcp_and_a2a_with_the_key(locked: Locked, right: dict[str, Any]) -> None:
+def test_mcp_and_a2a_work_with_the_key(locked: Locked, right: dict[str, Any]) -> None:
     """For both, the server asks itself, and has to bring the key that it was given."""
     headers = right | {"accept": "application/json, text/event-stream"}
     with httpx.Client(base_url=locked.address, headers=headers, timeout=30) as client:
@@ -179,7 +179,7 @@ def test_agents_reach_the_graph_by_mcp_and_a2a_with_the_key(locked: Locked, righ
         assert "The answer is 42." in call(f"/a2a/{assistant['assistant_id']}", "message/send", message=said)
 
 
-async def test_the_key_is_in_nothing_that_the_server_keeps_tells_sends_or_prints(locked: Locked) -> None:
+async def test_the_key_is_never_stored_sent_or_logged(locked: Locked) -> None:
     """Its log is at its most talkative."""
     headers: Any = {"authorization": HEADER}
     locked.groq.requests.clear()
@@ -203,7 +203,7 @@ async def test_the_key_is_in_nothing_that_the_server_keeps_tells_sends_or_prints
         assert b"sesame" not in part
 
 
-async def test_langgraphs_own_client_brings_the_key_as_either_header() -> None:
+async def test_langgraphs_client_sends_the_key_in_either_header() -> None:
     """`api_key=` is sent as x-api-key. Its keys are ASCII."""
     seen: list[httpx.Headers] = []
     for more in ({"api_key": "sesame"}, {"headers": {"authorization": "Bearer sesame"}}):
@@ -214,7 +214,7 @@ async def test_langgraphs_own_client_brings_the_key_as_either_header() -> None:
 
 
 @pytest.mark.parametrize("key", ["", " \n"])
-def test_without_a_key_nothing_is_locked(tmp_path: Path, key: str) -> None:
+def test_without_a_key_every_route_is_open(tmp_path: Path, key: str) -> None:
     """A line that is left blank in .env is no key."""
     environment = clean(tmp_path, LLAMABERRY_API_KEY=key)
     with served(environment) as address:

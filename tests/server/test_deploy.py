@@ -14,7 +14,7 @@ def options(command: str) -> str:
     return re.sub(r"--(host|port) \S+", "", command.partition("uvicorn ")[2])
 
 
-def test_the_engine_is_pinned_where_its_python_is_and_nowhere_else() -> None:
+def test_the_engine_is_pinned_for_its_python() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         (pinned,) = tomllib.load(file)["project"]["optional-dependencies"]["scale"]
     engine, marker = pinned.split("; ")
@@ -32,7 +32,7 @@ def test_containers_and_systemd_start_the_same_servers() -> None:
         assert f"s/127.0.0.1:{port}/server" in services["nginx"]["command"][-1]
 
 
-def test_a_server_may_stop_as_long_as_it_needs_and_a_lease_outlives_two_heartbeats() -> None:
+def test_the_timeouts_fit_together() -> None:
     values = settings()
     graceful = int(re.findall(r"--timeout-graceful-shutdown (\d+)", unit()["ExecStart"])[0])
     assert int(unit()["TimeoutStopSec"]) > graceful + int(values["WORKER_DRAIN_TIMEOUT"]) + 10
@@ -40,7 +40,7 @@ def test_a_server_may_stop_as_long_as_it_needs_and_a_lease_outlives_two_heartbea
     assert values["AEGRA_CHECKPOINT_DURABILITY"] == "sync"
 
 
-def test_nothing_that_ships_holds_a_key_and_what_holds_one_is_not_committed() -> None:
+def test_no_committed_file_holds_a_key() -> None:
     assert (settings()["GROQ_API_KEY"], settings()["LLAMABERRY_API_KEY"]) == ("", "")
     for name in (".gitignore", "deploy/Dockerfile.dockerignore"):
         assert "deploy/llamaberry.env\n" in (ROOT / name).read_text(encoding="utf-8")

@@ -104,7 +104,7 @@ def told(error: openai.APIError) -> str:
     return str(body["message"])
 
 
-def test_the_answer_is_the_content_and_the_turns_are_the_reasoning(door: Door, client: openai.OpenAI) -> None:
+def test_content_is_the_answer_and_reasoning_the_turns(door: Door, client: openai.OpenAI) -> None:
     door.stage.plays(FLIPPED)
     reply = ask(client)
     (choice,) = reply.choices
@@ -117,7 +117,7 @@ def test_the_answer_is_the_content_and_the_turns_are_the_reasoning(door: Door, c
     assert abs(reply.created - time.time()) < 60
 
 
-def test_a_stream_tells_the_same_the_turns_before_the_answer(door: Door, client: openai.OpenAI) -> None:
+def test_a_stream_sends_the_turns_before_the_answer(door: Door, client: openai.OpenAI) -> None:
     door.stage.plays(FLIPPED)
     whole = ask(client).choices[0].message.reasoning_content
     door.stage.plays(FLIPPED)
@@ -132,7 +132,7 @@ def test_a_stream_tells_the_same_the_turns_before_the_answer(door: Door, client:
     assert len(chunks) > 50  # in pieces, as they came
 
 
-async def test_the_first_turn_is_seen_before_the_second_has_begun_to_answer(door: Door) -> None:
+async def test_the_first_turn_streams_before_the_second_starts(door: Door) -> None:
     door.stage.plays([first(), Reply(hang=True)])
     async with openai.AsyncOpenAI(base_url=door.url, api_key="any") as client:
         seen = ""
@@ -160,7 +160,7 @@ def test_usage_is_the_sum_of_all_calls(door: Door, client: openai.OpenAI) -> Non
     assert not any(chunk.usage for chunk in [*chunks, *streamed(client)[2]])
 
 
-def test_the_presets_are_the_models(door: Door, client: openai.OpenAI) -> None:
+def test_the_models_are_the_presets(door: Door, client: openai.OpenAI) -> None:
     models = ["llamaberry", "llamaberry-quick", "llamaberry-careful"]
     assert [model.id for model in client.models.list()] == models
     assert client.models.retrieve("llamaberry-quick").owned_by == "llamaberry"
@@ -175,7 +175,7 @@ def test_the_presets_are_the_models(door: Door, client: openai.OpenAI) -> None:
         ("llamaberry-careful", [first("1"), refine("1"), synthesis("S", "1")], "S"),
     ],
 )
-def test_a_preset_makes_as_many_calls_as_it_says(
+def test_a_preset_makes_the_documented_calls(
     door: Door, client: openai.OpenAI, model: str, script: list[str], answer: str
 ) -> None:
     door.stage.plays(script)
@@ -183,7 +183,7 @@ def test_a_preset_makes_as_many_calls_as_it_says(
     assert len(door.groq.requests) == len(script)
 
 
-def test_a_conversation_is_context_and_its_last_question_is_asked(door: Door, client: openai.OpenAI) -> None:
+def test_earlier_messages_are_context_for_the_last_question(door: Door, client: openai.OpenAI) -> None:
     """As chat interfaces send it: with a system prompt, parts, tools' messages, and fields that mean nothing here."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     messages = [
@@ -229,7 +229,7 @@ def test_temperature_and_max_tokens_reach_the_model(door: Door, client: openai.O
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_cannot_be_asked_is_refused_by_its_name_before_a_call_is_made(
+def test_an_invalid_request_fails_before_a_call(
     door: Door, client: openai.OpenAI, field: str | None, value: Any, message: str, stream: bool
 ) -> None:
     name = (field or "messages").partition(".")[0]
@@ -241,12 +241,12 @@ def test_what_cannot_be_asked_is_refused_by_its_name_before_a_call_is_made(
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"", b"\xff", b'{"messages": "\\ud800"}', b'{"model": "llamaberry"}'])
-def test_a_body_that_is_no_request_is_refused_as_one(door: Door, body: bytes) -> None:
+def test_an_invalid_body_is_a_bad_request(door: Door, body: bytes) -> None:
     reply = httpx.post(f"{door.url}/chat/completions", content=body)
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_request")
 
 
-def test_an_unknown_model_is_told_with_the_names_of_those_there_are(client: openai.OpenAI) -> None:
+def test_an_unknown_model_is_refused_with_the_valid_names(client: openai.OpenAI) -> None:
     for call in (lambda: ask(client, model="gpt-4o"), lambda: client.models.retrieve("gpt-4o")):
         with pytest.raises(openai.NotFoundError) as caught:
             call()
@@ -272,7 +272,7 @@ def test_an_unknown_model_is_told_with_the_names_of_those_there_are(client: open
     ids=["down", "cut", "key refused", "too large", "rate limit"],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_provider_that_fails_is_told_in_the_words_of_the_command_line(
+def test_a_provider_error_has_the_command_lines_message(
     door: Door, client: openai.OpenAI, reply: Reply, calls: int, error: type, kind: str, code: str, stream: bool
 ) -> None:
     """And the client does not try again: the graph has done that."""
@@ -291,7 +291,7 @@ def test_a_provider_that_fails_is_told_in_the_words_of_the_command_line(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_missing_key_is_told_in_the_words_of_the_command_line(keyless: tuple[str, Path], stream: bool) -> None:
+def test_a_missing_key_has_the_command_lines_message(keyless: tuple[str, Path], stream: bool) -> None:
     address, home = keyless
     with openai.OpenAI(base_url=address, api_key="any") as client:
         assert len(list(client.models.list())) == 3
@@ -301,7 +301,7 @@ def test_a_missing_key_is_told_in_the_words_of_the_command_line(keyless: tuple[s
     assert llamaberry("ask", "-q", "Q", LLAMABERRY_HOME=str(home)).stderr == f"llamaberry: {told(caught.value)}\n"
 
 
-def test_an_error_in_mid_stream_ends_the_stream_and_is_raised(door: Door, client: openai.OpenAI) -> None:
+def test_an_error_in_a_stream_ends_it_and_is_raised(door: Door, client: openai.OpenAI) -> None:
     door.stage.plays([Reply(error_event="The model fell over")] * 2 + [Reply(first(), cut=9)])
     seen = ""
     stream = ask(client, stream=True)
@@ -312,7 +312,7 @@ def test_an_error_in_mid_stream_ends_the_stream_and_is_raised(door: Door, client
     assert seen.startswith("turn 1, attempt 3\n\n## Reasoning")
 
 
-def test_a_degraded_run_is_an_answer_and_the_reasoning_says_what_was_lost(door: Door, client: openai.OpenAI) -> None:
+def test_a_degraded_run_answers_and_names_what_is_missing(door: Door, client: openai.OpenAI) -> None:
     script = [first("41"), Reply(status=400, error="No")]
     door.stage.plays(script)
     choice = ask(client).choices[0]
@@ -330,7 +330,7 @@ def test_a_degraded_run_is_an_answer_and_the_reasoning_says_what_was_lost(door: 
         ("llamaberry-quick", [Reply(first(), finish_reason="length")]),
     ],
 )
-def test_an_answer_that_was_cut_ends_with_length(
+def test_a_truncated_answer_finishes_with_length(
     door: Door, client: openai.OpenAI, model: str, script: list[Any]
 ) -> None:
     door.stage.plays(script)
@@ -339,7 +339,7 @@ def test_an_answer_that_was_cut_ends_with_length(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("script", [[Reply(hang=True)], [first(), Reply(hang=True)]], ids=["first", "second call"])
-async def test_a_client_that_goes_away_ends_the_run_and_its_call(door: Door, script: list[Any], stream: bool) -> None:
+async def test_a_disconnected_client_cancels_the_run(door: Door, script: list[Any], stream: bool) -> None:
     door.stage.plays(script)
     before = door.groq.disconnects
     async with openai.AsyncOpenAI(base_url=door.url, api_key="any") as client:
@@ -360,7 +360,7 @@ async def test_a_client_that_goes_away_ends_the_run_and_its_call(door: Door, scr
     assert len(door.groq.requests) == len(script)
 
 
-async def test_two_are_answered_at_once_each_with_its_own(door: Door) -> None:
+async def test_two_concurrent_requests_get_their_own_answers(door: Door) -> None:
     """While both wait for the model, the server still answers others at once."""
 
     def script(request: Request) -> Reply:
@@ -387,13 +387,13 @@ async def test_two_are_answered_at_once_each_with_its_own(door: Door) -> None:
     assert "Bob" not in replies[0].choices[0].message.reasoning_content
 
 
-def test_the_graph_alone_does_not_load_the_door() -> None:
+def test_the_graph_does_not_load_the_api() -> None:
     code = "import sys, llamaberry; llamaberry.graph; print({'starlette', 'openai'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "set()\n"
 
 
-def test_what_the_docs_show_works(door: Door) -> None:
+def test_the_snippets_of_the_docs_run(door: Door) -> None:
     page = (ROOT / "docs" / "openai.md").read_text(encoding="utf-8").replace("http://127.0.0.1:2024", door.address)
     (shell, *_), (code, *_) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("sh", "python"))
     for command in (["bash", "-euc", shell], [sys.executable, "-c", code]):

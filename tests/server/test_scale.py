@@ -89,7 +89,7 @@ def once(out: str) -> None:
     assert "\nThe answer is 42.\n3 turns · max_turns · " in out
 
 
-async def test_fifty_runs_survive_a_server_that_is_killed_and_so_do_their_streams(
+async def test_runs_and_streams_survive_a_killed_server(
     servers: tuple[Cluster, ScriptedGroq],
 ) -> None:
     """Each has each turn once. What was finished is not asked again, and none begins again at its first turn."""
@@ -128,7 +128,7 @@ async def test_fifty_runs_survive_a_server_that_is_killed_and_so_do_their_stream
     assert any(n > 1 for _, n in again)
 
 
-def test_a_server_that_is_told_to_stop_works_its_runs_off(servers: tuple[Cluster, ScriptedGroq]) -> None:
+def test_a_stopping_server_finishes_its_runs(servers: tuple[Cluster, ScriptedGroq]) -> None:
     """Within the time that systemd allows; streams go on at the other one, and no call is made twice."""
     made, groq = servers
     with asking(made, "drain 1") as one, asking(made, "drain 2") as two:
@@ -141,7 +141,7 @@ def test_a_server_that_is_told_to_stop_works_its_runs_off(servers: tuple[Cluster
     assert set(counted(groq).values()) == {1}
 
 
-def test_everything_is_restarted_and_every_thread_is_still_there(servers: tuple[Cluster, ScriptedGroq]) -> None:
+def test_every_thread_survives_a_restart_of_everything(servers: tuple[Cluster, ScriptedGroq]) -> None:
     """PostgreSQL recovers, Redis begins empty; a run that was under way goes on where it was."""
     made, groq = servers
     hanging = iter([Reply(hang=True)])
@@ -166,7 +166,7 @@ def test_everything_is_restarted_and_every_thread_is_still_there(servers: tuple[
     assert len(json.loads(run.stdout)["messages"]) == 4
 
 
-def test_of_two_that_ask_a_thread_at_once_one_is_refused(servers: tuple[Cluster, ScriptedGroq]) -> None:
+def test_a_busy_thread_refuses_a_second_question(servers: tuple[Cluster, ScriptedGroq]) -> None:
     """The servers would run both, and each would lose the other's turns."""
     made, _ = servers
     ask = ("ask", "Q", "-q", "--turns", "1", "--server", made.address, "--thread", "both")
@@ -177,7 +177,7 @@ def test_of_two_that_ask_a_thread_at_once_one_is_refused(servers: tuple[Cluster,
     assert [message["content"] for message in json.loads(run.stdout)["messages"][-2:]] == ["Q", "42"]
 
 
-def test_nothing_is_served_without_the_key_and_the_door_is_there(servers: tuple[Cluster, ScriptedGroq]) -> None:
+def test_aegra_serves_the_api_and_requires_the_key(servers: tuple[Cluster, ScriptedGroq]) -> None:
     made, groq = servers
     groq.play()
     question = {"model": "llamaberry-quick", "messages": [{"role": "user", "content": "Q"}]}
@@ -189,7 +189,7 @@ def test_nothing_is_served_without_the_key_and_the_door_is_there(servers: tuple[
     assert reply.json()["choices"][0]["message"]["content"] == "42"
 
 
-def test_a_turn_is_printed_here_as_it_is_without_a_server(servers: tuple[Cluster, ScriptedGroq]) -> None:
+def test_a_server_run_prints_what_a_local_run_prints(servers: tuple[Cluster, ScriptedGroq]) -> None:
     made, groq = servers
     groq.play()
     ask = ("ask", "Q", "--turns", "2")
@@ -199,14 +199,14 @@ def test_a_turn_is_printed_here_as_it_is_without_a_server(servers: tuple[Cluster
     assert without_figures(far.stdout) == without_figures(near.stdout)
 
 
-def test_what_the_servers_run_on_is_locked() -> None:
+def test_the_servers_packages_are_locked() -> None:
     frozen = [server_python(), "-m", "pip", "freeze", "--exclude-editable"]
     there = subprocess.run(frozen, capture_output=True, text=True, check=True).stdout.split()
     locked = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
     assert {line for line in there if not line.startswith("llamaberry")} <= set(locked)
 
 
-def test_every_setting_that_ships_is_one_that_the_engine_or_llamaberry_reads() -> None:
+def test_every_shipped_setting_is_read_by_something() -> None:
     """A typing error would leave a default in its place."""
     code = "import json; from aegra_api import settings as s; from pydantic_settings import BaseSettings as B; "
     code += "groups = [c for c in vars(s).values() if isinstance(c, type) and issubclass(c, B)]; "

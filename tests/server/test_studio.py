@@ -77,7 +77,7 @@ def form(title: str, schema: Any) -> list[str]:
     return lines
 
 
-def test_the_forms_are_the_ones_we_know(studio: Studio) -> None:
+def test_the_forms_match_the_snapshot(studio: Studio) -> None:
     """Of the input, the output, the state and the context: titles, descriptions, defaults, bounds."""
     schemas: Any = studio.client.assistants.get_schemas(studio.assistant)
     forms = {name: schemas[f"{name}_schema"] for name in ("input", "output", "state", "context")}
@@ -86,7 +86,7 @@ def test_the_forms_are_the_ones_we_know(studio: Studio) -> None:
     check_snapshot("forms.txt", "\n".join(lines).lstrip() + "\n")
 
 
-def test_the_drawing_has_the_nodes_and_the_loop(studio: Studio) -> None:
+def test_the_drawing_shows_the_nodes_and_the_loop(studio: Studio) -> None:
     drawn: Any = httpx.get(f"{studio.address}/assistants/{studio.assistant}/graph?xray=true").json()
     assert [node["id"] for node in drawn["nodes"]] == ["__start__", *NODES, "__end__"]
     edges = {(edge["source"], edge["target"], edge.get("conditional", False)) for edge in drawn["edges"]}
@@ -94,7 +94,7 @@ def test_the_drawing_has_the_nodes_and_the_loop(studio: Studio) -> None:
     assert edges == {("__start__", "first_turn", False), *turns, ("synthesize", "__end__", False)}
 
 
-def test_chat_mode_asks_by_messages_and_goes_on(studio: Studio) -> None:
+def test_chat_mode_continues_the_conversation(studio: Studio) -> None:
     """What the chat shows is the question and the answer; the second question sees them, and has its own turns."""
     studio.run(input={"messages": [{"role": "user", "content": "What is 6 x 7?"}]})
     studio.groq.requests.clear()
@@ -107,7 +107,7 @@ def test_chat_mode_asks_by_messages_and_goes_on(studio: Studio) -> None:
     assert said == ["What is 6 x 7?", "The answer is 42.", "And half of it?"]
 
 
-def test_every_way_of_streaming_works_at_once(studio: Studio) -> None:
+def test_all_stream_modes_work_together(studio: Studio) -> None:
     modes: Any = ["values", "updates", "messages-tuple", "events", "debug", "tasks", "checkpoints", "custom"]
     got: dict[str, list[Any]] = {}
     for part in studio.client.runs.stream(studio.thread, studio.assistant, input=ASKED, context=TWO, stream_mode=modes):
@@ -126,7 +126,7 @@ def test_every_way_of_streaming_works_at_once(studio: Studio) -> None:
     assert list(tokens.values()) == [first(), refine(), synthesis()]
 
 
-def test_a_turn_in_the_view_of_the_state_is_short_and_stands_there_once(studio: Studio) -> None:
+def test_the_state_holds_the_text_of_each_turn_once(studio: Studio) -> None:
     studio.run(input=ASKED)
     values: Any = studio.client.threads.get_state(studio.thread)["values"]
     assert set(values) == {"query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"}
@@ -136,7 +136,7 @@ def test_a_turn_in_the_view_of_the_state_is_short_and_stands_there_once(studio: 
         assert json.dumps(values).count(json.dumps(turn["text"])) == 1
 
 
-def test_the_history_has_every_step_and_each_can_be_run_again(studio: Studio) -> None:
+def test_every_step_of_the_history_can_be_run_again(studio: Studio) -> None:
     """From any node's checkpoint: what is before it stands, what is after it is thought anew."""
     studio.run(input=ASKED)
     for calls, node in enumerate(reversed(NODES), 1):
@@ -163,7 +163,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {  # of turn 2, and what a model 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["its fields", "the whole list"])
 @pytest.mark.parametrize("turns", [3, 2], ids=["before a refine turn", "before the synthesis"])
-def test_a_fork_that_edits_turn_2_is_built_on(studio: Studio, turns: int, whole: bool) -> None:
+def test_later_steps_use_the_edit_of_a_fork(studio: Studio, turns: int, whole: bool) -> None:
     """What follows is sent the turn as edited; a fork may send the edited fields, or all turns as Studio shows them."""
     dials = {"max_turns": turns}
     studio.run(input=ASKED, context=dials)
@@ -180,7 +180,7 @@ def test_a_fork_that_edits_turn_2_is_built_on(studio: Studio, turns: int, whole:
         assert [turn["index"] for turn in result["turns"]] == [1, 2, 3][:turns], name
 
 
-def test_the_other_branch_of_a_fork_is_still_there(studio: Studio) -> None:
+def test_a_fork_keeps_the_other_branch(studio: Studio) -> None:
     result = studio.run(input=ASKED)
     state = studio.before("synthesize")
     edit = {"turns": [{"index": 2, "answer": "41"}]}
@@ -190,7 +190,7 @@ def test_the_other_branch_of_a_fork_is_still_there(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_a_run_stops_before_any_node_and_goes_on(studio: Studio, node: str) -> None:
+def test_a_run_can_stop_before_any_node_and_resume(studio: Studio, node: str) -> None:
     waiting = studio.run(input=ASKED, interrupt_before=[node])
     state: Any = studio.client.threads.get_state(studio.thread)
     assert state["next"] == [node]
@@ -201,7 +201,7 @@ def test_a_run_stops_before_any_node_and_goes_on(studio: Studio, node: str) -> N
     assert len(studio.groq.requests) == 3
 
 
-def test_a_cancelled_run_hangs_up_and_the_thread_goes_on(studio: Studio) -> None:
+def test_a_cancelled_run_closes_its_call_and_can_resume(studio: Studio) -> None:
     """The provider is not left writing; the finished turn stands, and the run is taken up where it was cut."""
     studio.groq.play([first(), Reply(refine(), hang=True), refine(), synthesis()])
     run = studio.client.runs.create(studio.thread, studio.assistant, input=ASKED, context=TWO)
@@ -217,7 +217,7 @@ def test_a_cancelled_run_hangs_up_and_the_thread_goes_on(studio: Studio) -> None
     assert len(studio.groq.requests) == 4
 
 
-def test_a_dial_out_of_its_bounds_and_a_blank_question_are_said_and_the_thread_goes_on(studio: Studio) -> None:
+def test_an_invalid_run_leaves_the_thread_usable(studio: Studio) -> None:
     for wrong, says in (({"context": {"max_turns": 99}}, "max_turns"), ({"input": {"query": " "}}, "blank")):
         with pytest.raises(Exception, match=says):
             studio.run(**{"input": ASKED, **wrong})

@@ -8,7 +8,7 @@ from tests.server.test_studio import ASKED, Studio, server, studio  # noqa: F401
 REVIEW = {"max_turns": 2, "review": "each_turn"}
 
 
-def test_a_run_pauses_on_the_server_takes_an_answer_and_asks_again_after_a_bad_one(studio: Studio) -> None:  # noqa: F811
+def test_a_review_asks_again_after_an_invalid_answer(studio: Studio) -> None:  # noqa: F811
     studio.groq.play([first("41"), refine("42", "revise"), synthesis("It is 42.", "42")])
     answers: list[Any] = ["perhaps", {"hint": "Count the zero."}, "continue"]
     seen = []
@@ -23,7 +23,7 @@ def test_a_run_pauses_on_the_server_takes_an_answer_and_asks_again_after_a_bad_o
     assert "Count the zero." in studio.groq.requests[1].messages[-1]["content"]
 
 
-def test_the_server_streams_what_happens_without_a_word_of_nodes(studio: Studio) -> None:  # noqa: F811
+def test_the_server_streams_the_custom_events(studio: Studio) -> None:  # noqa: F811
     run = studio.client.runs.stream(
         studio.thread, studio.assistant, input=ASKED, context={"max_turns": 1}, stream_mode="custom"
     )

@@ -14,7 +14,7 @@ from tests.cli.test_ask import llamaberry
 from tests.tracing.test_node_trace import FLIPPED, tree_of
 
 
-def test_trace_says_the_project_and_the_run_and_json_has_the_run_too(scripted: Scripted, collector: Collector) -> None:
+def test_trace_and_json_print_the_run_id(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     run = llamaberry("ask", "Q", "--json", "--trace")
     root = collector.run("llamaberry")["id"]
@@ -22,7 +22,7 @@ def test_trace_says_the_project_and_the_run_and_json_has_the_run_too(scripted: S
     assert run.stderr == f"llamaberry: trace: LangSmith project 'tests', run {root}\n"
 
 
-def test_the_run_id_is_what_feedback_scores(scripted: Scripted, collector: Collector) -> None:
+def test_feedback_can_score_the_run_id(scripted: Scripted, collector: Collector) -> None:
     """The call of docs/traces.md."""
     scripted(FLIPPED)
     run_id = json.loads(llamaberry("ask", "Q", "--json").stdout)["run_id"]
@@ -46,7 +46,7 @@ TROUBLE = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_a_collector_in_trouble_costs_a_line_and_a_few_seconds_at_exit(
+def test_a_failing_collector_costs_one_line_and_seconds(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     """The answer comes, and the process ends before LangSmith's client would give up."""
@@ -72,7 +72,7 @@ def test_a_collector_in_trouble_costs_a_line_and_a_few_seconds_at_exit(
         ({"LANGSMITH_TRACING": "", "LANGSMITH_API_KEY": ""}, ""),
     ],
 )
-def test_nothing_is_sent_when_tracing_is_off_and_half_a_setting_is_said_once(
+def test_incomplete_settings_send_nothing_and_print_one_line(
     scripted: Scripted, collector: Collector, settings: dict[str, str], said: str
 ) -> None:
     scripted(FLIPPED)
@@ -95,22 +95,20 @@ def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Co
     assert metadata(collector.run("refine_turn 2"))["verdict"] == "keep"
 
 
-def test_a_bad_variable_of_langsmith_costs_the_trace_and_not_the_answer(
-    scripted: Scripted, collector: Collector
-) -> None:
+def test_an_invalid_langsmith_variable_costs_only_the_trace(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     run = llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="half")
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
     assert (run.stderr.count("\n"), "'half'" in run.stderr) == (1, True)
 
 
-def test_sampling_keeps_working(scripted: Scripted, collector: Collector) -> None:
+def test_sampling_works(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     assert llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="0").returncode == 0
     assert collector.runs == []
 
 
-def test_a_resumed_run_is_a_trace_of_its_own_on_the_same_thread(scripted: Scripted, collector: Collector) -> None:
+def test_a_resumed_run_is_a_new_trace_on_the_same_thread(scripted: Scripted, collector: Collector) -> None:
     scripted([Reply(status=400, error="No")])
     assert llamaberry("ask", "Q", "--thread", "T").returncode == 1
     scripted(FLIPPED)

@@ -33,7 +33,7 @@ def python(code: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=True)
 
 
-def test_a_run_is_one_tree_that_reads_like_the_reasoning(scripted: Scripted, collector: Collector) -> None:
+def test_a_run_is_one_tree_of_named_nodes(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     assert llamaberry("ask", "Q").returncode == 0
     assert collector.tree() == tree_of(*TREE)
@@ -42,7 +42,7 @@ def test_a_run_is_one_tree_that_reads_like_the_reasoning(scripted: Scripted, col
     assert [run["name"] for run in collector.runs if run.get("error")] == []
 
 
-def test_each_node_tells_what_it_decided_and_how(scripted: Scripted, collector: Collector) -> None:
+def test_each_node_records_its_decision_in_the_metadata(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     llamaberry("ask", "Q")
     model = {"model": "groq:openai/gpt-oss-120b", "finish_reason": "stop", "attempt": 1}
@@ -61,7 +61,7 @@ def test_each_node_tells_what_it_decided_and_how(scripted: Scripted, collector: 
         assert {key: found[key] for key in keys if key in found} == model | told[name], name
 
 
-def test_a_person_can_filter_by_tags(scripted: Scripted, collector: Collector) -> None:
+def test_runs_have_tags_to_filter_by(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     llamaberry("ask", "Q")
     assert all("llamaberry" in run["tags"] for run in collector.runs)
@@ -71,7 +71,7 @@ def test_a_person_can_filter_by_tags(scripted: Scripted, collector: Collector) -
     assert "turn:2" in collector.run("refine_turn 2 model call")["tags"]
 
 
-def test_the_tokens_stand_where_costs_are_computed_from(scripted: Scripted, collector: Collector) -> None:
+def test_only_model_calls_have_token_usage(scripted: Scripted, collector: Collector) -> None:
     """On the model calls, with the provider and the model; on no other run, or they would count twice."""
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
     cached = usage | {"prompt_tokens_details": {"cached_tokens": 800}}
@@ -87,13 +87,13 @@ def test_the_tokens_stand_where_costs_are_computed_from(scripted: Scripted, coll
         assert (metadata(run)["ls_provider"], metadata(run)["ls_model_name"]) == ("groq", "openai/gpt-oss-120b")
 
 
-def test_every_run_carries_its_thread(scripted: Scripted, collector: Collector) -> None:
+def test_every_run_has_its_thread_id(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     llamaberry("ask", "Q", "--thread", "trip")
     assert {metadata(run)["thread_id"] for run in collector.runs} == {"trip"}
 
 
-def test_a_failed_call_is_a_failed_run_and_each_attempt_is_seen(scripted: Scripted, collector: Collector) -> None:
+def test_each_attempt_is_a_run(scripted: Scripted, collector: Collector) -> None:
     scripted([first(), Reply(status=503, error="Overloaded"), refine(), synthesis()])
     assert llamaberry("ask", "Q", "--turns", "2").returncode == 0
     assert collector.tree() == tree_of("first_turn", "refine_turn 2", "refine_turn 2", "synthesize")
@@ -105,7 +105,7 @@ def test_a_failed_call_is_a_failed_run_and_each_attempt_is_seen(scripted: Script
     assert [bool(run.get("error")) for run in calls] == [True, False]
 
 
-def test_a_node_that_is_lost_for_good_is_red_though_the_run_is_not(scripted: Scripted, collector: Collector) -> None:
+def test_a_failed_node_is_an_error_though_the_run_is_not(scripted: Scripted, collector: Collector) -> None:
     scripted([first(), *[Reply(status=500, error="Down")] * 3])
     assert llamaberry("ask", "Q").returncode == 3
     last = [run for run in collector.runs if run["name"] == "refine_turn 2"][-1]
@@ -143,15 +143,13 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_embedded_in_a_traced_agent_its_runs_stand_below_the_agents(
-    scripted: Scripted, collector: Collector, call: str
-) -> None:
+def test_runs_of_an_embedded_graph_are_below_the_agent(scripted: Scripted, collector: Collector, call: str) -> None:
     scripted(FLIPPED)
     python(HOST.replace("{CALL}", CALLS[call]))
     assert collector.tree() == ["host", "  agent", "    reason", *tree_of(*TREE, depth=3)]
 
 
-def test_in_process_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, collector: Collector) -> None:
+def test_a_run_in_process_has_the_same_tree(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     python(
         "from llamaberry import graph\nfrom langsmith.run_trees import get_cached_client\n"
@@ -162,7 +160,7 @@ def test_in_process_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, c
     assert {metadata(run)["thread_id"] for run in collector.runs} == {"T"}
 
 
-def test_on_a_server_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, collector: Collector) -> None:
+def test_a_run_on_a_server_has_the_same_tree(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     with served() as address:
         thread = httpx.post(f"{address}/threads", json={}).json()["thread_id"]
@@ -174,7 +172,7 @@ def test_on_a_server_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, 
     assert {metadata(run)["thread_id"] for run in collector.runs} == {thread}
 
 
-def test_the_flip_is_told_against_the_turn_as_a_person_left_it(scripted: Scripted) -> None:
+def test_answer_changed_compares_with_the_edited_turn(scripted: Scripted) -> None:
     """After a fork that edits the text of a turn alone: the trace and `show` say the same."""
     scripted([first("42"), refine("42"), refine("42"), synthesis()])
     graph = build_graph(InMemorySaver())
