@@ -1,4 +1,4 @@
-"""The Python that the pages on batch, embedding and Studio show: it runs, against a real server and a scripted Groq."""
+"""The Python snippets of the docs run, against a real server and a scripted Groq."""
 
 import os
 import re
@@ -22,7 +22,7 @@ PRINTED = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, ScriptedGroq]]:
-    """What the pages call http://127.0.0.1:2024."""
+    """The server that the pages call http://127.0.0.1:2024."""
     with served_with_groq() as (address, groq):
         yield address, groq
 
@@ -34,11 +34,11 @@ def test_the_snippets_of_a_page_run(server: tuple[str, ScriptedGroq], page: str,
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
     code = "\n".join(blocks).replace("http://127.0.0.1:2024", address)
     env = os.environ | {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url}
-    how = {"env": env, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
-    ran = subprocess.run([*PYTHON, "-c", code], check=False, **how)
+    options = {"env": env, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
+    ran = subprocess.run([*PYTHON, "-c", code], check=False, **options)
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = iter(ran.stdout.splitlines())
-    for line in PRINTED[page]:  # in this order, whatever else is printed
+    for line in PRINTED[page]:  # in this order, among other lines
         assert line in lines, line
 
 

@@ -1,4 +1,4 @@
-"""`as_tool`: an agent's model calls it, reads the short answer, and the turns are there for whoever looks."""
+"""`as_tool`: an agent's model calls it and reads the short answer; the artifact has the turns."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ CALL: dict[str, Any] = {"type": "tool_call", "name": "think_in_turns", "args": {
 
 
 def agent_model(request: Request) -> Reply | str:
-    """Call the tool twice at once, until it has answered; as the tool's own model, answer well."""
+    """As the agent's model, call the tool twice, then answer; as the tool's own model, answer like a good one."""
     if "tools" not in request.body:
         return good_model(request)
     if any(message["role"] == "tool" for message in request.messages):
@@ -60,8 +60,8 @@ def test_the_agents_own_context_is_never_read(scripted: Scripted) -> None:
     message: ToolMessage = as_tool().invoke({**CALL, "args": {"question": "   "}})
     assert (message.status, "the question is blank" in str(message.content)) == ("error", True)
     agent: Any = create_agent("groq:x", tools=[as_tool()], context_schema=dict)
-    asked: Any = {"messages": [("user", "Compare.")]}
-    agent.invoke(asked, context={"llamaberry": {"max_turns": 1, "unknown": True}})
+    messages: Any = {"messages": [("user", "Compare.")]}
+    agent.invoke(messages, context={"llamaberry": {"max_turns": 1, "unknown": True}})
     assert len(groq.requests) == 2 + 2 * 4  # the agent's model twice, and two questions with three turns each
 
 
@@ -70,15 +70,15 @@ def test_an_agent_can_call_the_tool_twice_at_once(scripted: Scripted, asynchrono
     groq: ScriptedGroq = scripted(agent_model)
     agent: Any = create_agent("groq:x", tools=[as_tool(Context(max_turns=2))], checkpointer=InMemorySaver())
     config = {"configurable": {"thread_id": "T"}}
-    asked = {"messages": [{"role": "user", "content": "Compare."}]}
+    messages_in = {"messages": [{"role": "user", "content": "Compare."}]}
 
     async def streamed() -> list[Any]:
-        return [part async for part in agent.astream(asked, config, stream_mode=["custom", "values"])]
+        return [part async for part in agent.astream(messages_in, config, stream_mode=["custom", "values"])]
 
     if asynchronous:
         parts = asyncio.run(streamed())
     else:
-        parts = list(agent.stream(asked, config, stream_mode=["custom", "values"]))
+        parts = list(agent.stream(messages_in, config, stream_mode=["custom", "values"]))
     events = [part["type"] for mode, part in parts if mode == "custom"]
     assert sorted(events) == sorted(["turn_started", "turn_finished"] * 4 + ["refining_ended"] * 2)
     messages = parts[-1][1]["messages"]

@@ -1,4 +1,4 @@
-"""`llamaberry batch` as a user runs it: a line for each question, whatever is wrong with some of them."""
+"""`llamaberry batch` as a user runs it: a line for each question, even if some fail."""
 
 import json
 from collections import Counter
@@ -74,16 +74,16 @@ def test_each_question_gets_a_line_with_answer_and_usage(scripted: Scripted, tmp
 
 
 def test_an_invalid_line_is_reported_and_skipped(groq: ScriptedGroq, tmp_path: Path) -> None:
-    """An id may be a number, or lack; a blank line is nothing; the last line need not end; and so say we again."""
+    """An id may be a number, or missing; a blank line is ignored. A second run reports the same."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    asked = b'\xef\xbb\xbf{"question": "P", "id": 7}\n\n{"question": " "}\n{"id": "x"}\nnot JSON\n["Q"]\n\xff\n'
-    source.write_bytes(asked + '{"question": "Wie heißt du?"}'.encode())
+    content = b'\xef\xbb\xbf{"question": "P", "id": 7}\n\n{"question": " "}\n{"id": "x"}\nnot JSON\n["Q"]\n\xff\n'
+    source.write_bytes(content + '{"question": "Wie heißt du?"}'.encode())
     for _ in range(2):
         run = llamaberry("batch", str(source), str(out), "--turns", "1")
         assert (run.returncode, run.stdout) == (3, f"{out}: 2 answered\n")
-        told = run.stderr.splitlines()
-        assert [line.split(": ")[1] for line in told] == [f"{source}, line {n}" for n in (3, 4, 5, 6, 7)]
-        for word, line in zip(("question", "question", "JSON", "object", "UTF-8"), told, strict=True):
+        errors = run.stderr.splitlines()
+        assert [line.split(": ")[1] for line in errors] == [f"{source}, line {n}" for n in (3, 4, 5, 6, 7)]
+        for word, line in zip(("question", "question", "JSON", "object", "UTF-8"), errors, strict=True):
             assert word in line
     assert [(line["line"], line["id"], line["question"]) for line in lines(out)] == [
         (1, "7", "P"),
@@ -95,17 +95,21 @@ def test_an_invalid_line_is_reported_and_skipped(groq: ScriptedGroq, tmp_path: P
 
 
 def test_retry_errors_asks_only_failed_questions_again(scripted: Scripted, tmp_path: Path) -> None:
-    """A first turn that fails leaves no answer; after one that fails later the turns before it stand."""
+    """A failed first turn leaves no answer; a later failure keeps the turns before it."""
     groq, source, out = (
         scripted(failing(("P", "turn 1"), ("Q", "turn 2"))),
         questions(tmp_path, *"PQR"),
         tmp_path / "out.jsonl",
     )
-    kept = {line["id"]: line for line in answer(source, out, "--turns", "2", code=3)}
-    assert list(kept["P"]) == ["line", "id", "question", "error"]
-    assert "400" in kept["P"]["error"]
-    assert (kept["Q"]["answer"], kept["Q"]["stop_reason"], kept["Q"]["turns"]) == ("42", "error", 1)
-    assert "400" in kept["Q"]["degraded"]
+    lines_by_id = {line["id"]: line for line in answer(source, out, "--turns", "2", code=3)}
+    assert list(lines_by_id["P"]) == ["line", "id", "question", "error"]
+    assert "400" in lines_by_id["P"]["error"]
+    assert (lines_by_id["Q"]["answer"], lines_by_id["Q"]["stop_reason"], lines_by_id["Q"]["turns"]) == (
+        "42",
+        "error",
+        1,
+    )
+    assert "400" in lines_by_id["Q"]["degraded"]
     before = out.read_bytes()
     groq.play()
     run = llamaberry("batch", source, str(out), "--turns", "2")
@@ -114,13 +118,13 @@ def test_retry_errors_asks_only_failed_questions_again(scripted: Scripted, tmp_p
     again = {line["id"]: line for line in answer(source, out, "--turns", "2", "--retry-errors")}
     steps = ("turn 1", "turn 2", "synthesis")
     assert called(groq) == Counter((name, step) for name in "PQ" for step in steps)
-    assert again["R"] == kept["R"]
+    assert again["R"] == lines_by_id["R"]
     assert {name: line["stop_reason"] for name, line in again.items()} == dict.fromkeys("PQR", "max_turns")
     assert len(lines(out)) == 3
 
 
 def test_many_failures_in_a_row_stop_the_batch(scripted: Scripted, tmp_path: Path) -> None:
-    """A key that is refused, a provider that is down: what they would cost is not all that is left to ask."""
+    """As with a refused key: the remaining questions would fail, too."""
     refusing = Reply(status=401, error="Invalid API Key")
     groq, source, out = scripted(lambda _: refusing), questions(tmp_path, *map(str, range(150))), tmp_path / "out.jsonl"
     run = llamaberry("batch", source, str(out), "--turns", "1", "--concurrency", "4")
@@ -150,16 +154,16 @@ def test_shards_split_the_questions(groq: ScriptedGroq, tmp_path: Path) -> None:
 
 
 def test_concurrency_limits_the_runs_at_once(scripted: Scripted, tmp_path: Path) -> None:
-    most = 0
+    peak = 0
 
     def script(request: Request) -> Reply:
-        nonlocal most
-        most = max(most, groq.open_requests)
+        nonlocal peak
+        peak = max(peak, groq.open_requests)
         return Reply(good_model(request), delay=0.05)
 
     groq = scripted(script)
     answer(questions(tmp_path, *map(str, range(20))), tmp_path / "out.jsonl", "--turns", "1", "--concurrency", "5")
-    assert 2 <= most <= 5
+    assert 2 <= peak <= 5
 
 
 def test_a_terminal_shows_progress(groq: ScriptedGroq, tmp_path: Path) -> None:
@@ -174,7 +178,7 @@ def test_invalid_arguments_fail_before_any_call(groq: ScriptedGroq, tmp_path: Pa
     out, foreign, letter = (str(tmp_path / name) for name in ("out.jsonl", "foreign.jsonl", "letter.txt"))
     Path(foreign).write_text('{"line": 1}\n')
     Path(letter).write_text("Dear Sir")
-    told = {
+    errors = {
         (source, source): "holds the questions",
         (str(tmp_path), out): "is not a file",
         (str(tmp_path / "none.jsonl"), out): "is not a file",
@@ -188,7 +192,7 @@ def test_invalid_arguments_fail_before_any_call(groq: ScriptedGroq, tmp_path: Pa
         (source, out, "--concurrency", "0"): "--concurrency",
         (source, out, "--model", "groq:"): "names no model",
     }
-    for run, word in zip(at_once(*(("batch", *words) for words in told)), told.values(), strict=True):
+    for run, word in zip(at_once(*(("batch", *words) for words in errors)), errors.values(), strict=True):
         refused(run, word)
     assert "GROQ_API_KEY" in mistake("batch", source, out, GROQ_API_KEY="")
     assert (groq.requests, Path(out).exists()) == ([], False)
@@ -197,7 +201,7 @@ def test_invalid_arguments_fail_before_any_call(groq: ScriptedGroq, tmp_path: Pa
 
 @pytest.mark.parametrize("changed", ["another question", "another id"])
 def test_a_changed_line_that_was_answered_is_refused(groq: ScriptedGroq, tmp_path: Path, changed: str) -> None:
-    """A line that is added is asked; nobody finds an answer under another question."""
+    """A line that was added is answered."""
     source, out = questions(tmp_path, "P", "Q"), tmp_path / "out.jsonl"
     answer(source, out, "--turns", "1")
     questions(tmp_path, "P", "Q", "R")

@@ -1,4 +1,4 @@
-"""The files of deploy/ say the same thing, and hold no secret. What they do is tested in test_scale.py."""
+"""The files of deploy/ agree with each other, and hold no secret. test_scale.py runs them."""
 
 import re
 import tomllib
@@ -10,14 +10,14 @@ from testing.server import ROOT
 
 
 def options(command: str) -> str:
-    """Return what uvicorn is told, but for where it listens."""
+    """Return uvicorn's options, without host and port."""
     return re.sub(r"--(host|port) \S+", "", command.partition("uvicorn ")[2])
 
 
 def test_the_engine_is_pinned_for_its_python() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
-        (pinned,) = tomllib.load(file)["project"]["optional-dependencies"]["scale"]
-    engine, marker = pinned.split("; ")
+        (requirement,) = tomllib.load(file)["project"]["optional-dependencies"]["scale"]
+    engine, marker = requirement.split("; ")
     assert marker == "python_version >= '3.12'"
     assert f"\n{engine}\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
 

@@ -1,6 +1,6 @@
-"""All that Studio does, done to the real server as Studio does it: over HTTP, by LangGraph's own client.
+"""What Studio does, on the real server: over HTTP, by LangGraph's own client.
 
-The forms that Studio draws are a snapshot. After a change that is meant, write it anew and read the difference:
+The forms that Studio draws are a snapshot. After an intended change, update it and read the difference:
 
     UPDATE_SNAPSHOTS=1 pytest tests/server/test_studio.py
 """
@@ -25,7 +25,7 @@ NODES = ["first_turn", "refine_turn", "synthesize"]
 
 
 class Studio(NamedTuple):
-    """What a person at Studio has: the server, a model behind it, and a thread."""
+    """The server, its scripted Groq, and a thread."""
 
     client: SyncLangGraphClient
     groq: ScriptedGroq
@@ -33,25 +33,25 @@ class Studio(NamedTuple):
     assistant: str
     address: str
 
-    def run(self, **how: Any) -> Any:
-        """Run on the thread to the end, with two turns unless told otherwise."""
-        return self.client.runs.wait(self.thread, self.assistant, **{"input": None, "context": TWO, **how})
+    def run(self, **options: Any) -> Any:
+        """Run on the thread to the end, by default with two turns."""
+        return self.client.runs.wait(self.thread, self.assistant, **{"input": None, "context": TWO, **options})
 
     def before(self, *nodes: str, turns: int | None = None) -> Any:
-        """Return the newest state of the thread from which `nodes` are next."""
+        """Return the thread's newest state whose next nodes are `nodes`."""
         for state in self.client.threads.get_history(self.thread, limit=50):
             if state["next"] == list(nodes) and turns in (None, len(state["values"].get("turns", []))):
                 return state
         raise LookupError(nodes)
 
     def sent(self) -> list[str]:
-        """Return the turns that stand in the last prompt that Groq was sent."""
+        """Return the turns in the last prompt that Groq received."""
         return [m["content"] for m in self.groq.requests[-1].messages if m["role"] == "assistant"]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, ScriptedGroq]]:
-    """One server for the file; a thread of its own for each test."""
+    """One server for all tests of the file; each test has its own thread."""
     with served_with_groq() as (address, groq):
         yield address, groq
 
@@ -66,7 +66,7 @@ def studio(server: tuple[str, ScriptedGroq]) -> Iterator[Studio]:
 
 
 def form(title: str, schema: Any) -> list[str]:
-    """Return a form, a line for each field. LangChain's own definitions, of messages, are not ours to keep."""
+    """Return a form, a line for each field, without LangChain's own definitions of messages."""
     lines = ["", f"{title}: {schema['title']}: {schema.get('description', '')}"]
     for name, field in schema["properties"].items():
         if "oneOf" in field.get("items", {}):
@@ -78,7 +78,6 @@ def form(title: str, schema: Any) -> list[str]:
 
 
 def test_the_forms_match_the_snapshot(studio: Studio) -> None:
-    """Of the input, the output, the state and the context: titles, descriptions, defaults, bounds."""
     schemas: Any = studio.client.assistants.get_schemas(studio.assistant)
     forms = {name: schemas[f"{name}_schema"] for name in ("input", "output", "state", "context")}
     forms |= {name: forms["state"]["$defs"][name] for name in ("Turn", "Step")}
@@ -87,42 +86,42 @@ def test_the_forms_match_the_snapshot(studio: Studio) -> None:
 
 
 def test_the_drawing_shows_the_nodes_and_the_loop(studio: Studio) -> None:
-    drawn: Any = httpx.get(f"{studio.address}/assistants/{studio.assistant}/graph?xray=true").json()
-    assert [node["id"] for node in drawn["nodes"]] == ["__start__", *NODES, "__end__"]
-    edges = {(edge["source"], edge["target"], edge.get("conditional", False)) for edge in drawn["edges"]}
+    drawing: Any = httpx.get(f"{studio.address}/assistants/{studio.assistant}/graph?xray=true").json()
+    assert [node["id"] for node in drawing["nodes"]] == ["__start__", *NODES, "__end__"]
+    edges = {(edge["source"], edge["target"], edge.get("conditional", False)) for edge in drawing["edges"]}
     turns = {(turn, to, True) for turn in NODES[:2] for to in NODES[1:]}
     assert edges == {("__start__", "first_turn", False), *turns, ("synthesize", "__end__", False)}
 
 
 def test_chat_mode_continues_the_conversation(studio: Studio) -> None:
-    """What the chat shows is the question and the answer; the second question sees them, and has its own turns."""
+    """The second question sees the first with its answer, and has its own turns."""
     studio.run(input={"messages": [{"role": "user", "content": "What is 6 x 7?"}]})
     studio.groq.requests.clear()
     second = studio.run(input={"messages": [{"type": "human", "content": "And half of it?"}]})
-    shown = [(message["type"], message["content"]) for message in second["messages"]]
+    messages = [(message["type"], message["content"]) for message in second["messages"]]
     answer = ("ai", "The answer is 42.")
-    assert shown == [("human", "What is 6 x 7?"), answer, ("human", "And half of it?"), answer]
+    assert messages == [("human", "What is 6 x 7?"), answer, ("human", "And half of it?"), answer]
     assert (second["query"], [turn["index"] for turn in second["turns"]]) == ("And half of it?", [1, 2])
-    said = [message["content"].split("\n\n")[0] for message in studio.groq.requests[0].messages[1:]]
-    assert said == ["What is 6 x 7?", "The answer is 42.", "And half of it?"]
+    prompt = [message["content"].split("\n\n")[0] for message in studio.groq.requests[0].messages[1:]]
+    assert prompt == ["What is 6 x 7?", "The answer is 42.", "And half of it?"]
 
 
 def test_all_stream_modes_work_together(studio: Studio) -> None:
     modes: Any = ["values", "updates", "messages-tuple", "events", "debug", "tasks", "checkpoints", "custom"]
-    got: dict[str, list[Any]] = {}
+    parts: dict[str, list[Any]] = {}
     for part in studio.client.runs.stream(studio.thread, studio.assistant, input=ASKED, context=TWO, stream_mode=modes):
-        got.setdefault(part.event, []).append(part.data)
-    assert "error" not in got
-    assert [next(iter(update)) for update in got["updates"]] == NODES
-    assert [len(state.get("turns", [])) for state in got["values"]] == [0, 1, 2, 2]
-    assert [task["name"] for task in got["tasks"] if "result" in task] == NODES
-    assert got["checkpoints"][-1]["next"] == []
-    assert {entry["type"] for entry in got["debug"]} == {"checkpoint", "task", "task_result"}
-    assert {"on_chain_start", "on_chat_model_stream", "on_chain_end"} <= {event["event"] for event in got["events"]}
+        parts.setdefault(part.event, []).append(part.data)
+    assert "error" not in parts
+    assert [next(iter(update)) for update in parts["updates"]] == NODES
+    assert [len(state.get("turns", [])) for state in parts["values"]] == [0, 1, 2, 2]
+    assert [task["name"] for task in parts["tasks"] if "result" in task] == NODES
+    assert parts["checkpoints"][-1]["next"] == []
+    assert {entry["type"] for entry in parts["debug"]} == {"checkpoint", "task", "task_result"}
+    assert {"on_chain_start", "on_chat_model_stream", "on_chain_end"} <= {event["event"] for event in parts["events"]}
     tokens = dict.fromkeys(NODES, "")
-    for chunk, about in got["messages"]:
+    for chunk, metadata in parts["messages"]:
         if chunk["type"] == "AIMessageChunk":
-            tokens[about["langgraph_node"]] += chunk["content"]
+            tokens[metadata["langgraph_node"]] += chunk["content"]
     assert list(tokens.values()) == [first(), refine(), synthesis()]
 
 
@@ -137,7 +136,7 @@ def test_the_state_holds_the_text_of_each_turn_once(studio: Studio) -> None:
 
 
 def test_every_step_of_the_history_can_be_run_again(studio: Studio) -> None:
-    """From any node's checkpoint: what is before it stands, what is after it is thought anew."""
+    """From any node's checkpoint: earlier turns are kept, later ones are asked again."""
     studio.run(input=ASKED)
     for calls, node in enumerate(reversed(NODES), 1):
         checkpoint = studio.before(node)["checkpoint"]
@@ -150,10 +149,8 @@ def test_every_step_of_the_history_can_be_run_again(studio: Studio) -> None:
 
 
 TEXT = refine("41", "revise", review="Turn 1 added.", steps=[("Add.", "6 + 35.")])
-ANSWER_ONLY = refine("41")  # differs from what the model wrote in nothing but the answer
-
-
-EDITS: dict[str, tuple[dict[str, Any], str]] = {  # of turn 2, and what a model is to see of it
+ANSWER_ONLY = refine("41")  # differs from the model's text only in the answer
+EDITS: dict[str, tuple[dict[str, Any], str]] = {  # an edit of turn 2, and what the model sees of it
     "text": ({"text": TEXT}, TEXT),
     "the answer within the text": ({"text": ANSWER_ONLY}, ANSWER_ONLY),
     "answer": ({"answer": "41"}, f"{refine()}\n\n## Answer\n41"),
@@ -164,17 +161,17 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {  # of turn 2, and what a model 
 @pytest.mark.parametrize("whole", [False, True], ids=["its fields", "the whole list"])
 @pytest.mark.parametrize("turns", [3, 2], ids=["before a refine turn", "before the synthesis"])
 def test_later_steps_use_the_edit_of_a_fork(studio: Studio, turns: int, whole: bool) -> None:
-    """What follows is sent the turn as edited; a fork may send the edited fields, or all turns as Studio shows them."""
-    dials = {"max_turns": turns}
-    studio.run(input=ASKED, context=dials)
+    """A fork may send the edited fields only, or all turns, as Studio does."""
+    settings = {"max_turns": turns}
+    studio.run(input=ASKED, context=settings)
     state = studio.before("refine_turn" if turns == 3 else "synthesize", turns=2)
     one, two = state["values"]["turns"]
-    for name, (edit, seen) in EDITS.items():
+    for name, (edit, expected) in EDITS.items():
         values = {"turns": [one, {**two, **edit}] if whole else [{"index": 2, **edit}]}
         fork: Any = studio.client.threads.update_state(studio.thread, values, checkpoint=state["checkpoint"])
         studio.groq.requests.clear()
-        result = studio.run(checkpoint=fork["checkpoint"], context=dials)
-        assert studio.sent() == [first(), seen, refine()][:turns], name
+        result = studio.run(checkpoint=fork["checkpoint"], context=settings)
+        assert studio.sent() == [first(), expected, refine()][:turns], name
         assert len(studio.groq.requests) == turns - 1, name
         assert [turn["answer"] for turn in result["turns"]] == ["42", "41", "42"][:turns], name
         assert [turn["index"] for turn in result["turns"]] == [1, 2, 3][:turns], name
@@ -191,10 +188,10 @@ def test_a_fork_keeps_the_other_branch(studio: Studio) -> None:
 
 @pytest.mark.parametrize("node", NODES)
 def test_a_run_can_stop_before_any_node_and_resume(studio: Studio, node: str) -> None:
-    waiting = studio.run(input=ASKED, interrupt_before=[node])
+    paused = studio.run(input=ASKED, interrupt_before=[node])
     state: Any = studio.client.threads.get_state(studio.thread)
     assert state["next"] == [node]
-    assert len(waiting["turns"]) == len(studio.groq.requests) == NODES.index(node)
+    assert len(paused["turns"]) == len(studio.groq.requests) == NODES.index(node)
     assert studio.client.threads.get(studio.thread)["status"] == "interrupted"
     result = studio.run()
     assert ([turn["index"] for turn in result["turns"]], result["answer"]) == ([1, 2], "The answer is 42.")
@@ -202,7 +199,6 @@ def test_a_run_can_stop_before_any_node_and_resume(studio: Studio, node: str) ->
 
 
 def test_a_cancelled_run_closes_its_call_and_can_resume(studio: Studio) -> None:
-    """The provider is not left writing; the finished turn stands, and the run is taken up where it was cut."""
     studio.groq.play([first(), Reply(refine(), hang=True), refine(), synthesis()])
     run = studio.client.runs.create(studio.thread, studio.assistant, input=ASKED, context=TWO)
     while len(studio.groq.requests) < 2:
@@ -218,8 +214,8 @@ def test_a_cancelled_run_closes_its_call_and_can_resume(studio: Studio) -> None:
 
 
 def test_an_invalid_run_leaves_the_thread_usable(studio: Studio) -> None:
-    for wrong, says in (({"context": {"max_turns": 99}}, "max_turns"), ({"input": {"query": " "}}, "blank")):
-        with pytest.raises(Exception, match=says):
-            studio.run(**{"input": ASKED, **wrong})
+    for options, message in (({"context": {"max_turns": 99}}, "max_turns"), ({"input": {"query": " "}}, "blank")):
+        with pytest.raises(Exception, match=message):
+            studio.run(**{"input": ASKED, **options})
     assert studio.run(input=ASKED)["concise_answer"] == "42"
     assert len(studio.groq.requests) == 3

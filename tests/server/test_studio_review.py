@@ -1,4 +1,4 @@
-"""A person in the loop, and the events of a front end, on the real server."""
+"""Human review, and the events for a front end, on the real server."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ REVIEW = {"max_turns": 2, "review": "each_turn"}
 def test_a_review_asks_again_after_an_invalid_answer(studio: Studio) -> None:  # noqa: F811
     studio.groq.play([first("41"), refine("42", "revise"), synthesis("It is 42.", "42")])
     answers: list[Any] = ["perhaps", {"hint": "Count the zero."}, "continue"]
-    seen = []
+    pauses = []
     result = studio.run(input=ASKED, context=REVIEW)
     for answer in answers:
         (pause,) = result["__interrupt__"]
-        seen.append((pause["value"]["turn"]["index"], bool(pause["value"]["problem"])))
+        pauses.append((pause["value"]["turn"]["index"], bool(pause["value"]["problem"])))
         result = studio.client.runs.wait(studio.thread, studio.assistant, command={"resume": answer}, context=REVIEW)
-    assert seen == [(1, False), (1, True), (2, False)]
+    assert pauses == [(1, False), (1, True), (2, False)]
     assert result["answer"] == "It is 42."
     assert result["turns"][0]["hint"] == "Count the zero."
     assert "Count the zero." in studio.groq.requests[1].messages[-1]["content"]

@@ -1,4 +1,4 @@
-"""LangSmith at the command line: what it says, what it never sends, and an exit that waits for nobody."""
+"""LangSmith on the command line: what it prints, what it never sends, and an exit that does not wait long."""
 
 import json
 import time
@@ -23,7 +23,7 @@ def test_trace_and_json_print_the_run_id(scripted: Scripted, collector: Collecto
 
 
 def test_feedback_can_score_the_run_id(scripted: Scripted, collector: Collector) -> None:
-    """The call of docs/traces.md."""
+    """As docs/traces.md shows."""
     scripted(FLIPPED)
     run_id = json.loads(llamaberry("ask", "Q", "--json").stdout)["run_id"]
     client = Client()
@@ -31,8 +31,8 @@ def test_feedback_can_score_the_run_id(scripted: Scripted, collector: Collector)
     client.create_feedback(run_id, key="correct", score=1, trace_id=run_id, session_id=project.id)
     client.flush()
     client.close()
-    (scored,) = collector.feedback
-    assert (scored["run_id"], scored["key"], scored["score"]) == (collector.run("llamaberry")["id"], "correct", 1)
+    (feedback,) = collector.feedback
+    assert (feedback["run_id"], feedback["key"], feedback["score"]) == (collector.run("llamaberry")["id"], "correct", 1)
 
 
 TROUBLE = {
@@ -49,21 +49,21 @@ TROUBLE = {
 def test_a_failing_collector_costs_one_line_and_seconds(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    """The answer comes, and the process ends before LangSmith's client would give up."""
+    """The process ends before LangSmith's client would give up."""
     scripted(FLIPPED)
     settings: Any = TROUBLE[trouble]
     with listening(Collector(**settings or {})) as server:
         trace_to(server.url if settings else "http://127.0.0.1:9", monkeypatch)
-        begun = time.monotonic()
+        started_at = time.monotonic()
         run = llamaberry("ask", "-q", "Q")
-        took = time.monotonic() - begun
+        seconds = time.monotonic() - started_at
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
     assert (run.stderr.count("\n"), run.stderr[:21]) == (1, "llamaberry: the trace")
-    assert took < 15  # untended it is 20 s where the collector is down, and minutes where it is slow
+    assert seconds < 15  # by default 20 s with an unreachable collector, and minutes with a slow one
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"LANGSMITH_TRACING": "", "LANGSMITH_API_KEY": "ls_key"}, "LANGSMITH_TRACING is 'not set'"),
         ({"LANGSMITH_TRACING": "1", "LANGSMITH_API_KEY": "ls_key"}, "LANGSMITH_TRACING is '1'"),
@@ -73,18 +73,18 @@ def test_a_failing_collector_costs_one_line_and_seconds(
     ],
 )
 def test_incomplete_settings_send_nothing_and_print_one_line(
-    scripted: Scripted, collector: Collector, settings: dict[str, str], said: str
+    scripted: Scripted, collector: Collector, settings: dict[str, str], message: str
 ) -> None:
     scripted(FLIPPED)
     run = llamaberry("ask", "-q", "Q", **settings)
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
-    assert said in run.stderr
-    assert run.stderr.count("\n") == (1 if said else 0)
+    assert message in run.stderr
+    assert run.stderr.count("\n") == (1 if message else 0)
     assert collector.got == []
 
 
 def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Collector) -> None:
-    """In the metadata, too: of the run, and of its dials."""
+    """Also in the metadata of the run, which has its settings."""
     scripted([first("Zanzibar"), refine("Zanzibar"), synthesis("It is Zanzibar.", "Zanzibar")])
     hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
     words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")

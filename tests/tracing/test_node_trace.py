@@ -46,7 +46,7 @@ def test_each_node_records_its_decision_in_the_metadata(scripted: Scripted, coll
     scripted(FLIPPED)
     llamaberry("ask", "Q")
     model = {"model": "groq:openai/gpt-oss-120b", "finish_reason": "stop", "attempt": 1}
-    told = {
+    expected = {
         "first_turn": {"turn": 1, "kind": "first", "normalised_answer": "41"},
         "refine_turn 2": {"turn": 2, "kind": "refine", "verdict": "revise", "answer_changed": True}
         | {"normalised_answer": "42"},
@@ -55,10 +55,10 @@ def test_each_node_records_its_decision_in_the_metadata(scripted: Scripted, coll
         "synthesize": {"kind": "synthesize", "answer_changed": False, "normalised_answer": "42"}
         | {"stop_reason": "max_turns"},
     }
-    keys = {key for one in told.values() for key in one} | set(model)
+    keys = {key for one in expected.values() for key in one} | set(model)
     for name in TREE:
-        found = metadata(collector.run(name))
-        assert {key: found[key] for key in keys if key in found} == model | told[name], name
+        recorded = metadata(collector.run(name))
+        assert {key: recorded[key] for key in keys if key in recorded} == model | expected[name], name
 
 
 def test_runs_have_tags_to_filter_by(scripted: Scripted, collector: Collector) -> None:
@@ -72,18 +72,18 @@ def test_runs_have_tags_to_filter_by(scripted: Scripted, collector: Collector) -
 
 
 def test_only_model_calls_have_token_usage(scripted: Scripted, collector: Collector) -> None:
-    """On the model calls, with the provider and the model; on no other run, or they would count twice."""
+    """With the provider and the model, from which LangSmith computes costs; elsewhere they would count twice."""
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
     cached = usage | {"prompt_tokens_details": {"cached_tokens": 800}}
     scripted([Reply(text, usage=cached) for text in FLIPPED])
     llamaberry("ask", "Q")
     for run in collector.runs:
-        counted = metadata(run).get("usage_metadata")
+        recorded = metadata(run).get("usage_metadata")
         if run["run_type"] != "llm":
-            assert counted is None, run["name"]
+            assert recorded is None, run["name"]
             continue
-        assert (counted["input_tokens"], counted["output_tokens"]) == (900, 30)
-        assert counted["input_token_details"]["cache_read"] == 800
+        assert (recorded["input_tokens"], recorded["output_tokens"]) == (900, 30)
+        assert recorded["input_token_details"]["cache_read"] == 800
         assert (metadata(run)["ls_provider"], metadata(run)["ls_model_name"]) == ("groq", "openai/gpt-oss-120b")
 
 
@@ -97,10 +97,10 @@ def test_each_attempt_is_a_run(scripted: Scripted, collector: Collector) -> None
     scripted([first(), Reply(status=503, error="Overloaded"), refine(), synthesis()])
     assert llamaberry("ask", "Q", "--turns", "2").returncode == 0
     assert collector.tree() == tree_of("first_turn", "refine_turn 2", "refine_turn 2", "synthesize")
-    failed, healed = [run for run in collector.runs if run["name"] == "refine_turn 2"]
-    assert "Overloaded" in failed["error"]
-    assert not healed.get("error")
-    assert [metadata(run)["attempt"] for run in (failed, healed)] == [1, 2]
+    first_attempt, second_attempt = [run for run in collector.runs if run["name"] == "refine_turn 2"]
+    assert "Overloaded" in first_attempt["error"]
+    assert not second_attempt.get("error")
+    assert [metadata(run)["attempt"] for run in (first_attempt, second_attempt)] == [1, 2]
     calls = [run for run in collector.runs if run["name"] == "refine_turn 2 model call"]
     assert [bool(run.get("error")) for run in calls] == [True, False]
 
@@ -164,16 +164,16 @@ def test_a_run_on_a_server_has_the_same_tree(scripted: Scripted, collector: Coll
     scripted(FLIPPED)
     with served() as address:
         thread = httpx.post(f"{address}/threads", json={}).json()["thread_id"]
-        asked = {"assistant_id": "llamaberry", "input": {"query": "Q"}}
-        answered = httpx.post(f"{address}/threads/{thread}/runs/wait", json=asked, timeout=60)
-        assert answered.json()["concise_answer"] == "42"
+        body = {"assistant_id": "llamaberry", "input": {"query": "Q"}}
+        response = httpx.post(f"{address}/threads/{thread}/runs/wait", json=body, timeout=60)
+        assert response.json()["concise_answer"] == "42"
         collector.wait_for("llamaberry")
     assert collector.tree() == tree_of(*TREE)
     assert {metadata(run)["thread_id"] for run in collector.runs} == {thread}
 
 
 def test_answer_changed_compares_with_the_edited_turn(scripted: Scripted) -> None:
-    """After a fork that edits the text of a turn alone: the trace and `show` say the same."""
+    """After a fork that edits only the text of a turn, the trace and `show` agree."""
     scripted([first("42"), refine("42"), refine("42"), synthesis()])
     graph = build_graph(InMemorySaver())
     config: Any = {"configurable": {"thread_id": "T"}}
@@ -181,9 +181,9 @@ def test_answer_changed_compares_with_the_edited_turn(scripted: Scripted) -> Non
     points = {len(point.values.get("turns", [])): point.config for point in graph.get_state_history(config)}
     fork: Any = graph.update_state(points[2], {"turns": [{"index": 2, "text": refine("99")}]}, as_node="refine_turn")
     scripted([refine("42", "revise"), synthesis()])
-    seen = RunCollectorCallbackHandler()
-    state = graph.invoke(None, fork | {"callbacks": [seen]})
-    (root,) = seen.traced_runs
+    collector = RunCollectorCallbackHandler()
+    state = graph.invoke(None, fork | {"callbacks": [collector]})
+    (root,) = collector.traced_runs
     (node,) = [run for run in root.child_runs if run.name == "refine_turn 3"]
     assert node.metadata["answer_changed"] is True
     assert [(past.name, past.flipped) for past in run_of("T", state).nodes] == [

@@ -1,4 +1,4 @@
-"""LLAMABERRY_TRACES: the same numbered nodes go to a collector that speaks OTLP, and a dead one costs nothing."""
+"""LLAMABERRY_TRACES sends the same runs to an OTLP collector; an unreachable one costs little."""
 
 import json
 import os
@@ -36,26 +36,22 @@ def test_spans_have_names_messages_tokens_and_metadata(scripted: Scripted, otlp:
     scripted([Reply(text, usage=usage) for text in FLIPPED])
     run = llamaberry("ask", "-q", "Q", "--thread", "T")
     assert (run.returncode, run.stdout, run.stderr) == (0, "The answer is 42.\n", "")
-    named = {span.name: span for span in otlp.spans}
+    spans = {span.name: span for span in otlp.spans}
     assert [span.name for span in otlp.spans] == [
         "llamaberry",
         *(line for node in TREE for line in (node, f"{node} model call")),
     ]
     assert len({span.trace_id for span in otlp.spans}) == 1
     for node in TREE:
-        assert named[node].parent_span_id == named["llamaberry"].span_id
-        assert named[f"{node} model call"].parent_span_id == named[node].span_id
-        call = attributes(named[f"{node} model call"])
+        assert spans[node].parent_span_id == spans["llamaberry"].span_id
+        assert spans[f"{node} model call"].parent_span_id == spans[node].span_id
+        call = attributes(spans[f"{node} model call"])
         assert (call["llm.token_count.prompt"], call["llm.token_count.completion"]) == (900, 30)
         assert call["llm.input_messages.1.message.role"] == "user"
         assert call["session.id"] == "T"
-    told = json.loads(attributes(named["refine_turn 2"])["metadata"])
-    assert (told["turn"], told["verdict"], told["answer_changed"], told["normalised_answer"]) == (
-        2,
-        "revise",
-        True,
-        "42",
-    )
+    recorded = json.loads(attributes(spans["refine_turn 2"])["metadata"])
+    expected = {"turn": 2, "verdict": "revise", "answer_changed": True, "normalised_answer": "42"}
+    assert expected.items() <= recorded.items()
 
 
 def test_a_failed_attempt_is_a_failed_span(scripted: Scripted, otlp: Collector) -> None:
@@ -85,13 +81,14 @@ def test_the_variable_alone_traces_a_host_agent(scripted: Scripted, otlp: Collec
 HOOKS = "from langchain_core.tracers.context import _configure_hooks as hooks; print(len(hooks), end=' ')\n"
 
 
-@pytest.mark.parametrize(("address", "registered"), [("", "0"), ("http://127.0.0.1:9", "1")])
-def test_only_build_graph_registers_the_tracer(address: str, registered: str) -> None:
-    build = "from llamaberry import build_graph, graph; build_graph()\n"
+@pytest.mark.parametrize(("address", "hooks"), [("", 0), ("http://127.0.0.1:9", 1)])
+def test_only_build_graph_registers_the_tracer(address: str, hooks: int) -> None:
+    """An import registers nothing, and a second graph no second tracer."""
     modules = "".join(f"import llamaberry.{name}\n" for name in ("graph.state", "nodes", "tracing.node_trace"))
-    ran = python(HOOKS + modules + HOOKS + build + HOOKS, LLAMABERRY_TRACES=address)
-    before, imported, built = map(int, ran.stdout.split())
-    assert (imported - before, str(built - before)) == (0, registered)
+    build = "from llamaberry import build_graph, graph; build_graph()\n"
+    printed = python(HOOKS + modules + HOOKS + build + HOOKS, LLAMABERRY_TRACES=address).stdout
+    before, imported, built = map(int, printed.split())
+    assert (imported - before, built - before) == (0, hooks)
 
 
 @pytest.mark.parametrize("trouble", [None, {"status": 500}, {"delay": 30}, {"drip": True}])
@@ -101,17 +98,17 @@ def test_an_unreachable_viewer_costs_one_line(
     scripted(FLIPPED)
     with listening(Collector(**trouble or {})) as server:
         monkeypatch.setenv("LLAMABERRY_TRACES", server.url if trouble else "http://127.0.0.1:9")
-        begun = time.monotonic()
+        started_at = time.monotonic()
         run = llamaberry("ask", "-q", "Q")
-        took = time.monotonic() - begun
+        seconds = time.monotonic() - started_at
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
-    if not trouble or "drip" not in trouble:  # its status was good
+    if not trouble or "drip" not in trouble:  # its status was 200
         assert (run.stderr.count("\n"), run.stderr[:30]) == (1, "llamaberry: LLAMABERRY_TRACES:")
-    assert took < 15  # OpenTelemetry's own exporter tries for half a minute and more
+    assert seconds < 15  # OpenTelemetry's exporter retries for half a minute and more
 
 
 def test_no_secret_is_sent_to_the_collector(scripted: Scripted, otlp: Collector) -> None:
-    """Neither the provider's key, also where its error repeats it, nor a header that was meant for another host."""
+    """Neither the provider's key, even if its error repeats it, nor a header for another host."""
     key = "gsk_PLANTED0key0that0nobody0else0may0see"
     scripted([first(), Reply(status=401, error=f"Invalid key {key}")])
     headers = {
