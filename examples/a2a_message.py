@@ -1,4 +1,4 @@
-"""Llamaberry as an agent among agents: two messages of the A2A protocol, by plain HTTP.
+"""Llamaberry as an A2A agent: two messages of the protocol, by plain HTTP.
 
 langgraph dev &
 python examples/a2a_message.py http://127.0.0.1:2024
@@ -13,21 +13,21 @@ import httpx
 
 server = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLAMABERRY_SERVER", "http://127.0.0.1:2024")
 
-# The address of an agent is its assistant's id, never its name.
-found = httpx.post(f"{server}/assistants/search", json={"graph_id": "llamaberry", "name": "llamaberry"}).json()
-agent = found[0]["assistant_id"]
+# The URL of an agent holds its assistant's id, not its name.
+assistants = httpx.post(f"{server}/assistants/search", json={"graph_id": "llamaberry", "name": "llamaberry"}).json()
+agent = assistants[0]["assistant_id"]
 card = httpx.get(f"{server}/.well-known/agent-card.json", params={"assistant_id": agent}).json()
 print(f"{card['name']}: {card['description']}")
 
 
 def send(text: str, **more: str) -> dict[str, Any]:
-    """Send a message, and wait for the task that it became."""
+    """Send a message, and return the finished task."""
     message = {"role": "user", "messageId": str(uuid4()), "parts": [{"kind": "text", "text": text}], **more}
-    asked = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": message}}
-    replied = httpx.post(f"{server}/a2a/{agent}", json=asked, timeout=600).json()
-    if "error" in replied:
-        sys.exit(f"the agent refused: {replied['error']['message']}")
-    task: dict[str, Any] = replied["result"]
+    body = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": message}}
+    reply = httpx.post(f"{server}/a2a/{agent}", json=body, timeout=600).json()
+    if "error" in reply:
+        sys.exit(f"the agent returned an error: {reply['error']['message']}")
+    task: dict[str, Any] = reply["result"]
     if task["status"]["state"] != "completed":
         sys.exit(f"the task is {task['status']['state']}: {task['status'].get('message')}")
     print(f"{text} {task['artifacts'][0]['parts'][0]['text']}")

@@ -1,9 +1,9 @@
-"""The presets as assistants of a server: each has its own place in Studio, and is a tool of its own for MCP clients.
+"""The presets as assistants of a server: each appears in Studio, and is a tool for MCP clients.
 
     langgraph dev &
     python examples/assistants.py http://127.0.0.1:2024
 
-Run it as often as you like: an assistant that is there is brought up to date, never doubled.
+Run it as often as you like: it updates an existing assistant, and never creates it twice.
 """
 
 import os
@@ -16,18 +16,20 @@ from llamaberry.presets import PRESETS
 
 server = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLAMABERRY_SERVER", "http://127.0.0.1:2024")
 
-# Left to itself the client sends a LangSmith key that it finds in the environment, whatever the server is.
+# Without `api_key=None` the client sends the LangSmith key of the environment to any server.
 with get_sync_client(url=server, api_key=None) as client:
     for name, preset in PRESETS.items():
-        dials = preset.model_dump(exclude_unset=True)
-        wanted = {
-            "context": dials,
+        settings = preset.model_dump(exclude_unset=True)
+        fields = {
+            "context": settings,
             "description": "Answers a question in turns of reasoning, with "
-            + (", ".join(f"{dial}={value}" for dial, value in dials.items()) or "the default settings")
+            + (", ".join(f"{setting}={value}" for setting, value in settings.items()) or "the default settings")
             + ".",
         }
-        number = str(uuid5(NAMESPACE_URL, f"llamaberry/{name}"))  # the same on every run
-        there = client.assistants.create("llamaberry", assistant_id=number, name=name, if_exists="do_nothing", **wanted)
-        if {key: there[key] for key in wanted} != wanted:
-            there = client.assistants.update(number, **wanted)
-        print(f"{there['name']} {there['assistant_id']} version {there['version']}: {there['description']}")
+        identifier = str(uuid5(NAMESPACE_URL, f"llamaberry/{name}"))  # the same on every run
+        assistant = client.assistants.create(
+            "llamaberry", assistant_id=identifier, name=name, if_exists="do_nothing", **fields
+        )
+        if {key: assistant[key] for key in fields} != fields:
+            assistant = client.assistants.update(identifier, **fields)
+        print("{name} {assistant_id} version {version}: {description}".format(**assistant))

@@ -1,9 +1,10 @@
-"""Llamaberry as a tool of any MCP client: the server offers one tool for each of its assistants.
+"""Llamaberry as a tool for any MCP client: the server offers one tool for each of its assistants.
 
     langgraph dev &
     python examples/mcp_client.py http://127.0.0.1:2024
 
-It needs the package `mcp`, 2 or later. A tool takes no dials: `python examples/assistants.py` makes tools with others.
+It needs the package `mcp`, 2 or later. A tool call cannot change settings: `python examples/assistants.py` creates a
+tool for each preset.
 """
 
 import ast
@@ -25,8 +26,8 @@ async def main() -> None:
     text = result.content[0].text
     if result.is_error:
         sys.exit(f"the tool failed: {text}")
-    answered = ast.literal_eval(text)  # LangGraph's server writes Python's repr, not JSON
-    print(f"{answered['answer']} ({len(answered['turns'])} turns)")
+    output = ast.literal_eval(text)  # LangGraph's server writes Python's repr, not JSON
+    print(f"{output['answer']} ({len(output['turns'])} turns)")
 
 
 asyncio.run(main())

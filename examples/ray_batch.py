@@ -1,11 +1,10 @@
-"""A batch on a cluster: each of Ray's actors answers a shard of the questions, into a file of its own.
+"""A batch on a cluster: each Ray actor answers a shard of the questions, into its own file.
 
     pip install ray
     python examples/ray_batch.py questions.jsonl answers 4
 
-Each machine needs Llamaberry, GROQ_API_KEY in its environment, and both paths: a folder that all of them share. Where
-an actor or its machine dies, Ray starts another one, which goes on from the answers that are there; so does this
-command, when it is run again.
+Each machine needs Llamaberry, GROQ_API_KEY in its environment, and both paths, on a shared folder. When an actor or its
+machine dies, Ray starts another one, which resumes from the finished answers; so does this command if run again.
 """
 
 import asyncio
@@ -25,11 +24,11 @@ class Shard:
     """A process that answers every nth question."""
 
     def answer(self, number: int) -> BatchSummary:
-        """Answer those of this shard that have no answer yet."""
+        """Answer the questions of this shard that have no answer yet."""
         return asyncio.run(batch(source, folder / f"{number}.jsonl", Context(max_turns=2), shard=(number, count)))
 
 
 ray.init(log_to_driver=False)
 shards = [Shard.remote() for _ in range(count)]
-for number, done in enumerate(ray.get([shard.answer.remote(n) for n, shard in enumerate(shards, 1)]), 1):
-    print(f"shard {number}/{count}: {done.answered} answered, {done.degraded + done.failed} failed")
+for number, summary in enumerate(ray.get([shard.answer.remote(n) for n, shard in enumerate(shards, 1)]), 1):
+    print(f"shard {number}/{count}: {summary.answered} answered, {summary.degraded + summary.failed} failed")

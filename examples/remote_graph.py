@@ -1,4 +1,4 @@
-"""Llamaberry on a server, used as if it were here: with its dials, on a thread, and as a node of a local agent.
+"""Llamaberry on a server, used like a local graph: with settings, on a thread, and as a node of a local agent.
 
 langgraph dev &
 python examples/remote_graph.py http://127.0.0.1:2024    # or LLAMABERRY_SERVER=http://…
@@ -20,25 +20,25 @@ server = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLAMABERRY_SERVER
 remote = RemoteGraph("llamaberry", url=server)
 
 
-def sent(context: Context) -> dict[str, Any]:
-    """Return the dials that were set, as they travel: a Context goes over the wire as a dict."""
+def to_dict(context: Context) -> dict[str, Any]:
+    """Return the settings that were changed; RemoteGraph sends a context as JSON."""
     return context.model_dump(exclude_unset=True)
 
 
-# A thread of the server: its id has to be a UUID, and the second question sees the first.
+# The id of a thread on the server has to be a UUID. The second question sees the first.
 thread: RunnableConfig = {"configurable": {"thread_id": str(uuid4())}}
 for question in ("What is the capital of Australia?", "And how many people live there?"):
-    result = remote.invoke({"query": question}, thread, context=sent(Context(max_turns=1)))
+    result = remote.invoke({"query": question}, thread, context=to_dict(Context(max_turns=1)))
     print(f"{question} {result['answer']}")
 print(f"{len(remote.get_state(thread).values['messages'])} messages on the thread")
 
 
 def reason(state: MessagesState, config: RunnableConfig, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Hand the dials on. `add_node("reason", remote)` would run, but with the server's defaults: it sends no context.
+    """Pass the settings on. `add_node("reason", remote)` would send no context, and run with the server's defaults.
 
-    The config is handed on as well, so that the server's tokens stream through the agent.
+    Pass the config on as well, so that the server's tokens stream through the agent.
     """
-    result = remote.invoke({"messages": state["messages"]}, config, context=sent(runtime.context))
+    result = remote.invoke({"messages": state["messages"]}, config, context=to_dict(runtime.context))
     return {"messages": result["messages"][-1:]}
 
 
@@ -47,12 +47,12 @@ builder.add_node("reason", reason)
 builder.add_edge(START, "reason")
 agent = builder.compile()
 
-asked: Any = {"messages": [("user", "What is 17 * 23?")]}
-context = Context(max_turns=2)  # the agent's own context may be one of ours, or hold one
-last = None
-for _, (token, about) in agent.stream(asked, context=context, stream_mode="messages", subgraphs=True):
-    if (node := about["langgraph_node"]) != last:
+messages: Any = {"messages": [("user", "What is 17 * 23?")]}
+context = Context(max_turns=2)
+current_node = None
+for _, (token, metadata) in agent.stream(messages, context=context, stream_mode="messages", subgraphs=True):
+    if (node := metadata["langgraph_node"]) != current_node:
         print(f"\n[{node}]")
-    print(token["content"], end="")  # what comes from a server is a dict, not a message
-    last = node
+    print(token["content"], end="")  # a server sends dicts, not messages
+    current_node = node
 print()

@@ -2,8 +2,8 @@
 
     python examples/subgraph.py
 
-The agent has a state and a context of its own. It shares `messages` with Llamaberry, reads its `turns`, and holds its
-dials in its own context, in the attribute `llamaberry`.
+The agent has its own state and context. It shares `messages` with Llamaberry, reads its `turns`, and holds its settings
+in the attribute `llamaberry` of its own context.
 """
 
 import operator
@@ -19,42 +19,42 @@ from llamaberry import Context, Turn, build_graph
 
 
 class AgentState(MessagesState):
-    """The agent's own state. It needs no reducer for the turns: they are those of the last question."""
+    """The agent's own state. `turns` needs no reducer: it holds the turns of the last question."""
 
     turns: list[Turn]
-    asked: Annotated[int, operator.add]
+    questions: Annotated[int, operator.add]
 
 
 @dataclass(frozen=True)
 class AgentContext:
-    """The agent's own settings, with Llamaberry's dials among them."""
+    """The agent's own context, with Llamaberry's settings in it."""
 
     user: str
     llamaberry: Context = field(default_factory=Context)
 
 
 def count(state: AgentState, runtime: Runtime[AgentContext]) -> dict[str, int]:
-    """Do something of the agent's own."""
+    """Run a step of the agent itself."""
     print(f"{runtime.context.user} asks: {state['messages'][-1].text}")
-    return {"asked": 1}
+    return {"questions": 1}
 
 
 builder = StateGraph(AgentState, context_schema=AgentContext)
-builder.add_sequence([("count", count), ("reason", build_graph())])  # no checkpointer of its own: the agent's is used
+builder.add_sequence([("count", count), ("reason", build_graph())])  # it uses the agent's checkpointer
 builder.add_edge(START, "count")
 agent = builder.compile(checkpointer=InMemorySaver())
 
-how = {"context": AgentContext(user="Ann", llamaberry=Context(max_turns=2)), "subgraphs": True}
+options = {"context": AgentContext(user="Ann", llamaberry=Context(max_turns=2)), "subgraphs": True}
 thread = {"configurable": {"thread_id": "1"}}
 for question in ("A train goes 120 km in 80 minutes. How fast is it, in km/h?", "And how far does it go in 2 hours?"):
-    asked = {"messages": [("user", question)]}
-    for namespace, mode, part in agent.stream(asked, thread, stream_mode=["messages", "updates"], **how):
+    messages = {"messages": [("user", question)]}
+    for namespace, mode, part in agent.stream(messages, thread, stream_mode=["messages", "updates"], **options):
         if mode == "messages" and isinstance(part[0], AIMessageChunk):
             print(part[0].text, end="", flush=True)
-        elif mode == "updates" and namespace:  # of a node inside Llamaberry
+        elif mode == "updates" and namespace:  # a node inside Llamaberry
             print(f"\n[{namespace[0].split(':')[0]} > {', '.join(part)}]")
 
 state = agent.get_state(thread).values
-print(f"\n{state['asked']} questions, {len(state['turns'])} turns of the last one")
+print(f"\n{state['questions']} questions, {len(state['turns'])} turns of the last one")
 for message in state["messages"]:
     print(f"{message.type}: {message.text}")

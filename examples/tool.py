@@ -1,4 +1,4 @@
-"""Llamaberry as a tool of an agent that LangChain's `create_agent` makes; its progress comes out of the agent's stream.
+"""Llamaberry as a tool of LangChain's `create_agent`; its progress appears in the agent's stream.
 
 python examples/tool.py "Ask your tool: which is larger, 17 * 23 or 19 * 21?"
 """
@@ -12,7 +12,7 @@ from llamaberry import Context, as_tool
 agent = create_agent(
     "groq:openai/gpt-oss-120b",
     tools=[as_tool(Context(max_turns=2))],
-    system_prompt="Give hard questions to your tool, whole; then say what it answered.",
+    system_prompt="Pass hard questions to your tool unchanged; then report its answer.",
 )
 
 if __name__ == "__main__":

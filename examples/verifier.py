@@ -1,8 +1,8 @@
-"""A node of your own after each turn: it checks the arithmetic, and what it finds enters the next refine turn.
+"""Your own node after each turn: it checks the arithmetic, and the next refine turn sees what it finds.
 
     python examples/verifier.py "A shop sells 17 boxes of 23 pens. How many pens is that?"
 
-The other nodes stay ours: `build_graph(nodes={"verify": …})`. A node of ours with another prompt is a Node, too.
+`build_graph(nodes={"verify": …})` keeps the other nodes; a Node replaces the prompt of one.
 """
 
 import ast
@@ -21,32 +21,32 @@ EQUATION = re.compile(r"(?<![\w.,^*/+×-])(\d{1,9}(?: *[+*x×-] *\d{1,9}){1,9}) 
 
 
 def verify(state: State) -> dict[str, Any]:
-    """Work out every equation of the newest turn; name the first that is wrong."""
+    """Check every equation of the newest turn, and return a hint about the first wrong one."""
     turn = state["turns"][-1]
     for left, right in EQUATION.findall(turn["text"]):
         plain = re.sub(r"\b0+(?=\d)", "", re.sub("[x×]", "*", left))
-        value = worked_out(ast.parse(plain, mode="eval").body)
+        value = evaluate(ast.parse(plain, mode="eval").body)
         if value != int(right):
             hint = f"A calculator says: {left.strip()} = {value}, not {right}."
             return {"turns": [{"index": turn["index"], "hint": hint}]}
     return {}
 
 
-def worked_out(node: ast.expr) -> int:
-    """Return the value of a sum or product of whole numbers."""
+def evaluate(node: ast.expr) -> int:
+    """Return the value of sums and products of whole numbers."""
     if isinstance(node, ast.BinOp):
-        return int(OPERATORS[type(node.op)](worked_out(node.left), worked_out(node.right)))
+        return int(OPERATORS[type(node.op)](evaluate(node.left), evaluate(node.right)))
     return int(ast.literal_eval(node))
 
 
 def brief_prompt(attempt: Attempt) -> list[Any]:
-    """Ask as ours does, and for a short reply."""
+    """Return the usual prompt, plus a request to be brief."""
     *messages, ask = refine_turn.prompt(attempt) or []
     return [*messages, HumanMessage(f"{ask.text}\nBe brief: three steps at the most.")]
 
 
 def plain_synthesis(state: State) -> dict[str, Any]:
-    """Take the newest turn's answer, without asking the model once more."""
+    """Use the newest turn's answer, without a model call."""
     answer = state["turns"][-1]["answer"] or ""
     return {"answer": answer, "concise_answer": answer, "messages": [AIMessage(answer)]}
 

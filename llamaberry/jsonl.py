@@ -1,4 +1,4 @@
-"""Files of JSON lines: questions that are read, results that only grow, and a lock that keeps other processes out."""
+"""JSON Lines files: questions to read, results to append, and a lock that keeps other processes out."""
 
 import json
 import os
@@ -17,7 +17,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Row(BaseModel):
-    """A line that asks: a question; the id is the line's number where none is given."""
+    """A line with a question. Without an id, the caller uses the line's number."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, str_strip_whitespace=True)
 
@@ -29,69 +29,70 @@ RowT = TypeVar("RowT", bound=Row)
 
 
 def read_row(line: bytes, kind: type[RowT], example: str) -> RowT:
-    """Read a line; `example` is one that would do.
+    """Parse a line; error messages show `example` as a valid one.
 
     Raises:
-        ValueError: what is wrong with it, in words.
+        ValueError: the line is invalid; the message says why.
     """
     try:
-        said = json.loads(line.decode())
+        value = json.loads(line.decode())
     except UnicodeDecodeError:
         raise ValueError("not text in UTF-8") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
     except RecursionError:
-        raise ValueError("not JSON that can be read (it is nested too deep)") from None
-    if not isinstance(said, dict):
-        raise ValueError(f"no JSON object like {example}")
+        raise ValueError("JSON that is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"not a JSON object like {example}")
     try:
-        return kind.model_validate(said)
+        return kind.model_validate(value)
     except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, wrong['loc'])) or 'the line'}: {wrong['msg']}") from None
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}") from None
 
 
-def whole_lines(path: Path, *, cut: bytes | None = None) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file, which need not be there yet, with their numbers.
+def complete_lines(path: Path, *, repair: bytes | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the bytes of each line; nothing if the file does not exist.
 
-    The half of a line that a killed process has left is none. It is `cut` off where that says how our lines begin.
+    An incomplete last line, which a killed process leaves, is skipped. With `repair`, the bytes that every line of the
+    file begins with, it is removed from the file.
 
     Raises:
-        SetupError: the half of a line is none of ours.
+        SetupError: the incomplete line does not begin with `repair`.
     """
     if not path.exists():
         return
     with path.open("rb") as lines:
-        for place, line in enumerate(lines, 1):
+        for number, line in enumerate(lines, 1):
             if line.endswith(b"\n"):
-                yield place, line
-            elif cut:
-                if line[: len(cut)] != cut[: len(line)]:
-                    raise SetupError(f"{path} ends in what none of ours would: delete line {place}, or the file")
+                yield number, line
+            elif repair:
+                if line[: len(repair)] != repair[: len(line)]:
+                    raise SetupError(f"{path}, line {number}, has an unknown format: delete the line, or the file")
                 os.truncate(path, path.stat().st_size - len(line))
 
 
 def append(path: Path, line: str) -> None:
-    """Add a line: from then on it outlives this process, though not the machine."""
+    """Append a line. It survives a kill of this process, but not a power failure."""
     with path.open("ab") as lines:
-        lines.write(f"{line}\n".encode(errors="replace"))  # a reply may hold half a character
+        lines.write(f"{line}\n".encode(errors="replace"))  # a reply may contain a lone surrogate
 
 
 @contextmanager
-def exclusive_lock(lock: Path, path: Path, other: str) -> Iterator[None]:
-    """Keep other processes out of `path`, which would ask everything again, for as long as this process lives.
+def exclusive_lock(lock: Path, path: Path, option: str) -> Iterator[None]:
+    """Keep other processes from writing `path` until the block ends or this process dies.
 
     Raises:
-        SetupError: one is there already (the remedy is to choose another `other`), or `path` can't be used; also where
-            that shows within the block.
+        SetupError: another process holds the lock (the message suggests another `option`), or the block fails to read
+            or write a file.
     """
     try:
-        with closing(sqlite3.connect(lock, timeout=0, isolation_level=None)) as held:
+        with closing(sqlite3.connect(lock, timeout=0, isolation_level=None)) as connection:
             try:
-                held.execute("BEGIN EXCLUSIVE")
+                connection.execute("BEGIN EXCLUSIVE")
             except sqlite3.Error as error:
-                told = f"{path} is in use ({error}): wait for the other process, or choose another {other}"
-                raise SetupError(told) from None
+                message = f"{path} is in use ({error}): wait for the other process, or choose another {option}"
+                raise SetupError(message) from None
             yield
     except (OSError, sqlite3.Error) as error:
-        raise SetupError(f"{path} cannot be used ({error}): put it right, and the same command goes on") from error
+        raise SetupError(f"{path} cannot be used ({error}): fix that, and run the same command again") from error

@@ -1,4 +1,4 @@
-"""The ways to think that have a name: for assistants on a server, and for models of the OpenAI door."""
+"""Named settings: assistants of a server, and models of the OpenAI-compatible API."""
 
 from llamaberry.graph.context import Context
 

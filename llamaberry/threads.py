@@ -1,4 +1,4 @@
-"""Where the command line keeps its threads: SQLite in the user's data directory, or PostgreSQL where it is told so."""
+"""The threads of the command line: SQLite in the user's data directory, or what LLAMABERRY_CHECKPOINTS names."""
 
 import asyncio
 import os
@@ -35,29 +35,29 @@ _NEW_QUESTION = {
     "degraded": None,
 }
 
-BUSY_S = 5  # how long to wait for another process that writes
+BUSY_TIMEOUT_S = 5  # wait for another process that writes
 
 
 class Thread(NamedTuple):
-    """A thread as it stands: its newest checkpoint."""
+    """A thread, by its newest checkpoint."""
 
     name: str
     state: StateSnapshot
 
     @property
-    def cut(self) -> bool:
-        """Whether its last run was cut, and can be resumed."""
-        # Not `next`: that is empty, too, where a kill fell between a node's writes and the checkpoint after them.
+    def interrupted(self) -> bool:
+        """Whether its last run did not end, and can be resumed."""
+        # `next` would not do: it is also empty after a kill between a node's writes and the next checkpoint.
         return bool(self.state.tasks)
 
     @property
     def values(self) -> dict[str, Any]:
-        """The state of its last question; before that question's first turn, without the turns of the one before."""
+        """The state of its last question."""
         return current_values(self.state)
 
 
 def current_values(state: StateSnapshot) -> dict[str, Any]:
-    """Return the state of a checkpoint's own question, without what is left of the question before it."""
+    """Return the values of a checkpoint; before a question's first turn, without those of the previous question."""
     if state.next and state.next[0] in ("__start__", "first_turn"):
         return {**state.values, **_NEW_QUESTION}
     calls = stored_calls(state.values)
@@ -78,7 +78,7 @@ def checkpoint_location() -> str:
 
 
 def new_name() -> str:
-    """Return a name for a thread that the user did not name: when it began, and a few letters against a clash."""
+    """Return a name for a new thread: the time, and a random suffix."""
     return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
 
 
@@ -92,39 +92,39 @@ async def open_graph() -> AsyncIterator[ReasoningGraph]:
     """Open the graph with the user's threads.
 
     Raises:
-        SetupError: they cannot be kept there: the message says where, why and what to do.
+        SetupError: the threads cannot be opened there; the message says where, why and how to fix it.
     """
-    where = checkpoint_location()
-    if where == "none":
+    location = checkpoint_location()
+    if location == "none":
         yield build_graph()
         return
-    async with _postgres(where) if "://" in where else _sqlite(where) as saver:
+    async with _open_postgres(location) if "://" in location else _open_sqlite(location) as saver:
         yield build_graph(saver)
 
 
 @asynccontextmanager
-async def _sqlite(where: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _open_sqlite(location: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     import aiosqlite
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-    path = _private(where)
-    async with aiosqlite.connect(path, timeout=BUSY_S) as connection:
+    path = _create_private_file(location)
+    async with aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S) as connection:
         saver = AsyncSqliteSaver(connection)
         try:
-            await _prepare(saver)
+            await _create_tables(saver)
             yield saver
         except sqlite3.DatabaseError as error:
             if "locked" in str(error) or "readonly" in str(error) or "full" in str(error):
                 raise SetupError(f"{path} cannot be used ({error}): end the process that holds it") from error
-            raise SetupError(f"{path} is damaged ({error}): move it away, and a new one is made") from error
+            raise SetupError(f"{path} is damaged ({error}): move it away, and a new one is created") from error
 
 
-async def _prepare(saver: "AsyncSqliteSaver") -> None:
-    """Make the tables, and see now, not in mid-run, whether they can be written and are ours.
+async def _create_tables(saver: "AsyncSqliteSaver") -> None:
+    """Create the tables, and check that they can be written and read before the run depends on it.
 
-    While another process makes the same new file ready, SQLite says "locked" at once, whatever its time-out.
+    While another process sets up the same new file, SQLite reports "locked" at once, whatever its timeout.
     """
-    patience = time.monotonic() + BUSY_S
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
             await saver.setup()
@@ -133,14 +133,14 @@ async def _prepare(saver: "AsyncSqliteSaver") -> None:
             await saver.conn.execute("SELECT thread_id, checkpoint_ns, checkpoint FROM checkpoints LIMIT 1")
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > patience:
+            if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.05)
 
 
-def _private(where: str) -> Path:
-    """Make the file where it is not there. Questions and answers are the user's own: nobody else may read them."""
-    path = Path(where).expanduser()
+def _create_private_file(location: str) -> Path:
+    """Create the file if it is missing, readable by its owner only: it holds the user's questions and answers."""
+    path = Path(location).expanduser()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -153,7 +153,7 @@ def _private(where: str) -> Path:
 
 @asynccontextmanager
 async def checkpoints_at(path: Path) -> "AsyncIterator[AsyncSqliteSaver]":
-    """Open checkpoints that serve to resume what is being made beside them; raise SetupError where they are damaged."""
+    """Open the checkpoints with which a batch or an evaluation resumes; raise SetupError if they are damaged."""
     import aiosqlite
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -167,57 +167,58 @@ async def checkpoints_at(path: Path) -> "AsyncIterator[AsyncSqliteSaver]":
 
 
 @asynccontextmanager
-async def _postgres(address: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def _open_postgres(address: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
     try:
         import psycopg
         from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-    except ImportError as missing:
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    except ImportError as error:
         raise SetupError(
             'LLAMABERRY_CHECKPOINTS names PostgreSQL, which needs: pip install "llamaberry[postgres]"'
-        ) from missing
-    patient = address
-    if "connect_timeout" not in address:
-        patient += ("&" if "?" in address else "?") + "connect_timeout=10"
+        ) from error
     try:
-        async with AsyncPostgresSaver.from_conn_string(patient) as saver:
+        conninfo = make_conninfo(address, connect_timeout=conninfo_to_dict(address).get("connect_timeout", 10))
+        async with AsyncPostgresSaver.from_conn_string(conninfo) as saver:
             connection = cast("AsyncConnection[Any]", saver.conn)
-            await _alone(connection)
-            await saver.setup()
-            await connection.execute("SELECT pg_advisory_unlock_all()")
+            async with _table_lock(connection):
+                await saver.setup()
             yield saver
     except psycopg.Error as error:
-        # The address holds a password: it is not repeated.
+        # The error may repeat the address, which holds a password.
         raise SetupError(f"LLAMABERRY_CHECKPOINTS: PostgreSQL failed ({type(error).__name__}): check it") from None
 
 
-async def _alone(connection: "AsyncConnection[Any]") -> None:
-    """Wait until no other process makes the tables: two at the same moment would fail.
+@asynccontextmanager
+async def _table_lock(connection: "AsyncConnection[Any]") -> AsyncIterator[None]:
+    """Keep other processes from creating the tables at the same moment, which would fail.
 
-    The lock is tried, not awaited: an index made concurrently waits for every statement that is under way.
+    The lock is polled: a blocking wait would be a running statement, for which CREATE INDEX CONCURRENTLY waits.
     """
-    patience = time.monotonic() + BUSY_S
-    while time.monotonic() < patience:
-        lock = await connection.execute("SELECT pg_try_advisory_lock(hashtext('llamaberry threads')) AS ours")
-        if await lock.fetchone() == {"ours": True}:
-            return
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        cursor = await connection.execute("SELECT pg_try_advisory_lock(hashtext('llamaberry threads')) AS acquired")
+        if await cursor.fetchone() == {"acquired": True}:
+            break
         await asyncio.sleep(0.05)
+    yield
+    await connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
-    """Return what a store may raise in the middle of a run."""
+    """Return the exceptions that a checkpointer may raise during a run."""
     psycopg = sys.modules.get("psycopg")
     return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
 
 
 def require_checkpointer(graph: ReasoningGraph) -> BaseCheckpointSaver[Any]:
-    """Return the graph's store; raise SetupError where the user wants none."""
+    """Return the graph's checkpointer; raise SetupError if the user has switched it off."""
     if isinstance(graph.checkpointer, BaseCheckpointSaver):
         return graph.checkpointer
-    raise SetupError("LLAMABERRY_CHECKPOINTS is none: no threads are kept")
+    raise SetupError("LLAMABERRY_CHECKPOINTS is none: no threads are stored")
 
 
 async def list_threads(graph: ReasoningGraph) -> list[Thread]:
-    """Return all threads, the newest first."""
+    """Return all threads, newest first."""
     names: dict[str, None] = {}
     async for point in require_checkpointer(graph).alist(None):
         names.setdefault(point.config["configurable"]["thread_id"])
@@ -226,7 +227,7 @@ async def list_threads(graph: ReasoningGraph) -> list[Thread]:
 
 
 async def find_thread(graph: ReasoningGraph, name: str) -> Thread:
-    """Return the thread of this name; raise SetupError where there is none."""
+    """Return the thread of this name; raise SetupError if it does not exist."""
     require_checkpointer(graph)
     thread = Thread(name, await graph.aget_state(thread_config(name)))
     if thread.state.created_at is None:
@@ -234,8 +235,8 @@ async def find_thread(graph: ReasoningGraph, name: str) -> Thread:
     return thread
 
 
-async def answered(graph: ReasoningGraph, name: str) -> list[dict[str, Any]]:
-    """Return the state at the end of each question of the thread, the oldest first, and of the one that was cut."""
+async def question_states(graph: ReasoningGraph, name: str) -> list[dict[str, Any]]:
+    """Return the last state of each question of the thread, oldest first; an interrupted one is included."""
     states: list[dict[str, Any]] = []
     newest = True
     async for point in graph.aget_state_history(thread_config(name)):
@@ -246,6 +247,6 @@ async def answered(graph: ReasoningGraph, name: str) -> list[dict[str, Any]]:
 
 
 async def forget(graph: ReasoningGraph, name: str) -> None:
-    """Delete the thread with all its checkpoints; raise SetupError where there is none."""
+    """Delete the thread with all its checkpoints; raise SetupError if it does not exist."""
     await find_thread(graph, name)
     await require_checkpointer(graph).adelete_thread(name)

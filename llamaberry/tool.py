@@ -1,6 +1,7 @@
-"""Llamaberry as a tool for an agent: a hard question goes in, a short answer comes back, the turns beside it."""
+"""Llamaberry as a tool for an agent: it takes a hard question, and returns a short answer with the turns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -23,7 +24,7 @@ MODES: list[StreamMode] = ["custom", "values"]
 
 
 class ToolInput(BaseModel):
-    """What the tool takes."""
+    """The tool's arguments."""
 
     question: str = Field(
         min_length=1,
@@ -39,40 +40,31 @@ def as_tool(
     description: str = DESCRIPTION,
     graph: ReasoningGraph = default_graph,
 ) -> StructuredTool:
-    """Return a tool for `create_agent`, or any model that calls tools; it works with `invoke` and `ainvoke`.
+    """Return a tool for `create_agent`, or for any model that calls tools; it works with `invoke` and `ainvoke`.
 
     Args:
-        context: how the tool thinks; the host agent's own context is never read.
-        name: what the model calls it by.
-        description: what the model reads about it.
+        context: the settings of each run; the host agent's own context is never read.
+        name: the tool's name, for the model.
+        description: what the model reads about the tool.
         graph: another graph of `build_graph`.
 
-    The model gets the concise answer; the graph's output (an Answer, with the turns) is the message's `artifact`. In a
-    LangGraph agent the graph's events come out of the agent's stream mode "custom". A model call that fails for good is
-    told to the agent's model as the tool's error; a SetupError is raised, for it is the operator's.
+    The model gets the concise answer; the graph's output (an Output, with the turns) is the message's `artifact`. In a
+    LangGraph agent the graph's events appear in the agent's stream mode "custom". A failed model call is returned to
+    the agent's model as the tool's error; a SetupError is raised, because only the operator can fix it.
     """
-
-    context = context or Context()  # the host agent's own is never read
+    context = context or Context()
 
     def think(question: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
-        answer: dict[str, Any] = {}
-        write = _writer()
-        try:
+        with _tool_run() as run:
             for mode, part in graph.stream({"query": question}, config, context=context, stream_mode=MODES):
-                answer = _taken(mode, part, answer, write)
-        except (ModelError, ValidationError) as error:
-            raise _told(error) from error
-        return answer["concise_answer"] or answer["answer"], answer
+                run.add(mode, part)
+        return run.result
 
     async def athink(question: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
-        answer: dict[str, Any] = {}
-        write = _writer()
-        try:
+        with _tool_run() as run:
             async for mode, part in graph.astream({"query": question}, config, context=context, stream_mode=MODES):
-                answer = _taken(mode, part, answer, write)
-        except (ModelError, ValidationError) as error:
-            raise _told(error) from error
-        return answer["concise_answer"] or answer["answer"], answer
+                run.add(mode, part)
+        return run.result
 
     return StructuredTool.from_function(
         think,
@@ -85,19 +77,37 @@ def as_tool(
     )
 
 
-def _told(error: ModelError | ValidationError) -> ToolException:
-    return ToolException(str(error) if isinstance(error, ModelError) else describe_validation_error(error, {}))
+class _ToolRun:
+    """Passes the events of one run on to the agent's stream, and keeps its newest state."""
+
+    def __init__(self) -> None:
+        self.write = _stream_writer()
+        self.state: dict[str, Any] = {}
+
+    def add(self, mode: str, part: Any) -> None:
+        if mode == "custom":
+            self.write(part)
+        else:
+            self.state = part
+
+    @property
+    def result(self) -> tuple[str, dict[str, Any]]:
+        """The content and the artifact of the tool's message."""
+        return self.state["concise_answer"] or self.state["answer"], self.state
 
 
-def _taken(mode: str, part: Any, answer: dict[str, Any], write: Callable[[Any], None]) -> dict[str, Any]:
-    if mode == "custom":
-        write(part)
-        return answer
-    return dict(part)
+@contextmanager
+def _tool_run() -> Iterator[_ToolRun]:
+    try:
+        yield _ToolRun()
+    except ModelError as error:
+        raise ToolException(str(error)) from error
+    except ValidationError as error:
+        raise ToolException(describe_validation_error(error, {})) from error
 
 
-def _writer() -> Callable[[Any], None]:
+def _stream_writer() -> Callable[[Any], None]:
     try:
         return get_stream_writer()
-    except (RuntimeError, KeyError):  # outside of LangGraph nobody streams
+    except (RuntimeError, KeyError):  # the tool is called outside of LangGraph
         return lambda part: None

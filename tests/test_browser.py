@@ -1,4 +1,4 @@
-"""What a person sees in a browser: the real trace viewer, and the page of `llamaberry show`, in Chromium."""
+"""The real trace viewer, and the page of `llamaberry show`, in Chromium."""
 
 import re
 import socket
@@ -23,41 +23,41 @@ LONG = "antidisestablishmentarianism" * 12
 
 @contextmanager
 def viewer(port: int) -> Iterator[str]:
-    """Run `llamaberry traces` until it says where it is, and yield what it says."""
+    """Run `llamaberry traces`; yield what it prints once it serves."""
     with subprocess.Popen([*COMMAND, "traces", "--port", str(port)], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout
-            said = "".join(iter(server.stdout.readline, "\n"))
-            said += server.stdout.readline()
-            yield said
+            output = "".join(iter(server.stdout.readline, "\n"))
+            output += server.stdout.readline()
+            yield output
         finally:
             server.terminate()
 
 
 def listening(port: int) -> list[str]:
-    """The addresses at which this machine's processes of the viewer listen, of IPv4 and IPv6."""
-    found = []
+    """The local addresses at which the viewer listens, IPv4 and IPv6."""
+    addresses = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             local, state = line.split()[1], line.split()[3]
             if state == "0A" and int(local.split(":")[1], 16) in (port, 4317):
-                found.append(local.split(":")[0])
-    return found
+                addresses.append(local.split(":")[0])
+    return addresses
 
 
-def test_the_viewer_shows_the_numbered_nodes_with_messages_and_tokens_and_reaches_nothing_else(
+def test_the_viewer_shows_a_run_and_reaches_no_other_host(
     scripted: Scripted, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     monkeypatch.setenv("GROQ_API_KEY", "gsk_of_the_shell")
-    with viewer(port) as said:
+    with viewer(port) as output:
         address = f"http://127.0.0.1:{port}"
-        (variable,) = re.findall(r"export (\w+)=(\S+)", said)
+        (variable,) = re.findall(r"export (\w+)=(\S+)", output)
         assert variable == ("LLAMABERRY_TRACES", address)
-        assert listening(port) == ["0100007F"], "on 127.0.0.1 alone, and no second door"
-        elsewhere = httpx.get(f"{address}/v1/projects", headers={"host": "evil.example"})
-        assert elsewhere.status_code == 400
+        assert listening(port) == ["0100007F"], "only on 127.0.0.1, and no gRPC"
+        other_host = httpx.get(f"{address}/v1/projects", headers={"host": "evil.example"})
+        assert other_host.status_code == 400
         providers = httpx.post(f"{address}/graphql", json={"query": "{modelProviders{key credentialsSet}}"}).json()
         credentials = {one["key"]: one["credentialsSet"] for one in providers["data"]["modelProviders"]}
         assert credentials["GROQ"] is False
@@ -81,17 +81,17 @@ def test_the_viewer_shows_the_numbered_nodes_with_messages_and_tokens_and_reache
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_of_a_run_is_readable_at_the_width_of_a_phone_and_of_a_desk(
+def test_the_page_of_a_run_fits_a_phone_and_a_desktop(
     scripted: Scripted, browser: Browser, tmp_path: Path, width: int
 ) -> None:
-    """No line runs out of the window, the reasoning opens at a click, the flip is seen, and nothing is fetched."""
+    """Nothing overflows, a click shows the reasoning, a changed answer is marked, and nothing is fetched."""
     texts = [first(f"It is 41 km, {LONG}"), refine("It is 42 km", "revise"), synthesis()]
     scripted([Reply(text, usage=USAGE) for text in texts])
     llamaberry("ask", "How far is it to the berry field?", "--thread", "T", "--turns", "2")
     llamaberry("show", "T", "--html", str(tmp_path / "page.html"))
     page = browser.new_page(viewport={"width": width, "height": 800})
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(f"file://{tmp_path}/page.html")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     reply = page.get_by_text("Six times seven is 42.").first
@@ -100,8 +100,8 @@ def test_the_page_of_a_run_is_readable_at_the_width_of_a_phone_and_of_a_desk(
     expect(reply).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(page.locator("article.flip")).to_have_count(1)
-    marked = page.locator("article.flip h2").evaluate("title => getComputedStyle(title, '::after').content")
-    assert marked == '"the answer changed"'
+    label = page.locator("article.flip h2").evaluate("title => getComputedStyle(title, '::after').content")
+    assert label == '"the answer changed"'
     seen(page, f"page-{width}")
-    assert asked == [f"file://{tmp_path}/page.html"]
+    assert requests == [f"file://{tmp_path}/page.html"]
     page.close()

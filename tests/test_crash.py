@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: what was thought and paid for is there, and the run goes on from it, once."""
+"""SIGKILL at any moment: finished calls are stored, and the run resumes after them."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from testing.postgres import PASSWORD, new_database
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
 from testing.scripts import HANG, counted, nth_call
 
-# Runs of one graph, all at once, in a process that can be killed: each is an input (None: resume) and a config.
+# Concurrent runs of one graph in a process that can be killed: each is an input (None: resume) and a config.
 PROGRAM = """
 import asyncio, json, sys
 from llamaberry import build_graph
@@ -39,10 +39,10 @@ async def main(where, durability, runs):
     async with Saver.from_conn_string(where) as saver:
         await saver.setup()
         graph = build_graph(saver)
-        done = await asyncio.gather(*(graph.ainvoke(given, config, durability=durability) for given, config in runs))
-    for state in done:
+        states = await asyncio.gather(*(graph.ainvoke(value, config, durability=durability) for value, config in runs))
+    for state in states:
         state["messages"] = [(message.type, message.text) for message in state["messages"]]
-    print(json.dumps(done))
+    print(json.dumps(states))
 
 asyncio.run(main(*json.loads(sys.argv[1])))
 """
@@ -54,12 +54,12 @@ def command(where: str, durability: str, runs: Sequence[Run]) -> list[str]:
     return [sys.executable, "-c", PROGRAM, json.dumps([where, durability, runs])]
 
 
-def run_until(moment: Callable[[], bool], *args: Any) -> None:
-    """Run the program up to the moment, and kill it."""
+def run_until(condition: Callable[[], bool], *args: Any) -> None:
+    """Run the program until `condition` holds, then kill it."""
     with subprocess.Popen(command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             end = time.monotonic() + 30
-            while not moment():
+            while not condition():
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < end
                 time.sleep(0.001)
@@ -67,24 +67,24 @@ def run_until(moment: Callable[[], bool], *args: Any) -> None:
             process.kill()
 
 
-def resumed(*args: Any) -> list[dict[str, Any]]:
-    done = subprocess.run(command(*args), capture_output=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
-    states: list[dict[str, Any]] = json.loads(done.stdout)
+def run_to_end(*args: Any) -> list[dict[str, Any]]:
+    process = subprocess.run(command(*args), capture_output=True, timeout=60, check=False)
+    assert (process.returncode, process.stderr) == (0, b"")
+    states: list[dict[str, Any]] = json.loads(process.stdout)
     return states
 
 
 @contextmanager
-def kept(where: str) -> Iterator[Any]:
-    """The graph with what the killed process has left, in this process."""
+def open_graph(where: str) -> Iterator[Any]:
+    """Open the graph, in this process, with the checkpoints of the killed one."""
     saver: Any = PostgresSaver if "://" in where else SqliteSaver
-    with saver.from_conn_string(where) as opened:
-        yield build_graph(opened)
+    with saver.from_conn_string(where) as checkpointer:
+        yield build_graph(checkpointer)
 
 
-def standing(where: str, threads: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """For each thread: which node comes next and how many turns are kept; and the turns."""
-    with kept(where) as graph:
+def progress_of(where: str, threads: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the next node and the number of stored turns for each thread; and the turns."""
+    with open_graph(where) as graph:
         states = {thread: graph.get_state(config(thread)) for thread in threads}
     turns = {thread: state.values.get("turns", []) for thread, state in states.items()}
     return {thread: (state.next, len(turns[thread])) for thread, state in states.items()}, turns
@@ -95,45 +95,45 @@ def config(thread: str, **more: str) -> dict[str, Any]:
 
 
 def hanging(calls: set[tuple[str, int]]) -> Callable[[Request], Reply]:
-    """A good model that hangs in each of these calls, but only once; every reply is another."""
-    left, dice = set(calls), random.Random(0)
+    """A good model that hangs once in each of these calls; every reply is different."""
+    remaining, rng = set(calls), random.Random(0)
 
     def script(request: Request) -> Reply:
-        if nth_call(request) in left:
-            left.discard(nth_call(request))
+        if nth_call(request) in remaining:
+            remaining.discard(nth_call(request))
             return Reply(hang=True)
-        return Reply(f"Thought {dice.random()}.\n\n{good_model(request)}")
+        return Reply(f"Thought {rng.random()}.\n\n{good_model(request)}")
 
     return script
 
 
-def place(saver: str, folder: Path) -> str:
+def new_location(saver: str, folder: Path) -> str:
     return new_database() if saver == "postgres" else str(folder / "threads.sqlite")
 
 
 @pytest.mark.parametrize("durability", ["sync", "async"])
 @pytest.mark.parametrize("saver", ["sqlite", "postgres"])
-def test_killed_in_the_call_of_any_node_it_goes_on_with_that_call(
+def test_a_run_killed_in_any_call_resumes_with_that_call(
     scripted: Scripted, tmp_path: Path, saver: str, durability: str
 ) -> None:
-    """Four threads, one cut in each call; what was there before is there after, byte for byte.
+    """Four threads, one killed in each call; stored turns do not change.
 
-    With "sync" a turn is kept before the next call is made, with "async" while it is made.
+    With "sync" a turn is stored before the next call, with "async" during it.
     """
-    where = place(saver, tmp_path)
-    threads = [str(cut) for cut in NODES]
+    where = new_location(saver, tmp_path)
+    threads = [str(number) for number in NODES]
     groq = scripted(hanging({(thread, int(thread)) for thread in threads}))
-    asked = [({"query": thread}, config(thread)) for thread in threads]
+    runs = [({"query": thread}, config(thread)) for thread in threads]
     expected = {thread: ((NODES[int(thread)],), int(thread) - 1) for thread in threads}
 
-    def cut() -> bool:
+    def all_hang() -> bool:
         calling = groq.open_requests == 4 and len(groq.requests) == 10
-        return calling and (durability == "sync" or standing(where, threads)[0] == expected)
+        return calling and (durability == "sync" or progress_of(where, threads)[0] == expected)
 
-    run_until(cut, where, durability, asked)
-    stand, before = standing(where, threads)
-    assert stand == expected
-    after = resumed(where, durability, [(None, config(thread)) for thread in threads])
+    run_until(all_hang, where, durability, runs)
+    progress, before = progress_of(where, threads)
+    assert progress == expected
+    after = run_to_end(where, durability, [(None, config(thread)) for thread in threads])
     for thread, state in zip(threads, after, strict=True):
         assert json.dumps(state["turns"][: int(thread) - 1]) == json.dumps(before[thread])
         assert [turn["index"] for turn in state["turns"]] == [1, 2, 3]
@@ -142,64 +142,62 @@ def test_killed_in_the_call_of_any_node_it_goes_on_with_that_call(
     assert counted(groq) == {(thread, n): 1 + (n == int(thread)) for thread in threads for n in NODES}
 
 
-def test_killed_at_any_moment_no_finished_call_is_made_again(scripted: Scripted, tmp_path: Path) -> None:
-    """Many threads, each somewhere else: in a call, between two, at the end. At most the call in flight is repeated."""
-    where, dice = str(tmp_path / "threads.sqlite"), random.Random(7)
-    groq = scripted(lambda request: Reply(f"{nth_call(request)}\n{good_model(request)}", delay=dice.uniform(0, 0.3)))
+def test_a_run_killed_anywhere_repeats_no_finished_call(scripted: Scripted, tmp_path: Path) -> None:
+    """Many threads, each in another state: in a call, between two, at the end. At most the running call is repeated."""
+    where, rng = str(tmp_path / "threads.sqlite"), random.Random(7)
+    groq = scripted(lambda request: Reply(f"{nth_call(request)}\n{good_model(request)}", delay=rng.uniform(0, 0.3)))
     threads = [f"Q{n}" for n in range(30)]
-    asked = [({"query": thread}, config(thread)) for thread in threads]
-    run_until(lambda: len(groq.requests) >= 75, where, "sync", asked)
+    runs = [({"query": thread}, config(thread)) for thread in threads]
+    run_until(lambda: len(groq.requests) >= 75, where, "sync", runs)
     groq.wait(0)
     before = counted(groq)
     assert len({n for _, n in before}) > 2
-    after = resumed(where, "sync", [(None, config(thread)) for thread in threads])
+    after = run_to_end(where, "sync", [(None, config(thread)) for thread in threads])
     for thread, state in zip(threads, after, strict=True):
         assert [turn["text"].split("\n")[0] for turn in state["turns"]] == [f"('{thread}', {n})" for n in (1, 2, 3)]
         assert state["messages"] == [["human", thread], ["ai", "The answer is 42."]]
-        last = max(n for asked, n in before if asked == thread)
+        last = max(n for name, n in before if name == thread)
         calls = [counted(groq)[thread, n] for n in NODES]
         assert [count for n, count in zip(NODES, calls, strict=True) if n != last] == [1, 1, 1]
         assert calls[last - 1] <= 2
 
 
 @pytest.mark.parametrize("durability", ["sync", "async"])
-async def test_the_same_input_with_the_same_run_id_is_the_same_run(
-    scripted: Scripted, tmp_path: Path, durability: Any
-) -> None:
-    """Sent again after a kill it goes on, and after the end it gives the answer; another run_id is another question."""
-    where, given = str(tmp_path / "threads.sqlite"), {"query": "Q"}
+async def test_the_same_run_id_resumes_the_same_run(scripted: Scripted, tmp_path: Path, durability: Any) -> None:
+    """After a kill it resumes; after the end it returns the answer. Another run_id is another question."""
+    where, question = str(tmp_path / "threads.sqlite"), {"query": "Q"}
     one: Any = config("T", run_id="11111111-1111-4111-8111-111111111111")
     other: Any = config("T", run_id="22222222-2222-4222-8222-222222222222")
     groq = scripted(hanging({("Q", 3)}))
 
-    def cut() -> bool:
-        return len(groq.requests) == 3 and standing(where, ["T"])[0] == {"T": (("refine_turn",), 2)}
+    def third_call_hangs() -> bool:
+        return len(groq.requests) == 3 and progress_of(where, ["T"])[0] == {"T": (("refine_turn",), 2)}
 
-    await asyncio.to_thread(run_until, cut, where, durability, [(given, one)])
+    await asyncio.to_thread(run_until, third_call_hangs, where, durability, [(question, one)])
     async with AsyncSqliteSaver.from_conn_string(where) as saver:
         graph = build_graph(saver)
         before = (await graph.aget_state(one)).values["turns"]
-        state = await graph.ainvoke(given, one, durability=durability)
+        state = await graph.ainvoke(question, one, durability=durability)
         assert (len(before), state["turns"][:2]) == (2, before)
         assert counted(groq) == {("Q", 1): 1, ("Q", 2): 1, ("Q", 3): 2, ("Q", 4): 1}
-        assert await graph.ainvoke(given, one, durability=durability) == state
+        assert await graph.ainvoke(question, one, durability=durability) == state
         assert len(groq.requests) == 5
-        again = await graph.ainvoke(given, other, durability=durability)
+        again = await graph.ainvoke(question, other, durability=durability)
     assert (len(again["messages"]), len(groq.requests)) == (4, 9)
 
 
-def test_durability_exit_keeps_nothing_of_a_run_that_was_killed(scripted: Scripted, tmp_path: Path) -> None:
-    """It is for runs that may be lost: nothing is written before the end."""
+def test_durability_exit_keeps_nothing_of_a_killed_run(scripted: Scripted, tmp_path: Path) -> None:
+    """It writes nothing before the end."""
     where = str(tmp_path / "threads.sqlite")
     groq = scripted(hanging({("Q", 3)}))
     run_until(lambda: len(groq.requests) == 3, where, "exit", [({"query": "Q"}, config("T"))])
-    with kept(where) as graph:
+    with open_graph(where) as graph:
         state = graph.get_state(config("T"))
     assert (state.created_at, state.values) == (None, {})
 
 
-def test_postgresql_by_the_same_door(scripted: Scripted, tmp_path: Path) -> None:
-    """Three questions at once on a new database, and a run that is cut and resumed."""
+def test_the_command_line_stores_threads_in_postgresql(scripted: Scripted, tmp_path: Path) -> None:
+    """Three questions at once on a new database, and a run that is killed and resumed."""
     where = {"LLAMABERRY_CHECKPOINTS": new_database()}
     groq = scripted([first(), first(), first(), first("41"), HANG, refine("42"), synthesis("It is 42.")])
     for run in at_once(ASK, ASK, ASK, **where):
@@ -211,15 +209,15 @@ def test_postgresql_by_the_same_door(scripted: Scripted, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_postgresql_cannot_keep_costs_no_answer(scripted: Scripted) -> None:
-    """A NUL character."""
+def test_text_that_postgresql_cannot_store_is_answered(scripted: Scripted) -> None:
+    """Text with a NUL character."""
     scripted([first("4\x002")])
     run = llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=new_database())
     assert (run.returncode, run.stdout) == (0, "42\n"), run.stderr[-300:]
 
 
-def test_postgresql_that_cannot_be_used_is_told_without_its_password(groq: ScriptedGroq) -> None:
-    """Nothing listens there; the password is wrong; the user may not make a table."""
+def test_a_postgresql_error_does_not_print_the_password(groq: ScriptedGroq) -> None:
+    """Nothing listens; the password is wrong; the user may not create a table."""
     address = new_database()
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute("CREATE ROLE weak LOGIN PASSWORD 'weak-password'")

@@ -1,4 +1,4 @@
-"""The Python that the pages on batch, embedding and Studio show: it runs, against a real server and a scripted Groq."""
+"""The Python snippets of the docs run, against a real server and a scripted Groq."""
 
 import os
 import re
@@ -20,24 +20,22 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_snippets_of_a_page_run_one_after_the_other(
-    server: tuple[str, ScriptedGroq], page: str, tmp_path: Path
-) -> None:
+def test_the_snippets_of_a_page_run(server: tuple[str, ScriptedGroq], page: str, tmp_path: Path) -> None:
     address, groq = server
     groq.play()
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
     code = "\n".join(blocks).replace("http://127.0.0.1:2024", address)
     env = os.environ | {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url}
-    how = {"env": env, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
-    ran = subprocess.run([*PYTHON, "-c", code], check=False, **how)
+    options = {"env": env, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
+    ran = subprocess.run([*PYTHON, "-c", code], check=False, **options)
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = iter(ran.stdout.splitlines())
-    for line in PRINTED[page]:  # in this order, whatever else is printed
+    for line in PRINTED[page]:  # in this order, among other lines
         assert line in lines, line
 
 
 @pytest.mark.parametrize("page", [*PAGES, "scale.md"])
-def test_every_file_that_a_page_links_to_is_there(page: str) -> None:
+def test_every_linked_file_exists(page: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text(encoding="utf-8"))
     assert links
     for link in links:

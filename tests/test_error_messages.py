@@ -1,4 +1,4 @@
-"""What goes wrong is said in the same words at every door: the command line's, LangGraph's server, its streams."""
+"""The command line, LangGraph's server and its streams report the same error messages."""
 
 from pathlib import Path
 from typing import Any
@@ -13,42 +13,40 @@ from testing.server import clean, served
 REFUSED = Reply(status=401, error="Bad key")
 
 
-def words(client: SyncLangGraphClient, **how: Any) -> list[str]:
-    """What a client is told that waits for a run, and one that streams it."""
+def messages(client: SyncLangGraphClient, **options: Any) -> list[str]:
+    """The error messages for a client that waits for a run, and for one that streams it."""
     thread = client.threads.create()["thread_id"]
-    waited: Any = client.runs.wait(thread, "llamaberry", raise_error=False, **how)
-    streamed: Any = [part.data for part in client.runs.stream(None, "llamaberry", **how) if part.event == "error"]
-    return [waited["__error__"]["message"], *(data["message"] for data in streamed)]
+    result: Any = client.runs.wait(thread, "llamaberry", raise_error=False, **options)
+    events: Any = [part.data for part in client.runs.stream(None, "llamaberry", **options) if part.event == "error"]
+    return [result["__error__"]["message"], *(data["message"] for data in events)]
 
 
-def test_a_provider_that_refuses_is_told_as_on_the_command_line(
-    server: tuple[str, ScriptedGroq], scripted: Scripted
-) -> None:
+def test_a_provider_error_reads_as_on_the_command_line(server: tuple[str, ScriptedGroq], scripted: Scripted) -> None:
     address, groq = server
     groq.play([REFUSED, REFUSED])
     with get_sync_client(url=address, api_key=None) as client:
-        told = words(client, input={"query": "Q"})
+        server_messages = messages(client, input={"query": "Q"})
     scripted([REFUSED])
-    said = llamaberry("ask", "Q").stderr.removeprefix("llamaberry: ").strip()
-    assert "the key was refused" in said
-    assert told == [said, said]
+    message = llamaberry("ask", "Q").stderr.removeprefix("llamaberry: ").strip()
+    assert "the key was refused" in message
+    assert server_messages == [message, message]
 
 
-def test_a_blank_question_and_a_bad_dial_are_named(server: tuple[str, ScriptedGroq]) -> None:
+def test_an_invalid_input_is_named(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play([])
     with get_sync_client(url=address, api_key=None) as client:
-        for told in words(client, input={"query": " "}):
-            assert "the question is blank" in told
-        for told in words(client, input={"query": "Q"}, context={"max_turns": 11}):
-            assert "max_turns" in told
-            assert "less than or equal to 10" in told
+        for message in messages(client, input={"query": " "}):
+            assert "the question is blank" in message
+        for message in messages(client, input={"query": "Q"}, context={"max_turns": 11}):
+            assert "max_turns" in message
+            assert "less than or equal to 10" in message
     assert groq.requests == []
 
 
-def test_what_is_missing_on_the_server_is_told_with_its_remedy(tmp_path: Path) -> None:
+def test_a_missing_key_is_named_with_its_remedy(tmp_path: Path) -> None:
     with served(clean(tmp_path)) as address, get_sync_client(url=address, api_key=None) as client:
-        told = words(client, input={"query": "Q"}, context={"model": "groq:x"})
-    said = mistake("ask", "Q", "--model", "groq:x").removeprefix("llamaberry: ").strip()
-    assert told == [said, said]
-    assert "GROQ_API_KEY is not set" in said
+        server_messages = messages(client, input={"query": "Q"}, context={"model": "groq:x"})
+    message = mistake("ask", "Q", "--model", "groq:x").removeprefix("llamaberry: ").strip()
+    assert server_messages == [message, message]
+    assert "GROQ_API_KEY is not set" in message

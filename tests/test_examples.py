@@ -1,4 +1,4 @@
-"""Each example, run as its docstring says, keeps the promise of that docstring."""
+"""Each example, run as its docstring says, does what the docstring promises."""
 
 import os
 import re
@@ -17,59 +17,62 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def example(name: str, *words: str, **more: str) -> list[str]:
-    """Run an example, warnings being errors, and return the lines that it prints."""
+    """Run an example with warnings as errors; return the lines that it prints."""
     command = [*PYTHON, str(EXAMPLES / f"{name}.py"), *words]
     ran = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()
 
 
-def asked(groq: ScriptedGroq) -> list[list[str]]:
-    """What Groq was sent in first turns: the conversation, without the system prompt and what the first turn adds."""
-    sent = [[message["content"] for message in request.messages[1:]] for request in groq.requests]
-    return [[*said[:-1], said[-1].split("\n\n")[0]] for said in sent if "the first turn" in said[-1]]
+def first_prompts(groq: ScriptedGroq) -> list[list[str]]:
+    """The conversations in the prompts of first turns, without the system prompt and the instruction."""
+    prompts = [[message["content"] for message in request.messages[1:]] for request in groq.requests]
+    return [[*prompt[:-1], prompt[-1].split("\n\n")[0]] for prompt in prompts if "the first turn" in prompt[-1]]
 
 
-def test_every_example_says_how_to_run_it_and_is_run_here() -> None:
-    here = Path(__file__).read_text(encoding="utf-8")
+def test_every_example_is_documented_and_tested() -> None:
+    tests = Path(__file__).read_text(encoding="utf-8")
     for path in EXAMPLES.glob("*.py"):
         assert f"python examples/{path.name}" in path.read_text(encoding="utf-8")
-        assert f'example("{path.stem}"' in here
+        assert f'example("{path.stem}"' in tests
 
 
-def test_as_a_node_of_an_agent_it_streams_and_goes_on_with_the_conversation(groq: ScriptedGroq) -> None:
-    """The agent's dials are taken, the second question sees the first, and neither turns nor messages double."""
+def test_subgraph_streams_and_continues_the_conversation(groq: ScriptedGroq) -> None:
+    """The agent's settings apply, the second question sees the first, and no turn or message is repeated."""
     lines = example("subgraph")
-    train, far = "A train goes 120 km in 80 minutes. How fast is it, in km/h?", "And how far does it go in 2 hours?"
-    assert asked(groq) == [[train], [train, "The answer is 42.", far]]
+    train, distance = (
+        "A train goes 120 km in 80 minutes. How fast is it, in km/h?",
+        "And how far does it go in 2 hours?",
+    )
+    assert first_prompts(groq) == [[train], [train, "The answer is 42.", distance]]
     assert len(groq.requests) == 6  # two turns and a synthesis, twice
     assert all(request.body["stream"] for request in groq.requests)
     nodes = [f"[reason > {node}]" for node in ("first_turn", "refine_turn", "synthesize")]
     assert [line for line in lines if line.startswith("[")] == nodes * 2
     assert lines.count("## Verdict") == 2  # tokens, not only updates
     assert "2 questions, 2 turns of the last one" in lines
-    assert lines[-4:] == [f"human: {train}", "ai: The answer is 42.", f"human: {far}", "ai: The answer is 42."]
+    assert lines[-4:] == [f"human: {train}", "ai: The answer is 42.", f"human: {distance}", "ai: The answer is 42."]
 
 
-def test_a_remote_graph_takes_dials_and_threads_and_is_a_node_of_an_agent(server: tuple[str, ScriptedGroq]) -> None:
+def test_remote_graph_has_settings_and_threads_and_is_a_node(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play()
     lines = example("remote_graph", address)
     capital, people = "What is the capital of Australia?", "And how many people live there?"
-    assert asked(groq) == [[capital], [capital, "42", people], ["What is 17 * 23?"]]
+    assert first_prompts(groq) == [[capital], [capital, "42", people], ["What is 17 * 23?"]]
     assert len(groq.requests) == 2 * 1 + 3  # max_turns=1 twice; 2 by way of the agent's context
     assert "4 messages on the thread" in lines
     assert [line for line in lines if line.startswith("[")] == ["[first_turn]", "[refine_turn]", "[synthesize]"]
     assert "6 x 7 is 42." in lines  # the synthesis, token by token
 
 
-def test_the_address_of_the_server_may_stand_in_the_environment(server: tuple[str, ScriptedGroq]) -> None:
+def test_the_environment_can_name_the_server(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play()
     assert example("a2a_message", LLAMABERRY_SERVER=address)[-1].endswith("The answer is 42.")
 
 
-def test_an_mcp_client_sees_the_tool_and_calls_it(server: tuple[str, ScriptedGroq]) -> None:
+def test_an_mcp_client_lists_and_calls_the_tool(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play()
     lines = example("mcp_client", address)
@@ -78,23 +81,27 @@ def test_an_mcp_client_sees_the_tool_and_calls_it(server: tuple[str, ScriptedGro
     assert lines[-1] == "The answer is 42. (3 turns)"
 
 
-def test_an_a2a_agent_answers_and_goes_on_with_the_conversation(server: tuple[str, ScriptedGroq]) -> None:
+def test_an_a2a_agent_continues_the_conversation(server: tuple[str, ScriptedGroq]) -> None:
     address, groq = server
     groq.play(lambda request: good_model(request).replace("The answer is 42.", "Canberra."))
     lines = example("a2a_message", address)
     assert lines[0].startswith("llamaberry: Answers a question")
     assert lines[1] == "What is the capital of Australia? Canberra."
-    assert asked(groq)[1] == ["What is the capital of Australia?", "Canberra.", "And how many people live there?"]
+    assert first_prompts(groq)[1] == [
+        "What is the capital of Australia?",
+        "Canberra.",
+        "And how many people live there?",
+    ]
 
 
-class Crowd:
-    """A model that notes how many questions it has before it at once."""
+class PeakCounter:
+    """A model that records how many requests it has at once."""
 
     def __init__(self) -> None:
-        self.most = 0
+        self.peak = 0
 
     def __call__(self, request: Request) -> Reply:
-        self.most = max(self.most, self.groq.open_requests)
+        self.peak = max(self.peak, self.groq.open_requests)
         product = eval(re.findall(r"\d+ \* \d+", request.messages[-1]["content"])[0])
         return Reply(first(str(product)), delay=0.05)
 
@@ -102,73 +109,71 @@ class Crowd:
 
 
 @pytest.mark.parametrize("words", [(), ("--async",)])
-def test_a_batch_is_bounded_and_one_bad_question_does_not_lose_the_others(
-    scripted: Scripted, words: tuple[str, ...]
-) -> None:
-    crowd = Crowd()
-    crowd.groq = scripted(crowd)
+def test_batch_limits_concurrency_and_survives_a_bad_question(scripted: Scripted, words: tuple[str, ...]) -> None:
+    model = PeakCounter()
+    model.groq = scripted(model)
     lines = example("batch", *words)
-    answered = [f"What is {n} * {n + 1}? {n * (n + 1)}" for n in range(10, 29)]
-    assert lines[:-1] == [*answered[:7], "'   ' failed: ValidationError", *answered[7:]]
+    answers = [f"What is {n} * {n + 1}? {n * (n + 1)}" for n in range(10, 29)]
+    assert lines[:-1] == [*answers[:7], "'   ' failed: ValidationError", *answers[7:]]
     assert lines[-1].startswith("19 answered, 1 failed, in ")
-    assert 2 <= crowd.most <= 5
+    assert 2 <= model.peak <= 5
 
 
 RAY = """\
-init = lambda **how: None
+init = lambda **options: None
 get = list
-def remote(**how):
+def remote(**options):
     class Method:
         def __init__(self, method): self.remote = method
     class Handle:
-        def __init__(self, made): self.made = made
-        def __getattr__(self, name): return Method(getattr(self.made, name))
+        def __init__(self, actor): self.actor = actor
+        def __getattr__(self, name): return Method(getattr(self.actor, name))
     return lambda kind: Method(lambda: Handle(kind()))
 """
-"""What the example uses of Ray, in one process."""
+"""The part of Ray that the example uses, in one process."""
 
 
-def test_the_shards_of_a_cluster_answer_each_question_once(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_ray_shards_answer_each_question_once(groq: ScriptedGroq, tmp_path: Path) -> None:
     (tmp_path / "ray.py").write_text(RAY)
     names = [f"q{number}" for number in range(5)]
     words = (questions(tmp_path, *names), str(tmp_path / "answers"), "2")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     for _ in range(2):
-        told = example("ray_batch", *words, PYTHONPATH=path)
-        assert told == ["shard 1/2: 3 answered, 0 failed", "shard 2/2: 2 answered, 0 failed"]
+        printed = example("ray_batch", *words, PYTHONPATH=path)
+        assert printed == ["shard 1/2: 3 answered, 0 failed", "shard 2/2: 2 answered, 0 failed"]
     assert sorted(name for number in (1, 2) for name in ids(tmp_path / "answers" / f"{number}.jsonl")) == names
     assert len(groq.requests) == 5 * 3  # two turns and a synthesis, once
 
 
-async def test_the_presets_become_assistants_and_tools_once(server: tuple[str, ScriptedGroq]) -> None:
-    """However often it is run; and each thinks as its preset says."""
+async def test_assistants_creates_each_preset_once(server: tuple[str, ScriptedGroq]) -> None:
+    """Even if it is run twice; each runs with the settings of its preset."""
     address, groq = server
-    made = example("assistants", address)
-    assert [line.split()[0] for line in made] == ["standard", "quick", "careful"]
-    assert example("assistants", address) == made
+    printed = example("assistants", address)
+    assert [line.split()[0] for line in printed] == ["standard", "quick", "careful"]
+    assert example("assistants", address) == printed
     async with Client(f"{address}/mcp") as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert set(tools) == {"llamaberry", "quick", "standard", "careful"}
-        assert tools["careful"].description == made[2].partition(": ")[2]
+        assert tools["careful"].description == printed[2].partition(": ")[2]
         for name, calls in {"quick": 1, "standard": 4, "careful": 3}.items():  # the careful one stops on agreement
             groq.play()
             await client.call_tool(name, {"query": "What is 6 x 7?"})
             assert len(groq.requests) == calls, name
 
 
-async def test_a_tool_takes_the_question_as_a_string_under_either_name(server: tuple[str, ScriptedGroq]) -> None:
-    """The server tells MCP clients that `messages` is a string."""
+async def test_an_mcp_tool_accepts_query_or_messages(server: tuple[str, ScriptedGroq]) -> None:
+    """For MCP clients the server declares `messages` as a string."""
     address, groq = server
     async with Client(f"{address}/mcp") as client:
         for name in ("query", "messages"):
             groq.play()
             result = await client.call_tool("llamaberry", {name: "What is 6 x 7?"})
             assert not result.is_error
-            assert asked(groq) == [["What is 6 x 7?"]]
+            assert first_prompts(groq) == [["What is 6 x 7?"]]
         assert (await client.call_tool("llamaberry", {"query": " "})).is_error
 
 
-def test_a_verifier_s_finding_is_in_the_next_prompt_and_the_other_nodes_are_the_users(scripted: Scripted) -> None:
+def test_a_verifiers_hint_is_in_the_next_prompt(scripted: Scripted) -> None:
     groq = scripted([first("17 x 23 = 390, so 390"), refine("391", "revise")])
     assert example("verifier", "What is 17 * 23?") == [
         "turn 1: 17 x 23 = 390, so 390",
@@ -182,7 +187,7 @@ def test_a_verifier_s_finding_is_in_the_next_prompt_and_the_other_nodes_are_the_
     assert len(groq.requests) == 2  # no call for the synthesis
 
 
-def test_an_agent_s_tool_says_how_far_it_is_and_keeps_its_turns(scripted: Scripted) -> None:
+def test_tool_streams_its_progress_and_returns_its_turns(scripted: Scripted) -> None:
     scripted(agent_model)
     lines = example("tool", "Compare.")
     assert {"turn_started: 1", "turn_finished: 2", "refining_ended: max_turns"} <= set(lines)

@@ -1,4 +1,4 @@
-"""The key goes to the model's provider and nowhere else; and nobody who asks a question says where the provider is."""
+"""The key goes only to the model's provider, and no request can change the provider's address."""
 
 import json
 import os
@@ -26,16 +26,16 @@ KEY = "gsk_PLANTED0key0that0nobody0else0may0see"
 ECHO = f"Invalid API Key: {KEY} (Bearer {KEY})"
 
 
-def sent(groq: ScriptedGroq) -> bytes:
-    """All that Groq was sent, but for the one header that the key belongs in."""
+def received(groq: ScriptedGroq) -> bytes:
+    """What Groq received, without the one header that may hold the key."""
     assert groq.requests
     assert {request.headers.pop("authorization") for request in groq.requests} == {f"Bearer {KEY}"}
     parts = [json.dumps(request.headers).encode() + request.path.encode() + request.raw for request in groq.requests]
     return b"\n".join(parts)
 
 
-def written(folder: Path) -> bytes:
-    """Every byte of every file of the command line."""
+def stored(folder: Path) -> bytes:
+    """Every byte of the command line's files."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert folder / "threads.sqlite" in files
     return b"\n".join(path.name.encode() + path.read_bytes() for path in files)
@@ -51,27 +51,27 @@ def written(folder: Path) -> bytes:
     ],
     ids=["all well", "first turn", "refine turn, in the stream", "synthesis, in another shape"],
 )
-def test_the_key_is_in_nothing_that_is_written_printed_or_traced(
+def test_the_key_is_not_written_printed_or_traced(
     scripted: Scripted, collector: Collector, tmp_path: Path, script: list[Any], code: int
 ) -> None:
-    """Also where the provider's error repeats it."""
+    """Even if the provider's error repeats it."""
     groq = scripted(script)
     run = llamaberry("ask", "Q", "--json", "--turns", "2", "--thread", "T", GROQ_API_KEY=KEY)
     assert (run.returncode, "Traceback" in run.stderr) == (code, False), run.stderr
-    traced = collector.everything
-    assert b"first_turn" in traced
-    assert b"first_turn model call" in traced
+    traces = collector.everything
+    assert b"first_turn" in traces
+    assert b"first_turn model call" in traces
     secret = KEY.encode()
     history = llamaberry("history", "T", LANGSMITH_TRACING="false")
     assert secret not in run.stdout.encode() + run.stderr.encode()
     assert secret not in history.stdout.encode() + history.stderr.encode()
-    assert secret not in written(tmp_path)
-    assert secret not in sent(groq)
-    assert secret not in traced
+    assert secret not in stored(tmp_path)
+    assert secret not in received(groq)
+    assert secret not in traces
 
 
-def test_the_key_is_in_no_file_of_a_process_that_was_killed(scripted: Scripted, tmp_path: Path) -> None:
-    """The write-ahead log of the database included; and the logs at their most talkative say no key."""
+def test_a_killed_process_leaves_the_key_in_no_file(scripted: Scripted, tmp_path: Path) -> None:
+    """The write-ahead log of the database and debug logs included."""
     groq = scripted([first(), Reply(hang=True)])
     more = {"GROQ_API_KEY": KEY, "GROQ_LOG": "debug", "LANGGRAPH_DEBUG": "true"}
     with subprocess.Popen(
@@ -83,11 +83,11 @@ def test_the_key_is_in_no_file_of_a_process_that_was_killed(scripted: Scripted, 
         out, err = run.communicate(timeout=10)
     assert (tmp_path / "threads.sqlite-wal").stat().st_size > 0
     assert b"chat/completions" in err
-    assert KEY.encode() not in out + err + written(tmp_path) + sent(groq)
+    assert KEY.encode() not in out + err + stored(tmp_path) + received(groq)
 
 
 async def test_the_key_is_in_no_exception_and_no_state(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a host agent gets to see: the error with its notes, the checkpoints with their metadata, the context."""
+    """What a host agent can see: the error with its notes, the checkpoints with their metadata, the context."""
     groq = scripted([Reply(status=401, error=ECHO), first()])
     monkeypatch.setenv("GROQ_API_KEY", KEY)
     graph = build_graph(saver := InMemorySaver())
@@ -97,20 +97,20 @@ async def test_the_key_is_in_no_exception_and_no_state(scripted: Scripted, monke
     assert KEY not in f"{caught.value} {caught.value!r} {caught.value.args} {getattr(caught.value, '__notes__', '')}"
     context = Context(max_turns=1)
     events = [part async for part in graph.astream({"query": "Q"}, config, context=context, stream_mode="debug")]
-    kept = [repr(point) async for point in graph.aget_state_history(config)]
-    assert len(kept) > 2
-    assert KEY not in f"{events} {kept} {saver.storage} {saver.writes} {saver.blobs} {context!r}"
-    assert KEY.encode() not in sent(groq)
+    checkpoints = [repr(point) async for point in graph.aget_state_history(config)]
+    assert len(checkpoints) > 2
+    assert KEY not in f"{events} {checkpoints} {saver.storage} {saver.writes} {saver.blobs} {context!r}"
+    assert KEY.encode() not in received(groq)
 
 
-# What a stranger may send: the dials, the config of the run, the question. {host} is his own.
+# What an attacker may send: the settings, the config of the run, the question. {host} is the attacker's.
 MODELS = ["groq:{host}/x", "{host}/x", "groq:x@{host}", "openai:{host}/v1", "openai:x", "local:{host}", "ollama:{host}"]
 FIELDS = ["base_url", "api_base", "groq_api_base", "groq_proxy", "api_key", "endpoint", "model_kwargs", "url", "extra"]
 
 
 @pytest.fixture
-def stranger() -> Iterator[socket.socket]:
-    """A stranger's host, which must hear nothing: whoever connects stands in its queue."""
+def attacker() -> Iterator[socket.socket]:
+    """The attacker's host, to which nothing must connect."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         listener.setblocking(False)
         yield listener
@@ -123,47 +123,47 @@ def host(listener: socket.socket) -> str:
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_a_model_name_never_says_where_the_key_goes(
-    groq: ScriptedGroq, stranger: socket.socket, monkeypatch: pytest.MonkeyPatch, model: str
+async def test_a_model_name_cannot_redirect_the_key(
+    groq: ScriptedGroq, attacker: socket.socket, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    """Whatever it looks like, it is a name that the operator's provider is asked for, or a mistake."""
+    """It is a model of the operator's provider, or an error."""
     for provider in ("OPENAI", "OLLAMA"):
         monkeypatch.setenv(f"{provider}_API_KEY", KEY)
         monkeypatch.setenv(f"{provider}_API_BASE", f"{groq.url}/openai/v1")
-    dials = {"model": model.format(host=host(stranger)), "max_turns": 1, "turn_timeout_s": 3}
+    settings = {"model": model.format(host=host(attacker)), "max_turns": 1, "turn_timeout_s": 3}
     with suppress(LlamaberryError):
-        await build_graph().ainvoke({"query": "Q"}, context=dials)
+        await build_graph().ainvoke({"query": "Q"}, context=settings)
     assert all(request.path == "/openai/v1/chat/completions" for request in groq.requests)
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_no_field_of_the_context_is_an_address(groq: ScriptedGroq, stranger: socket.socket, field: str) -> None:
+async def test_no_field_of_the_context_is_an_address(groq: ScriptedGroq, attacker: socket.socket, field: str) -> None:
     with pytest.raises(ValidationError, match=field):
-        await build_graph().ainvoke({"query": "Q"}, context={field: host(stranger)})
+        await build_graph().ainvoke({"query": "Q"}, context={field: host(attacker)})
     assert groq.requests == []
 
 
-async def test_no_config_and_no_message_says_where_the_key_goes(groq: ScriptedGroq, stranger: socket.socket) -> None:
-    """Nor is an address in an image, a made-up message or a field beside the question ever called up."""
-    address = host(stranger)
+async def test_no_config_or_message_can_redirect_the_key(groq: ScriptedGroq, attacker: socket.socket) -> None:
+    """Nor is an address in an image, a forged message or an extra field ever requested."""
+    address = host(attacker)
     fields: dict[str, Any] = dict.fromkeys(
         [*FIELDS, "model", "http_client", "default_headers", "langsmith-trace"], address
     )
     fields |= {"baggage": f'langsmith-replicas=[["{address}","x"]]', "model_kwargs": {"base_url": address}}
     config: Any = {"configurable": {**fields, "thread_id": "T"}, "metadata": fields, "tags": [address]}
     image = {"type": "image_url", "image_url": {"url": f"{address}/image.png"}}
-    said = [
+    messages = [
         SystemMessage("S", additional_kwargs=fields, response_metadata=fields),
         HumanMessage([{"type": "text", "text": "Q"}, image], name="ann", additional_kwargs=fields),
     ]
     graph = build_graph(InMemorySaver())
     await graph.ainvoke({"query": "Q", **fields}, config, context=Context(max_turns=1))
-    await graph.ainvoke({"messages": said}, config, context=Context(max_turns=1))
+    await graph.ainvoke({"messages": messages}, config, context=Context(max_turns=1))
     assert [request.body["model"] for request in groq.requests] == ["openai/gpt-oss-120b"] * 2
     for request in groq.requests:
         assert {key for message in request.messages for key in message} <= {"role", "content", "name"}
         assert request.raw.count(address.encode()) == request.raw.count(b"/image.png")
-    made_up = {"lc": 1, "type": "constructor", "id": ["langchain_groq", "ChatGroq"], "kwargs": dumpd(fields)}
+    forged = {"lc": 1, "type": "constructor", "id": ["langchain_groq", "ChatGroq"], "kwargs": dumpd(fields)}
     with pytest.raises((ValueError, NotImplementedError)):
-        await graph.ainvoke({"messages": [made_up]}, config)
+        await graph.ainvoke({"messages": [forged]}, config)
     assert len(groq.requests) == 2

@@ -1,4 +1,4 @@
-"""`as_tool`: an agent's model calls it, reads the short answer, and the turns are there for whoever looks."""
+"""`as_tool`: an agent's model calls it and reads the short answer; the artifact has the turns."""
 
 import asyncio
 from typing import Any
@@ -15,7 +15,7 @@ from testing.scripts import TOOL_QUESTION, agent_model
 CALL: dict[str, Any] = {"type": "tool_call", "name": "think_in_turns", "args": {"question": TOOL_QUESTION}, "id": "1"}
 
 
-def test_a_model_reads_what_the_tool_is_for_and_what_it_takes() -> None:
+def test_the_tools_name_description_and_schema() -> None:
     tool = as_tool(name="ponder", description="Ponders.")
     assert (tool.name, tool.description) == ("ponder", "Ponders.")
     schema = as_tool().tool_call_schema.model_json_schema()  # type: ignore[union-attr]
@@ -33,7 +33,7 @@ def test_the_tool_returns_the_concise_answer_and_keeps_the_turns(scripted: Scrip
     assert message.artifact["answer"] == "It is 391."
 
 
-def test_a_call_that_fails_is_told_to_the_agent_and_a_missing_key_to_the_operator(
+def test_a_failed_call_is_a_tool_error_and_a_missing_key_raises(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted([Reply(status=400, error="No luck")])
@@ -45,32 +45,30 @@ def test_a_call_that_fails_is_told_to_the_agent_and_a_missing_key_to_the_operato
         as_tool(Context(model="groq:x")).invoke(CALL)
 
 
-def test_a_blank_question_is_told_to_the_agent_and_its_own_dials_are_never_read(scripted: Scripted) -> None:
+def test_the_agents_own_context_is_never_read(scripted: Scripted) -> None:
     groq = scripted(agent_model)
     message: ToolMessage = as_tool().invoke({**CALL, "args": {"question": "   "}})
     assert (message.status, "the question is blank" in str(message.content)) == ("error", True)
     agent: Any = create_agent("groq:x", tools=[as_tool()], context_schema=dict)
-    asked: Any = {"messages": [("user", "Compare.")]}
-    agent.invoke(asked, context={"llamaberry": {"max_turns": 1, "unknown": True}})
+    messages: Any = {"messages": [("user", "Compare.")]}
+    agent.invoke(messages, context={"llamaberry": {"max_turns": 1, "unknown": True}})
     assert len(groq.requests) == 2 + 2 * 4  # the agent's model twice, and two questions with three turns each
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_an_agent_uses_it_twice_at_once_with_its_own_checkpoints_and_streams_its_progress(
-    scripted: Scripted, asynchronous: bool
-) -> None:
+def test_an_agent_can_call_the_tool_twice_at_once(scripted: Scripted, asynchronous: bool) -> None:
     groq: ScriptedGroq = scripted(agent_model)
     agent: Any = create_agent("groq:x", tools=[as_tool(Context(max_turns=2))], checkpointer=InMemorySaver())
     config = {"configurable": {"thread_id": "T"}}
-    asked = {"messages": [{"role": "user", "content": "Compare."}]}
+    messages_in = {"messages": [{"role": "user", "content": "Compare."}]}
 
     async def streamed() -> list[Any]:
-        return [part async for part in agent.astream(asked, config, stream_mode=["custom", "values"])]
+        return [part async for part in agent.astream(messages_in, config, stream_mode=["custom", "values"])]
 
     if asynchronous:
         parts = asyncio.run(streamed())
     else:
-        parts = list(agent.stream(asked, config, stream_mode=["custom", "values"]))
+        parts = list(agent.stream(messages_in, config, stream_mode=["custom", "values"]))
     events = [part["type"] for mode, part in parts if mode == "custom"]
     assert sorted(events) == sorted(["turn_started", "turn_finished"] * 4 + ["refining_ended"] * 2)
     messages = parts[-1][1]["messages"]

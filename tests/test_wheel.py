@@ -1,4 +1,4 @@
-"""The wheel, installed beside a project that has packages `graph` and `nodes` of its own, as agents nearly all do."""
+"""The wheel, installed beside a project with its own packages `graph` and `nodes`, as most agents have."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ THEIRS = "import graph, graph.state, nodes"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel installed in it. It is built from a copy: old files of a build would get into it."""
+    """A folder with the wheel unpacked. It is built from a copy, so that old build files cannot get into it."""
     source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
     for name in ("llamaberry", "graph", "nodes"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -46,20 +46,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(source / "dist"), str(source)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = (source / "dist").glob("*.whl")
-    with zipfile.ZipFile(wheel) as packed:
-        packed.extractall(site)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
     return site
 
 
-def test_the_wheel_brings_one_top_level_package(site: Path) -> None:
+def test_the_wheel_installs_one_top_level_package(site: Path) -> None:
     assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"llamaberry"}
 
 
 @pytest.mark.parametrize("imports", [f"{OURS}\n{THEIRS}", f"{THEIRS}\n{OURS}"], ids=["ours first", "theirs first"])
-def test_a_project_s_own_graph_and_nodes_stay_its_own(
+def test_a_projects_own_graph_and_nodes_are_not_replaced(
     site: Path, tmp_path: Path, groq: ScriptedGroq, imports: str
 ) -> None:
-    """Whichever is imported first; and the graph runs there."""
+    """In either order of import."""
     for package in ("graph", "nodes"):
         (tmp_path / package).mkdir()
         for module in ("__init__", "state"):

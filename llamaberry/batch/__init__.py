@@ -1,4 +1,4 @@
-"""Any number of questions from a JSONL file, answered into another."""
+"""Batches: any number of questions from a JSONL file, answered into another file."""
 
 from llamaberry.batch.run import BatchSummary as BatchSummary
 from llamaberry.batch.run import batch as batch

@@ -1,8 +1,8 @@
-"""Any number of questions from a file, answered into another: cut at any moment, the same call goes on.
+"""Any number of questions from a file, answered into another. After an interruption, the same call resumes.
 
     asyncio.run(batch(Path("questions.jsonl"), Path("answers.jsonl"), Context(max_turns=2)))
 
-Memory does not grow with the length of the files, but for four bytes a line.
+Memory grows by four bytes for each line, and with nothing else.
 """
 
 import asyncio
@@ -30,18 +30,20 @@ from llamaberry.tracing.langsmith import tracing_session
 
 CONCURRENCY = 64
 MAX_CONSECUTIVE_FAILURES = 100
-"""So many questions that fail one after the other end a batch: the rest of a million would fail as well."""
+"""Failures in a row after which a batch stops (at least twice its concurrency): the other questions would fail, too."""
 
 
 class BatchSummary(NamedTuple):
-    """How it stands at the end: lines of OUT with a whole answer, with one that lacks turns, with none; lines of IN
-    that are no question.
-    """
+    """Counts at the end of a batch: lines of OUT by their outcome, and invalid lines of IN."""
 
     answered: int
+    """Questions with a complete answer."""
     degraded: int
+    """Questions whose answer lost a turn or the synthesis to a failed call."""
     failed: int
+    """Questions without an answer."""
     bad: int
+    """Lines of IN that are not a question."""
 
 
 async def batch(
@@ -53,65 +55,65 @@ async def batch(
     shard: tuple[int, int] = (1, 1),
     retry_errors: bool = False,
     keep_turns: bool | None = None,
-    tell: Callable[[str], None] = print_error,
+    notify: Callable[[str], None] = print_error,
 ) -> BatchSummary:
-    """Answer the questions of a JSONL file that have no line in `out` yet, each into a line of its own.
+    """Answer the questions of a JSONL file that have no line in `out` yet, one line each.
 
     Args:
-        source: lines like {"question": "…", "id": "…"}; one that is none is told, and the rest goes on.
-        out: gets a line for each question as soon as it is answered, or has failed for good.
-        context: the dials of each run.
-        concurrency: runs at once: 64, or as many as the local model has slots.
-        shard: (i, n) takes every nth line of `source` from the ith on: for n processes, each with an `out` of its own.
-        retry_errors: ask those again that failed, or lost a turn to a failed call.
-        keep_turns: keep the finished turns of runs under way in checkpoints beside `out`: a kill loses none of them.
-            None: where a run may have several.
-        tell: is given what a user should know meanwhile, a line each.
+        source: lines like {"question": "…", "id": "…"}; an invalid line is reported and skipped.
+        out: gets a line for each question as soon as it is answered or has failed.
+        context: the settings of each run.
+        concurrency: runs at once; by default 64, or the number of slots of the local model.
+        shard: (i, n) takes every nth line of `source` from line i on: for n processes, each with its own `out`.
+        retry_errors: ask questions again that failed, or lost a turn to a failed call.
+        keep_turns: keep finished turns of unfinished runs in checkpoints beside `out`, so that a kill loses none.
+            By default, if a run may have several turns.
+        notify: called with each message to the user.
 
     Raises:
-        SetupError: something has to be put right; what was answered is kept, and the same call goes on.
-        ModelError: at least HOPELESS questions failed one after the other; likewise.
+        SetupError: something has to be fixed first. Finished answers are kept; the same call resumes.
+        ModelError: MAX_CONSECUTIVE_FAILURES questions in a row failed; likewise.
     """
-    paced = current_pacer.set(Pacer(tell))
+    token = current_pacer.set(Pacer(notify))
     try:
-        made = _Batch(Questions(source, shard, tell), Answers(out), context or Context(), concurrency)
+        job = _Batch(Questions(source, shard, notify), Answers(out), context or Context(), concurrency)
         with exclusive_lock(_beside(out, "lock"), out, "OUT"):
-            await asyncio.to_thread(made.answers.read, again=retry_errors)
-            await made.run(keep_turns=made.context.max_turns > 1 if keep_turns is None else keep_turns)
+            await asyncio.to_thread(job.answers.read, drop_failed=retry_errors)
+            await job.run(keep_turns=job.context.max_turns > 1 if keep_turns is None else keep_turns)
     finally:
-        current_pacer.reset(paced)
-    return BatchSummary(made.answers.answered, made.answers.degraded, made.answers.failed, made.questions.bad)
+        current_pacer.reset(token)
+    return BatchSummary(job.answers.answered, job.answers.degraded, job.answers.failed, job.questions.invalid)
 
 
 class _Batch:
     def __init__(self, questions: Questions, answers: Answers, context: Context, concurrency: int | None) -> None:
-        settings = settings_of(context)  # what lacks is told before anything is touched
+        settings = settings_of(context)  # fail before touching a file if the model is not set up
         if context.review != "none":
-            raise SetupError(f"review {context.review!r} pauses for a person, and a batch has none: leave it out")
+            raise SetupError(f"review {context.review!r} pauses for a person, which a batch cannot do: leave it out")
         if answers.path.exists() and answers.path.samefile(questions.path):
             raise SetupError(f"{answers.path} holds the questions: choose another OUT")
         try:
             answers.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SetupError(f"{answers.path} cannot be made ({error.strerror}): choose another OUT") from error
+            raise SetupError(f"{answers.path} cannot be created ({error.strerror}): choose another OUT") from error
         self.questions, self.answers, self.context = questions, answers, context
         self.concurrency = concurrency or (local_server.slots() if settings.provider == "local" else CONCURRENCY)
-        self._lost = 0  # one after the other
+        self._consecutive_failures = 0
 
     async def run(self, *, keep_turns: bool) -> None:
         total = await asyncio.to_thread(self.questions.count) if sys.stderr.isatty() else None
         done = sum((self.answers.answered, self.answers.degraded, self.answers.failed))
-        with closing(self.questions.missing(self.answers)) as missing, progress("answers", total, done) as advance:
-            async with self._graph(keep_turns) as (graph, saver):
+        with closing(self.questions.unanswered(self.answers)) as items, progress("answers", total, done) as advance:
+            async with self._open_graph(keep_turns) as (graph, saver):
 
                 async def work() -> None:
-                    for asked in missing:
-                        if asked is None:
+                    for item in items:
+                        if item is None:
                             await asyncio.sleep(0)
                             continue
-                        self._keep(await self._said(graph, asked))
+                        self._write(await self._answer(graph, item))
                         if saver:
-                            await saver.adelete_thread(_thread(asked))
+                            await saver.adelete_thread(_thread_name(item))
                         advance()
 
                 try:
@@ -119,60 +121,60 @@ class _Batch:
                         for _ in range(self.concurrency):
                             group.create_task(work())
                 except ExceptionGroup as errors:
-                    told = errors.subgroup((SetupError, ModelError, OSError, sqlite3.Error))  # what can be put right
-                    raise (told.exceptions[0] if told else errors) from None
-        for end in ("", "-wal", "-shm"):
-            _beside(self.answers.path, f"checkpoints{end}").unlink(missing_ok=True)
+                    fixable = errors.subgroup((SetupError, ModelError, OSError, sqlite3.Error))
+                    raise (fixable.exceptions[0] if fixable else errors) from None
+        for suffix in ("", "-wal", "-shm"):
+            _beside(self.answers.path, f"checkpoints{suffix}").unlink(missing_ok=True)
 
     @asynccontextmanager
-    async def _graph(self, keep_turns: bool) -> AsyncIterator[tuple[ReasoningGraph, AsyncSqliteSaver | None]]:
+    async def _open_graph(self, keep_turns: bool) -> AsyncIterator[tuple[ReasoningGraph, AsyncSqliteSaver | None]]:
         if not keep_turns:
             yield build_graph(), None
             return
         async with checkpoints_at(_beside(self.answers.path, "checkpoints")) as saver:
             yield build_graph(saver), saver
 
-    async def _said(self, graph: ReasoningGraph, asked: BatchItem) -> dict[str, Any]:
-        """Return the line that the question gets."""
+    async def _answer(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
+        """Return the question's line of OUT."""
         try:
-            state = await self._state(graph, asked)
+            state = await self._run_graph(graph, item)
         except ModelError as error:
-            return asked._asdict() | {"error": str(error)}
-        told = {key: state[key] for key in ("answer", "concise_answer", "stop_reason", "degraded")}
+            return item._asdict() | {"error": str(error)}
+        output = {key: state[key] for key in ("answer", "concise_answer", "stop_reason", "degraded")}
         turns = {"turns": len(state["turns"]), "model": state["turns"][-1]["model"]}
-        return asked._asdict() | told | turns | {"usage": state["usage"]}
+        return item._asdict() | output | turns | {"usage": state["usage"]}
 
-    async def _state(self, graph: ReasoningGraph, asked: BatchItem) -> dict[str, Any]:
-        """Return the final state of the run: begun now or, with checkpoints, gone on with where it was cut.
+    async def _run_graph(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
+        """Return the final state of the question's run: a new one, or an interrupted one that its checkpoints resume.
 
-        One that had ended, but whose line could not be written, is at its end at once.
+        A run that ended, but whose line could not be written, makes no call.
         """
-        config = thread_config(_thread(asked))
-        kept = graph.checkpointer and (await graph.aget_state(config)).created_at
+        config = thread_config(_thread_name(item))
+        resume = graph.checkpointer and (await graph.aget_state(config)).created_at
         state: dict[str, Any] = await graph.ainvoke(
-            None if kept else {"query": asked.question},
+            None if resume else {"query": item.question},
             config,
             context=self.context,
             durability="sync" if graph.checkpointer else None,
         )
         return state
 
-    def _keep(self, said: dict[str, Any]) -> None:
-        self.answers.add(said)
-        self._lost = self._lost + 1 if "error" in said else 0
-        if self._lost >= max(MAX_CONSECUTIVE_FAILURES, 2 * self.concurrency):
+    def _write(self, answer: dict[str, Any]) -> None:
+        self.answers.add(answer)
+        self._consecutive_failures = self._consecutive_failures + 1 if "error" in answer else 0
+        if self._consecutive_failures >= max(MAX_CONSECUTIVE_FAILURES, 2 * self.concurrency):
             raise ModelError(
-                f"{self._lost} questions failed one after the other, the last one so: {said['error']}: put it right, "
-                "and the same command goes on; --retry-errors asks those again"
+                f"{self._consecutive_failures} questions in a row failed; last error: {answer['error']}: fix that, and "
+                "run the same command again, with --retry-errors for those that failed"
             )
 
 
-def _thread(asked: BatchItem) -> str:
-    return f"{asked.line} {asked.sum:08x}"
+def _thread_name(item: BatchItem) -> str:
+    return f"{item.line} {item.checksum:08x}"
 
 
-def _beside(out: Path, what: str) -> Path:
-    return out.with_name(f".{out.name}.{what}")
+def _beside(out: Path, suffix: str) -> Path:
+    return out.with_name(f".{out.name}.{suffix}")
 
 
 def run(source: Path, out: Path, context: Context, *, shard: str | None, **how: Any) -> int:
@@ -180,7 +182,7 @@ def run(source: Path, out: Path, context: Context, *, shard: str | None, **how: 
     number, slash, of = (shard or "1/1").partition("/")
     if not (slash and number.isdecimal() and of.isdecimal()):
         raise SetupError(f"--shard {shard}: write i/n, such as 1/4")
-    with tracing_session(told=False, runs=[]):
+    with tracing_session(report=False, runs=[]):
         try:
             done = asyncio.run(batch(source, out, context, shard=(int(number), int(of)), **how))
         except KeyboardInterrupt:

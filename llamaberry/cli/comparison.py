@@ -96,7 +96,7 @@ def compare(question: str, context: Context, *, shared_first: bool, json: bool, 
     several = f"turns:{context.max_turns}{'+early' if context.early_stop else ''}"
     arms = [Arm(context.model_copy(update={"max_turns": 1}), "single"), Arm(context, several)]
     runs: list[str] = []
-    with tracing_session(told=trace, runs=runs):
+    with tracing_session(report=trace, runs=runs):
         try:
             whole = asyncio.run(_run(question, arms, shared_first, runs))
         except KeyboardInterrupt:

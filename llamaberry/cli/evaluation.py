@@ -60,7 +60,7 @@ def run(
     evaluation = Evaluation(questions, named, context, folder, shared_turns=shared_turns, judge=judge)
     at_once = concurrency or (local_server.slots() if evaluation.settings["model"].startswith("local:") else 8)
     # Off, but for the experiments: a run that is not theirs is no trace of its own.
-    with tracing_session(told=False, runs=[]) as client, tracing_context(enabled=False):
+    with tracing_session(report=False, runs=[]) as client, tracing_context(enabled=False):
         try:
             asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors, client=client))
         except KeyboardInterrupt:

@@ -56,7 +56,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a reply in a script that the terminal has no letters for
     code = _code()
-    if getattr(sys.modules.get("llamaberry.tracing.langsmith"), "late", False):
+    if getattr(sys.modules.get("llamaberry.tracing.langsmith"), "flush_timed_out", False):
         for stream in (sys.stdout, sys.stderr):
             if stream:
                 stream.flush()

@@ -47,7 +47,7 @@ def resume(name: str | None, dials: dict[str, Any], *, show: How, trace: bool = 
 
 
 def _shown(run: Coroutine[Any, Any, int], display: Display, trace: bool) -> int:
-    with tracing_session(told=trace, runs=display.runs):
+    with tracing_session(report=trace, runs=display.runs):
         try:
             return answered(run, display, lambda decision: _resume(display.thread, {}, display, decision), _left)
         finally:
@@ -95,7 +95,7 @@ async def _ask(question: str, context: Context, display: Display, name: str | No
         if name:
             threads.require_checkpointer(graph)
             now = threads.Thread(name, await graph.aget_state(threads.thread_config(name)))
-            if now.cut and now.values.get("turns"):
+            if now.interrupted and now.values.get("turns"):
                 raise SetupError(f"thread {name!r} was cut in a question: `llamaberry resume {name}` goes on with it")
         return await _run(graph, {"query": question}, context, display, thread)
 
@@ -106,10 +106,10 @@ async def _resume(
     async with threads.open_graph() as graph:
         if name:
             thread = await threads.find_thread(graph, name)
-            if not thread.cut:
+            if not thread.interrupted:
                 raise SetupError(f"thread {name!r} was not cut: `llamaberry ask --thread {name}` asks on")
         else:
-            cut = [thread for thread in await threads.list_threads(graph) if thread.cut]
+            cut = [thread for thread in await threads.list_threads(graph) if thread.interrupted]
             if not cut:
                 raise SetupError("no thread was cut: `llamaberry history` lists them all")
             thread = cut[0]
@@ -233,10 +233,10 @@ async def _history(name: str | None) -> None:
     async with threads.open_graph() as graph:
         if name is None:
             for thread in await threads.list_threads(graph):
-                display.line(thread.name, thread.state, cut=thread.cut)
+                display.line(thread.name, thread.state, cut=thread.interrupted)
             return
         await threads.find_thread(graph, name)
-        for state in await threads.answered(graph, name):
+        for state in await threads.question_states(graph, name):
             display.question(state)
 
 

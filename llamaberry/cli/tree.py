@@ -42,7 +42,7 @@ async def _runs(name: str) -> list[Run]:
                 raise SetupError("no thread is kept yet: `llamaberry ask` begins one")
             name = kept[0].name
         await threads.find_thread(graph, name)
-        return [read_run(name, state) for state in await threads.answered(graph, name)]
+        return [read_run(name, state) for state in await threads.question_states(graph, name)]
 
 
 def heading_of(node: Node) -> Text:

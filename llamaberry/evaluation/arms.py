@@ -169,7 +169,7 @@ class Runner:
         config = thread_config(_thread(case, arm, draw))
         async with self._slots:
             kept = await self._graph.aget_state(config)
-            if kept.created_at is not None and not kept.tasks:  # as in threads.Thread.cut
+            if kept.created_at is not None and not kept.tasks:  # as in threads.Thread.interrupted
                 return kept.values
             asked: dict[str, Any] | None = None
             if kept.created_at is None and drawn:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from llamaberry.evaluation.results import Result
 from llamaberry.graph.errors import SetupError
-from llamaberry.jsonl import append, exclusive_lock, whole_lines
+from llamaberry.jsonl import append, complete_lines, exclusive_lock
 
 SETTINGS, RESULTS = "settings.json", "results.jsonl"
 
@@ -61,7 +61,7 @@ class Folder:
     def read(self, *, cut: bool = False) -> None:
         """Read the results that are there; `cut` off the half of a line that a killed process has left."""
         path = self.path / RESULTS
-        for place, line in whole_lines(path, cut=b'{"id":' if cut else None):
+        for place, line in complete_lines(path, repair=b'{"id":' if cut else None):
             try:
                 result = Result.model_validate_json(line)
             except ValidationError as error:

@@ -26,7 +26,7 @@ from langsmith.utils import LangSmithNotFoundError, get_env_var
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.langsmith_rows import FEEDBACK, Sent, dataset_name, example_of, feedback_of, outputs_of
 from llamaberry.evaluation.results import Arm, Result
-from llamaberry.tracing.langsmith import langsmith as tracing
+from llamaberry.tracing import langsmith as tracing
 
 START_S, END_S = 15.0, 10.0
 """The most seconds that an evaluation waits for LangSmith: at its beginning, and, when all results are there, for more
@@ -61,7 +61,7 @@ class Experiments:
         opening = _in_thread(self._open)
         await asyncio.wait({opening}, timeout=START_S)
         if not opening.done():
-            tracing.late = True
+            tracing.flush_timed_out = True
             opening.cancel()
             self._failed(TimeoutError(f"no answer within {START_S:g} s"))
         elif error := opening.exception():
@@ -113,13 +113,13 @@ class Experiments:
                 await asyncio.wait({finished}, timeout=1)
             for thread in threads:
                 if not thread.done():
-                    tracing.late = True
+                    tracing.flush_timed_out = True
                     thread.cancel()
                 elif isinstance(error := thread.exception(), Exception):
                     self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
-        tracing.failed(error, "experiment")
+        tracing.report_failure(error, "experiment")
 
     def _open(self) -> dict[Arm, tuple[TracerSession, list[Example]]]:
         """Find or make the dataset and the experiments; return what each of these lacks."""

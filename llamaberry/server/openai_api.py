@@ -1,11 +1,12 @@
-"""A door for OpenAI's clients, on the server that langgraph.json describes: chat completions, with presets for models.
+"""An API for OpenAI's clients, on the server of langgraph.json: chat completions, with the presets as models.
 
-A thin skin over the graph: the turns stream as `reasoning_content`, the answer is the `content`. docs/openai.md says
-what maps onto what.
+A thin layer over the graph: the turns stream as `reasoning_content`, and the answer is the `content`. docs/openai.md
+maps the fields.
 """
 
 import asyncio
 import json
+import logging
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -27,28 +28,35 @@ from llamaberry.cli.display import step_of
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.calls import Usage
 from llamaberry.graph.context import Context
+from llamaberry.graph.errors import LlamaberryError
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
-from llamaberry.server.openai_errors import failed, mistaken, refused
+from llamaberry.server.openai_errors import (
+    error_response,
+    internal_error_response,
+    run_error_response,
+    validation_error_response,
+)
 from llamaberry.server.openai_request import MODELS, ChatRequest
 
-_STARTED = int(time.time())
+_logger = logging.getLogger("llamaberry")
+_STARTED_AT = int(time.time())
 
 
 class ChatCompletion:
-    """The response to one request, whole or streamed. It is worked on only while the client is there."""
+    """The response to one request, as a whole or as a stream. When the client disconnects, the run is cancelled."""
 
-    def __init__(self, asked: ChatRequest, context: Context) -> None:
-        self.asked = asked
+    def __init__(self, request: ChatRequest, context: Context) -> None:
+        self.request = request
         self.context = context
         self.run_id = uuid7()
         self.created = int(time.time())
         self.state: dict[str, Any] = {}
-        self.begun = False
+        self.stream_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or stop the run where the client goes away before its end."""
-        tasks = [asyncio.create_task(self._answer(scope, receive, send)), asyncio.create_task(_gone(receive))]
+        """Answer until the end, or until the client disconnects."""
+        tasks = [asyncio.create_task(self._answer(scope, receive, send)), asyncio.create_task(_disconnected(receive))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -57,52 +65,59 @@ class ChatCompletion:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Tell all, or what went wrong. A stream begins with its first token: what fails before has its own status."""
+        """Send the answer or an error. After a stream's first token an error is an event; before, it has its status."""
         try:
-            await (self._streamed(send) if self.asked.stream else self._whole(scope, receive, send))
-        except Exception as error:  # noqa: BLE001 - told to the client, and logged where it is a fault of ours
-            response = mistaken(error, self.asked.names) if isinstance(error, ValidationError) else failed(error)
-            if not self.begun:
-                await response(scope, receive, send)
-                return
-            await self._event(send, bytes(response.body).decode())
-        if self.begun:
+            await (self._send_stream(send) if self.request.stream else self._send_whole(scope, receive, send))
+        except ValidationError as error:
+            response = validation_error_response(error, self.request.field_names)
+        except LlamaberryError as error:
+            response = run_error_response(error)
+        except Exception:  # a bug: the client must not wait for the rest of its stream
+            _logger.exception("the OpenAI-compatible API failed")
+            response = internal_error_response()
+        else:
+            return
+        if self.stream_started:
+            await self._send_event(send, bytes(response.body).decode())
             await send({"type": "http.response.body", "body": b""})
+        else:
+            await response(scope, receive, send)
 
-    async def _whole(self, scope: Scope, receive: Receive, send: Send) -> None:
-        thought = "".join([piece async for piece in self._reasoning()])
-        message = {"role": "assistant", "content": self.state["answer"], "reasoning_content": thought}
+    async def _send_whole(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reasoning = "".join([text async for text in self._reasoning()])
+        message = {"role": "assistant", "content": self.state["answer"], "reasoning_content": reasoning}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}
-        body = self._frame("chat.completion", [choice]) | {"usage": self._usage}
+        body = self._body("chat.completion", [choice]) | {"usage": self._usage}
         await Response(json.dumps(body), media_type="application/json")(scope, receive, send)
 
-    async def _streamed(self, send: Send) -> None:
-        async with aclosing(self._reasoning()) as pieces:
-            async for piece in pieces:
-                role = {} if self.begun else {"role": "assistant"}
-                await self._delta(send, role | {"reasoning_content": piece})
-        await self._delta(send, {"content": self.state["answer"]})
-        await self._delta(send, {}, self._finish_reason)
-        if self.asked.stream_options and self.asked.stream_options.include_usage:
-            await self._event(send, json.dumps(self._frame("chat.completion.chunk", []) | {"usage": self._usage}))
-        await self._event(send, "[DONE]")
+    async def _send_stream(self, send: Send) -> None:
+        async with aclosing(self._reasoning()) as reasoning:
+            async for text in reasoning:
+                role = {} if self.stream_started else {"role": "assistant"}
+                await self._send_delta(send, role | {"reasoning_content": text})
+        await self._send_delta(send, {"content": self.state["answer"]})
+        await self._send_delta(send, {}, self._finish_reason)
+        if self.request.stream_options and self.request.stream_options.include_usage:
+            await self._send_event(send, json.dumps(self._body("chat.completion.chunk", []) | {"usage": self._usage}))
+        await self._send_event(send, "[DONE]")
+        await send({"type": "http.response.body", "body": b""})
 
-    async def _delta(self, send: Send, delta: dict[str, str], finish_reason: str | None = None) -> None:
+    async def _send_delta(self, send: Send, delta: dict[str, str], finish_reason: str | None = None) -> None:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        await self._event(send, json.dumps(self._frame("chat.completion.chunk", [choice])))
+        await self._send_event(send, json.dumps(self._body("chat.completion.chunk", [choice])))
 
-    async def _event(self, send: Send, data: str) -> None:
-        if not self.begun:
+    async def _send_event(self, send: Send, data: str) -> None:
+        if not self.stream_started:
             headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            self.begun = True
+            self.stream_started = True
         await send({"type": "http.response.body", "body": f"data: {data}\n\n".encode(), "more_body": True})
 
     async def _reasoning(self) -> AsyncGenerator[str]:
-        """Run the graph; yield the turns as they are written, then what was lost, and leave the result in `state`."""
-        writing = None
+        """Run the graph; yield the text of the turns, then what is missing in the answer. The result is in `state`."""
+        current_step = None
         stream = graph.astream(
-            {"messages": self.asked.conversation},
+            {"messages": self.request.conversation},
             {"run_id": self.run_id},
             context=self.context,
             stream_mode=["messages", "values"],
@@ -115,16 +130,16 @@ class ChatCompletion:
                 elif part["type"] == "messages":
                     message, metadata = part["data"]
                     if isinstance(message, AIMessageChunk) and message.text:
-                        if writing != (step := step_of(metadata)):
-                            yield f"\n\n{step}\n\n" if writing else f"{step}\n\n"
-                            writing = step
+                        if current_step != (step := step_of(metadata)):
+                            yield f"\n\n{step}\n\n" if current_step else f"{step}\n\n"
+                            current_step = step
                         yield message.text
         if self.state["degraded"]:
             yield f"\n\n{self.state['degraded']}"
 
-    def _frame(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        frame = {"id": f"chatcmpl-{self.run_id}", "object": kind, "created": self.created}
-        return frame | {"model": self.asked.model, "choices": choices}
+    def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        body = {"id": f"chatcmpl-{self.run_id}", "object": kind, "created": self.created}
+        return body | {"model": self.request.model, "choices": choices}
 
     @property
     def _usage(self) -> dict[str, Any]:
@@ -144,55 +159,55 @@ class ChatCompletion:
         return "length" if reply["finish_reason"] == "length" else "stop"
 
 
-async def _gone(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def _unknown(model: str) -> Response:
-    message = f"there is no model {model!r} here, but {', '.join(MODELS)}"
-    return refused(404, message, code="model_not_found", param="model")
+def _unknown_model(model: str) -> Response:
+    message = f"there is no model {model!r}: use {', '.join(MODELS)}"
+    return error_response(404, message, code="model_not_found", param="model")
 
 
-def _card(model: str) -> dict[str, Any]:
-    return {"id": model, "object": "model", "created": _STARTED, "owned_by": "llamaberry"}
+def _model_card(model: str) -> dict[str, Any]:
+    return {"id": model, "object": "model", "created": _STARTED_AT, "owned_by": "llamaberry"}
 
 
-async def complete(request: Request) -> ChatCompletion | Response:
+async def chat_completions(request: Request) -> ChatCompletion | Response:
     """POST /v1/chat/completions."""
     try:
-        asked = ChatRequest.model_validate_json(await request.body())
+        chat = ChatRequest.model_validate_json(await request.body())
     except ValidationError as error:
-        return mistaken(error)
-    if asked.model not in MODELS:
-        return _unknown(asked.model)
+        return validation_error_response(error)
+    if chat.model not in MODELS:
+        return _unknown_model(chat.model)
     try:
-        return ChatCompletion(asked, asked.context)
+        return ChatCompletion(chat, chat.context)
     except ValidationError as error:
-        return mistaken(error, asked.names)
+        return validation_error_response(error, chat.field_names)
 
 
 async def models(request: Request) -> Response:
-    """GET /v1/models, and one of them."""
+    """GET /v1/models, and /v1/models/{model}."""
     model = request.path_params.get("model")
     if model is None:
-        return JSONResponse({"object": "list", "data": [_card(name) for name in MODELS]})
-    return JSONResponse(_card(model)) if model in MODELS else _unknown(model)
+        return JSONResponse({"object": "list", "data": [_model_card(name) for name in MODELS]})
+    return JSONResponse(_model_card(model)) if model in MODELS else _unknown_model(model)
 
 
-def _application(**parts: Any) -> Starlette:
-    """Aegra hangs its own routes into the door, and takes none for that but FastAPI's."""
+def _create_app(**settings: Any) -> Starlette:
+    """Return the app; Aegra mounts its own routes on it, and requires a FastAPI instance."""
     if "aegra_api" not in sys.modules:
-        return Starlette(**parts)
+        return Starlette(**settings)
     from fastapi import FastAPI
 
-    door: Starlette = FastAPI(title="Llamaberry", **parts)
-    return door
+    api: Starlette = FastAPI(title="Llamaberry", **settings)
+    return api
 
 
-app = _application(
+app = _create_app(
     routes=[
-        Route("/v1/chat/completions", complete, methods=["POST"]),
+        Route("/v1/chat/completions", chat_completions, methods=["POST"]),
         Route("/v1/models", models),
         Route("/v1/models/{model}", models),
     ],

@@ -1,4 +1,4 @@
-"""What OpenAI's clients ask, as what the graph takes: a preset with its dials, and a conversation."""
+"""A chat completion request of OpenAI's API, and the graph's input and context that it stands for."""
 
 from typing import Any, Literal
 
@@ -7,28 +7,30 @@ from pydantic import BaseModel, ValidationInfo, field_validator
 from llamaberry.graph.context import Context
 from llamaberry.presets import PRESETS
 
-MODELS = {"llamaberry" if name == "standard" else f"llamaberry-{name}": dials for name, dials in PRESETS.items()}
-_OFFERED = {"n": (None, 1), "response_format": (None, "text"), "tool_choice": (None, "none", "auto")}
+MODELS = {"llamaberry" if name == "standard" else f"llamaberry-{name}": preset for name, preset in PRESETS.items()}
+_SUPPORTED = {"n": (None, 1), "response_format": (None, "text"), "tool_choice": (None, "none", "auto")}
+_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+"""The roles that the graph sees, as every model knows them. Tools' messages are dropped: the graph calls no tools."""
 
 
-class Said(BaseModel):
-    """A message of the conversation. What tools were asked and said is left out: the graph thinks, and calls none."""
+class ChatMessage(BaseModel):
+    """A message of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[dict[str, Any]] | None = None
 
 
 class StreamOptions(BaseModel):
-    """What a stream tells beside the answer."""
+    """What a stream contains besides the answer."""
 
     include_usage: bool = False
 
 
 class ChatRequest(BaseModel):
-    """The fields of a request that count here. Others are ignored, but for those that would get another answer."""
+    """The fields that have an effect. Others are ignored, except those that ask for another kind of answer."""
 
     model: str
-    messages: list[Said]
+    messages: list[ChatMessage]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = None
@@ -38,33 +40,32 @@ class ChatRequest(BaseModel):
     response_format: Any = None
     tool_choice: Any = None
 
-    @field_validator(*_OFFERED)
+    @field_validator(*_SUPPORTED)
     @classmethod
-    def _is_offered(cls, value: Any, info: ValidationInfo) -> Any:
+    def _check_supported(cls, value: Any, info: ValidationInfo) -> Any:
         kind = value.get("type") if isinstance(value, dict) else value
-        if kind not in _OFFERED[info.field_name or ""]:
-            raise ValueError(f"{kind!r} is not to be had here: leave it out")
+        if kind not in _SUPPORTED[info.field_name or ""]:
+            raise ValueError(f"{kind!r} is not supported: leave it out")
         return value
 
     @property
-    def names(self) -> dict[str, str]:
-        """What the client calls the dials."""
+    def field_names(self) -> dict[str, str]:
+        """The request's field for each setting."""
         limit = "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
         return {"temperature": "temperature", "max_tokens": limit}
 
     @property
     def context(self) -> Context:
-        """The preset, with the dials that the request turns. Raises ValidationError where one is out of its bounds."""
-        dials = {dial: getattr(self, name) for dial, name in self.names.items()}
-        given = {dial: value for dial, value in dials.items() if value is not None}
-        return Context(**MODELS[self.model].model_dump() | given)
+        """The preset with the settings of the request; raises ValidationError if one is out of bounds."""
+        settings = {setting: getattr(self, field) for setting, field in self.field_names.items()}
+        changes = {setting: value for setting, value in settings.items() if value is not None}
+        return Context(**MODELS[self.model].model_dump() | changes)
 
     @property
     def conversation(self) -> list[dict[str, Any]]:
-        """The messages as the graph takes them. Not every model knows the role "developer"."""
-        roles = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+        """The messages in the graph's form."""
         return [
-            {"role": roles[said.role], "content": said.content}
-            for said in self.messages
-            if said.role in roles and said.content is not None
+            {"role": _ROLES[message.role], "content": message.content}
+            for message in self.messages
+            if message.role in _ROLES and message.content is not None
         ]

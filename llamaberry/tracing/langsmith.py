@@ -1,4 +1,4 @@
-"""Traces at the command line: what is amiss is said once, and no exit waits long for a collector."""
+"""LangSmith on the command line: each problem is reported once, and the exit does not wait long for a trace."""
 
 import logging
 import os
@@ -13,30 +13,29 @@ from langsmith.utils import LangSmithError, get_env_var, get_tracer_project, tra
 from urllib3.util import Retry
 
 WAIT_S = 2.5
-"""The most seconds that the command line waits at its end for LangSmith to take what was traced."""
+"""How long the command line waits at its exit for LangSmith to receive the trace."""
 
-late = False
-"""Whether LangSmith's client was given up: its threads wait for an answer, and Python would wait for them."""
+flush_timed_out = False
+"""Whether LangSmith's client still waits for a response: Python's exit would wait for its threads."""
 
 failures = 0
-"""How often something did not reach LangSmith."""
+"""The number of failed requests to LangSmith."""
 
 
 @contextmanager
-def tracing_session(*, told: bool, runs: list[str]) -> Iterator[Client | None]:
-    """Trace what runs in this block to where the environment says; `told`: say where, and the ids of the root `runs`.
+def tracing_session(*, report: bool, runs: list[str]) -> Iterator[Client | None]:
+    """Trace the runs of this block as the environment says, and yield LangSmith's client, or None if it is off.
 
-    What it gives is LangSmith's client, where there is one to send to.
-
-    LangSmith's client reads the rest of its own variables itself: endpoint, project, hiding, sampling.
+    `report`: print the project and the ids of the root `runs` at the end. LangSmith's client itself reads its other
+    variables: endpoint, project, hiding, sampling.
     """
     client = _client()
     try:
         with tracing_context(client=client, enabled=None if client else False):
             yield client
     finally:
-        if told:
-            _tell(runs, sent=client is not None)
+        if report:
+            _report_trace(runs, sent=client is not None)
         if client:
             _flush(client)
 
@@ -45,54 +44,54 @@ def _client() -> Client | None:
     key, on = get_env_var("API_KEY"), tracing_is_enabled()
     if on and not key:
         say("LANGSMITH_TRACING is true, but LANGSMITH_API_KEY is not set: nothing is sent to LangSmith")
-    elif key and not on and (given := get_env_var("TRACING", default="")) != "false":
-        say(f'LANGSMITH_API_KEY is set, but LANGSMITH_TRACING is {given or "not set"!r}: only "true" traces')
+    elif key and not on and (value := get_env_var("TRACING", default="")) != "false":
+        say(f'LANGSMITH_API_KEY is set, but LANGSMITH_TRACING is {value or "not set"!r}: only "true" traces')
     if not on or not key:
         return None
-    logging.getLogger("langsmith").setLevel(logging.CRITICAL)  # it says each failure many times over
-    hide = _without_dials if get_env_var("HIDE_INPUTS") == "true" else None
+    logging.getLogger("langsmith").setLevel(logging.CRITICAL)  # it logs each failure many times
+    hide = _without_settings if get_env_var("HIDE_INPUTS") == "true" else None
     try:
-        return Client(retry_config=Retry(total=0), tracing_error_callback=failed, hide_metadata=hide)
+        return Client(retry_config=Retry(total=0), tracing_error_callback=report_failure, hide_metadata=hide)
     except (LangSmithError, ValueError) as error:
         say(f"nothing is sent to LangSmith: a variable of its own is wrong: {error}")
         return None
 
 
-def _without_dials(metadata: dict[str, Any]) -> dict[str, Any]:
-    """A system prompt of the user's own is an input; in the metadata it serves `llamaberry resume`."""
+def _without_settings(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Drop the settings, which hold the user's system prompt: it counts as an input."""
     return {} if get_env_var("HIDE_METADATA") == "true" else {k: v for k, v in metadata.items() if k != "dials"}
 
 
 def _flush(client: Client) -> None:
-    global late
-    begun = time.monotonic()
+    global flush_timed_out
+    started_at = time.monotonic()
     client.flush(timeout=WAIT_S)
-    if time.monotonic() - begun >= WAIT_S:
-        late = True
+    if time.monotonic() - started_at >= WAIT_S:
+        flush_timed_out = True
         if not failures:
             say(f"the trace may be incomplete: LangSmith did not take it within {WAIT_S} s")
     else:
         client.close(timeout=0)
 
 
-def failed(error: BaseException, what: str = "trace") -> None:
-    """Count what did not reach LangSmith, and say the first of it."""
+def report_failure(error: BaseException, what: str = "trace") -> None:
+    """Count a failed request to LangSmith, and print the first one."""
     global failures
     failures += 1
     if failures == 1:
-        said = str(error).partition("\n")[0][:200]
-        say(f"the {what} did not reach LangSmith: {type(error).__name__}: {said}")
+        message = str(error).partition("\n")[0][:200]
+        say(f"the {what} did not reach LangSmith: {type(error).__name__}: {message}")
 
 
-def _tell(runs: list[str], *, sent: bool) -> None:
+def _report_trace(runs: list[str], *, sent: bool) -> None:
     if sent:
-        sampled = get_env_var("TRACING_SAMPLING_RATE")
-        chance = f" (of which {sampled} is sampled)" if sampled else ""
-        say(f"trace: LangSmith project {get_tracer_project()!r}, run {', '.join(runs) or 'none'}{chance}")
+        rate = get_env_var("TRACING_SAMPLING_RATE")
+        sampling = f" (sampling rate {rate})" if rate else ""
+        say(f"trace: LangSmith project {get_tracer_project()!r}, run {', '.join(runs) or 'none'}{sampling}")
     viewer = os.environ.get("LLAMABERRY_TRACES", "").strip()
     if viewer:
         scheme, _, rest = viewer.rpartition("://")
-        say(f"trace: {scheme}://{rest.rpartition('@')[2]}")  # without a name and password
+        say(f"trace: {scheme}://{rest.rpartition('@')[2]}")  # without user name and password
     if not sent and not viewer:
         say("nothing is traced: set LANGSMITH_TRACING=true and LANGSMITH_API_KEY, or see `llamaberry traces`")
 

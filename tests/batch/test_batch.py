@@ -1,4 +1,4 @@
-"""`llamaberry batch` as a user runs it: a line for each question, whatever is wrong with some of them."""
+"""`llamaberry batch` as a user runs it: a line for each question, even if some fail."""
 
 from collections import Counter
 from pathlib import Path
@@ -25,7 +25,7 @@ KEYS = [
 ]
 
 
-def test_a_question_becomes_a_line_with_its_answer_and_what_it_took(scripted: Scripted, tmp_path: Path) -> None:
+def test_each_question_gets_a_line_with_answer_and_usage(scripted: Scripted, tmp_path: Path) -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
     usage["prompt_tokens_details"] = {"cached_tokens": 900}  # type: ignore[assignment]
     texts = (first("41"), refine("42", "revise"), synthesis("It is 42.", "42"))
@@ -48,19 +48,17 @@ def test_a_question_becomes_a_line_with_its_answer_and_what_it_took(scripted: Sc
     assert groq.requests[0].body["temperature"] == 0.25
 
 
-def test_a_line_that_is_no_question_is_told_with_its_number_and_the_rest_goes_on(
-    groq: ScriptedGroq, tmp_path: Path
-) -> None:
-    """An id may be a number, or lack; a blank line is nothing; the last line need not end; and so say we again."""
+def test_an_invalid_line_is_reported_and_skipped(groq: ScriptedGroq, tmp_path: Path) -> None:
+    """An id may be a number, or missing; a blank line is ignored. A second run reports the same."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    asked = b'\xef\xbb\xbf{"question": "P", "id": 7}\n\n{"question": " "}\n{"id": "x"}\nnot JSON\n["Q"]\n\xff\n'
-    source.write_bytes(asked + '{"question": "Wie heißt du?"}'.encode())
+    content = b'\xef\xbb\xbf{"question": "P", "id": 7}\n\n{"question": " "}\n{"id": "x"}\nnot JSON\n["Q"]\n\xff\n'
+    source.write_bytes(content + '{"question": "Wie heißt du?"}'.encode())
     for _ in range(2):
         run = llamaberry("batch", str(source), str(out), "--turns", "1")
         assert (run.returncode, run.stdout) == (3, f"{out}: 2 answered\n")
-        told = run.stderr.splitlines()
-        assert [line.split(": ")[1] for line in told] == [f"{source}, line {n}" for n in (3, 4, 5, 6, 7)]
-        for word, line in zip(("question", "question", "JSON", "object", "UTF-8"), told, strict=True):
+        errors = run.stderr.splitlines()
+        assert [line.split(": ")[1] for line in errors] == [f"{source}, line {n}" for n in (3, 4, 5, 6, 7)]
+        for word, line in zip(("question", "question", "JSON", "object", "UTF-8"), errors, strict=True):
             assert word in line
     assert [(line["line"], line["id"], line["question"]) for line in lines(out)] == [
         (1, "7", "P"),
@@ -71,20 +69,22 @@ def test_a_line_that_is_no_question_is_told_with_its_number_and_the_rest_goes_on
     assert llamaberry("batch", str(source), str(out), "--accept-degraded").returncode == 0
 
 
-def test_what_fails_is_a_line_with_its_error_and_is_asked_again_only_where_it_is_wanted(
-    scripted: Scripted, tmp_path: Path
-) -> None:
-    """A first turn that fails leaves no answer; after one that fails later the turns before it stand."""
+def test_retry_errors_asks_only_failed_questions_again(scripted: Scripted, tmp_path: Path) -> None:
+    """A failed first turn leaves no answer; a later failure keeps the turns before it."""
     groq, source, out = (
         scripted(failing(("P", "turn 1"), ("Q", "turn 2"))),
         questions(tmp_path, *"PQR"),
         tmp_path / "out.jsonl",
     )
-    kept = {line["id"]: line for line in answer(source, out, "--turns", "2", code=3)}
-    assert list(kept["P"]) == ["line", "id", "question", "error"]
-    assert "400" in kept["P"]["error"]
-    assert (kept["Q"]["answer"], kept["Q"]["stop_reason"], kept["Q"]["turns"]) == ("42", "error", 1)
-    assert "400" in kept["Q"]["degraded"]
+    lines_by_id = {line["id"]: line for line in answer(source, out, "--turns", "2", code=3)}
+    assert list(lines_by_id["P"]) == ["line", "id", "question", "error"]
+    assert "400" in lines_by_id["P"]["error"]
+    assert (lines_by_id["Q"]["answer"], lines_by_id["Q"]["stop_reason"], lines_by_id["Q"]["turns"]) == (
+        "42",
+        "error",
+        1,
+    )
+    assert "400" in lines_by_id["Q"]["degraded"]
     before = out.read_bytes()
     groq.play()
     run = llamaberry("batch", source, str(out), "--turns", "2")
@@ -93,13 +93,13 @@ def test_what_fails_is_a_line_with_its_error_and_is_asked_again_only_where_it_is
     again = {line["id"]: line for line in answer(source, out, "--turns", "2", "--retry-errors")}
     steps = ("turn 1", "turn 2", "synthesis")
     assert called(groq) == Counter((name, step) for name in "PQ" for step in steps)
-    assert again["R"] == kept["R"]
+    assert again["R"] == lines_by_id["R"]
     assert {name: line["stop_reason"] for name, line in again.items()} == dict.fromkeys("PQR", "max_turns")
     assert len(lines(out)) == 3
 
 
-def test_where_one_question_after_the_other_fails_it_ends_and_goes_on_later(scripted: Scripted, tmp_path: Path) -> None:
-    """A key that is refused, a provider that is down: what they would cost is not all that is left to ask."""
+def test_many_failures_in_a_row_stop_the_batch(scripted: Scripted, tmp_path: Path) -> None:
+    """As with a refused key: the remaining questions would fail, too."""
     refusing = Reply(status=401, error="Invalid API Key")
     groq, source, out = scripted(lambda _: refusing), questions(tmp_path, *map(str, range(150))), tmp_path / "out.jsonl"
     run = llamaberry("batch", source, str(out), "--turns", "1", "--concurrency", "4")
@@ -112,12 +112,12 @@ def test_where_one_question_after_the_other_fails_it_ends_and_goes_on_later(scri
     assert len(groq.requests) == 150
 
 
-def test_where_nothing_was_answered_the_provider_failed(scripted: Scripted, tmp_path: Path) -> None:
+def test_exits_with_1_if_no_question_was_answered(scripted: Scripted, tmp_path: Path) -> None:
     scripted([Reply(status=400)])
     answer(questions(tmp_path, "P"), tmp_path / "out.jsonl", code=1)
 
 
-def test_the_shards_are_all_questions_and_none_is_in_two(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_shards_split_the_questions(groq: ScriptedGroq, tmp_path: Path) -> None:
     names = [f"q{number}" for number in range(20)]
     source = questions(tmp_path, *names)
     outs = [tmp_path / f"out-{number}.jsonl" for number in (1, 2, 3)]
@@ -128,38 +128,38 @@ def test_the_shards_are_all_questions_and_none_is_in_two(groq: ScriptedGroq, tmp
     assert len(groq.requests) == 20
 
 
-def test_no_more_run_at_once_than_are_allowed(scripted: Scripted, tmp_path: Path) -> None:
-    most = 0
+def test_concurrency_limits_the_runs_at_once(scripted: Scripted, tmp_path: Path) -> None:
+    peak = 0
 
     def script(request: Request) -> Reply:
-        nonlocal most
-        most = max(most, groq.open_requests)
+        nonlocal peak
+        peak = max(peak, groq.open_requests)
         return Reply(good_model(request), delay=0.05)
 
     groq = scripted(script)
     answer(questions(tmp_path, *map(str, range(20))), tmp_path / "out.jsonl", "--turns", "1", "--concurrency", "5")
-    assert 2 <= most <= 5
+    assert 2 <= peak <= 5
 
 
-def test_a_terminal_sees_how_far_it_is(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_a_terminal_shows_progress(groq: ScriptedGroq, tmp_path: Path) -> None:
     source, out = questions(tmp_path, *"PQR"), tmp_path / "out.jsonl"
     answer(source, out, "--turns", "1", "--shard", "1/3")
     assert "3/3" in in_a_terminal("batch", source, str(out), "--turns", "1")
     assert len(groq.requests) == 3
 
 
-def test_mistakes_are_told_in_a_line_before_anything_is_asked(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_invalid_arguments_fail_before_any_call(groq: ScriptedGroq, tmp_path: Path) -> None:
     source = questions(tmp_path, "Q")
     out, foreign, letter = (str(tmp_path / name) for name in ("out.jsonl", "foreign.jsonl", "letter.txt"))
     Path(foreign).write_text('{"line": 1}\n')
     Path(letter).write_text("Dear Sir")
-    told = {
+    errors = {
         (source, source): "holds the questions",
-        (str(tmp_path), out): "is no file",
-        (str(tmp_path / "none.jsonl"), out): "is no file",
+        (str(tmp_path), out): "is not a file",
+        (str(tmp_path / "none.jsonl"), out): "is not a file",
         (source, foreign): "line 1",
         (source, letter): "line 1",
-        (source, f"{source}/out.jsonl"): "cannot be made",
+        (source, f"{source}/out.jsonl"): "cannot be created",
         (source, out, "--shard", "3/2"): "3/2",
         (source, out, "--shard", "0/2"): "0/2",
         (source, out, "--shard", "two"): "two",
@@ -167,7 +167,7 @@ def test_mistakes_are_told_in_a_line_before_anything_is_asked(groq: ScriptedGroq
         (source, out, "--concurrency", "0"): "--concurrency",
         (source, out, "--model", "groq:"): "names no model",
     }
-    for run, word in zip(at_once(*(("batch", *words) for words in told)), told.values(), strict=True):
+    for run, word in zip(at_once(*(("batch", *words) for words in errors)), errors.values(), strict=True):
         refused(run, word)
     assert "GROQ_API_KEY" in mistake("batch", source, out, GROQ_API_KEY="")
     assert (groq.requests, Path(out).exists()) == ([], False)
@@ -175,10 +175,8 @@ def test_mistakes_are_told_in_a_line_before_anything_is_asked(groq: ScriptedGroq
 
 
 @pytest.mark.parametrize("changed", ["another question", "another id"])
-def test_a_source_that_was_changed_is_refused_where_it_was_answered(
-    groq: ScriptedGroq, tmp_path: Path, changed: str
-) -> None:
-    """A line that is added is asked; nobody finds an answer under another question."""
+def test_a_changed_line_that_was_answered_is_refused(groq: ScriptedGroq, tmp_path: Path, changed: str) -> None:
+    """A line that was added is answered."""
     source, out = questions(tmp_path, "P", "Q"), tmp_path / "out.jsonl"
     answer(source, out, "--turns", "1")
     questions(tmp_path, "P", "Q", "R")

@@ -1,4 +1,4 @@
-"""`llamaberry batch` cut at any moment goes on with the same command: a line for each question, and only one."""
+"""`llamaberry batch` interrupted at any moment: the same command resumes, and each question has one line."""
 
 import re
 import signal
@@ -15,31 +15,29 @@ from testing.scripts import called, hanging
 MANY = [f"q{number:03}" for number in range(200)]
 
 
-def test_killed_twice_each_question_has_one_line_and_none_that_has_one_is_asked_again(
-    scripted: Scripted, tmp_path: Path
-) -> None:
-    """Half a line, as a kill may leave it, is none. What was under way is asked again: at most what runs at once."""
+def test_a_killed_batch_resumes_and_repeats_no_answer(scripted: Scripted, tmp_path: Path) -> None:
+    """An incomplete line is dropped. Only the questions that were running are asked again."""
     groq = scripted(lambda request: Reply(good_model(request), delay=0.02))
     source, out = questions(tmp_path, *MANY), tmp_path / "out.jsonl"
     words = ("--turns", "1", "--concurrency", "8")
     answered: Counter[str] = Counter()
-    for enough in (60, 130):
-        cut_at(groq, ["batch", source, str(out), *words], lambda enough=enough: len(lines(out)) >= enough)
+    for count in (60, 130):
+        cut_at(groq, ["batch", source, str(out), *words], lambda count=count: len(lines(out)) >= count)
         before = out.read_bytes()
         answered = Counter(ids(out))
-        assert enough <= answered.total() == len(answered) < 200
+        assert count <= answered.total() == len(answered) < 200
         with out.open("ab") as file:
             file.write(b'{"line": 200, "id": "q1')
         groq.requests.clear()
     answer(source, out, *words)
     assert out.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
     assert ids(out) == MANY
-    asked = {name for name, _ in called(groq)}
-    assert asked == set(MANY) - set(answered)
-    assert called(groq).total() == len(asked)
+    names = {name for name, _ in called(groq)}
+    assert names == set(MANY) - set(answered)
+    assert called(groq).total() == len(names)
 
 
-def test_another_process_on_the_same_file_is_refused(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_second_process_on_the_same_file_is_refused(scripted: Scripted, tmp_path: Path) -> None:
     groq, source, out = scripted(hanging(("Q", "turn 1"))), questions(tmp_path, "Q"), tmp_path / "out.jsonl"
     command = ("batch", source, str(out), "--turns", "1")
     with begun(*command):
@@ -51,7 +49,7 @@ def test_another_process_on_the_same_file_is_refused(scripted: Scripted, tmp_pat
     assert ids(out) == ["Q"]
 
 
-def test_ctrl_c_ends_it_with_130_and_a_line_that_says_how_to_go_on(scripted: Scripted, tmp_path: Path) -> None:
+def test_ctrl_c_exits_with_130_and_prints_how_to_resume(scripted: Scripted, tmp_path: Path) -> None:
     groq, source, out = scripted(hanging(("P", "turn 2"))), questions(tmp_path, *"OP"), tmp_path / "out.jsonl"
     with begun("batch", source, str(out), "--turns", "2", "--concurrency", "1") as run:
         until(lambda: groq.open_requests == 1 and ("P", "turn 2") in called(groq))
@@ -65,26 +63,24 @@ def test_ctrl_c_ends_it_with_130_and_a_line_that_says_how_to_go_on(scripted: Scr
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_turns_of_a_run_that_is_killed_are_kept_unless_that_is_not_wanted(
-    scripted: Scripted, tmp_path: Path, keep: bool
-) -> None:
-    """And nothing but OUT and its lock is left in the end."""
-    cuts = [("P", "turn 2"), ("Q", "synthesis")]
-    groq, source, out = scripted(hanging(*cuts)), questions(tmp_path, *"PQR"), tmp_path / "out" / "out.jsonl"
+def test_a_killed_batch_keeps_the_turns_of_unfinished_runs(scripted: Scripted, tmp_path: Path, keep: bool) -> None:
+    """At the end, only OUT and its lock are left."""
+    hung_calls = [("P", "turn 2"), ("Q", "synthesis")]
+    groq, source, out = scripted(hanging(*hung_calls)), questions(tmp_path, *"PQR"), tmp_path / "out" / "out.jsonl"
     words = ("--turns", "2", *([] if keep else ["--no-keep-turns"]))
-    cut_at(groq, ["batch", source, str(out), *words], lambda: ids(out) == ["R"] and set(cuts) <= called(groq).keys())
+    cut_at(
+        groq, ["batch", source, str(out), *words], lambda: ids(out) == ["R"] and set(hung_calls) <= called(groq).keys()
+    )
     answer(source, out, *words)
     assert ids(out) == ["P", "Q", "R"]
     assert all((line["turns"], line["stop_reason"]) == (2, "max_turns") for line in lines(out))
     needed = Counter((name, step) for name in "PQR" for step in ("turn 1", "turn 2", "synthesis"))
-    lost = Counter([("P", "turn 1"), ("Q", "turn 1"), ("Q", "turn 2")] if not keep else [])
-    assert called(groq) == needed + Counter(cuts) + lost
+    repeated = Counter([("P", "turn 1"), ("Q", "turn 1"), ("Q", "turn 2")] if not keep else [])
+    assert called(groq) == needed + Counter(hung_calls) + repeated
     assert sorted(path.name for path in out.parent.iterdir()) == [".out.jsonl.lock", "out.jsonl"]
 
 
-def test_a_line_that_could_not_be_written_is_written_without_a_call_where_turns_are_kept(
-    scripted: Scripted, tmp_path: Path
-) -> None:
+def test_an_answer_that_was_not_written_needs_no_second_call(scripted: Scripted, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
 
     def script(request: Request) -> str:
@@ -92,8 +88,8 @@ def test_a_line_that_could_not_be_written_is_written_without_a_call_where_turns_
         return good_model(request)
 
     groq, source = scripted(script), questions(tmp_path, "Q")
-    told = mistake("batch", source, str(out), "--turns", "1", "--keep-turns")
-    assert "the same command goes on" in told
+    error = mistake("batch", source, str(out), "--turns", "1", "--keep-turns")
+    assert "run the same command again" in error
     out.rmdir()
     groq.play()
     (line,) = answer(source, out, "--turns", "1", "--keep-turns")

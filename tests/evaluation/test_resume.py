@@ -75,7 +75,7 @@ def test_a_result_that_could_not_be_written_is_made_again_without_a_call(scripte
 
     groq, data = scripted(script), questions(tmp_path, "Q")
     told = mistake("eval", data, "--out", str(tmp_path / "out"), "--arms", "turns:3")
-    assert "the same command goes on" in told
+    assert "run the same command again" in told
     assert len(groq.requests) == 4
     results.rmdir()
     results.write_bytes(b'{"id": "Q", "ta')

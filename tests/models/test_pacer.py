@@ -108,7 +108,7 @@ async def test_all_wait_as_long_as_a_refusal_asks_and_no_time_out_or_duration_co
 async def test_a_long_wait_is_told(scripted: Scripted, tmp_path: Path) -> None:
     told: list[str] = []
     scripted(lambda _: Reply(status=429, headers={"retry-after": "7200"}))
-    running = asyncio.create_task(answered(tmp_path, 1, tell=told.append))
+    running = asyncio.create_task(answered(tmp_path, 1, notify=told.append))
     while not told:
         await asyncio.sleep(0.01)
     running.cancel()
@@ -119,7 +119,7 @@ async def test_a_refusal_that_does_not_end_is_a_line_with_its_error(scripted: Sc
     headers = {"retry-after": "0.001", "x-ratelimit-reset-tokens": "0s"}
     groq = scripted(lambda _: Reply(status=429, headers=headers))
     source, out = questions(tmp_path, "P"), tmp_path / "out.jsonl"
-    assert await batch(Path(source), out, ONE, tell=silence) == BatchSummary(0, 0, 1, 0)
+    assert await batch(Path(source), out, ONE, notify=silence) == BatchSummary(0, 0, 1, 0)
     assert "429" in json.loads(out.read_text())["error"]
     assert 3 < len(groq.requests) < 50
 

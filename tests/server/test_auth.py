@@ -1,4 +1,4 @@
-"""With LLAMABERRY_API_KEY set, nobody without the key gets anything from any route of the server."""
+"""With LLAMABERRY_API_KEY set, no route of the server answers a request without the key."""
 
 import json
 import re
@@ -34,20 +34,20 @@ WRONG: dict[str, dict[str, bytes]] = {
     "wrong beside right": {"authorization": b"Bearer sesame", "x-api-key": KEY.encode()},
 }
 
-# All that the server would serve, asked of the server's own code in the moment it would begin to.
+# Lists the routes of the server at the moment when it would start to serve.
 LIST_ROUTES = """
 import importlib, json, sys
 import uvicorn
 
 def run(app, **options):
     module, name = app.split(":")
-    found, waiting = [], list(getattr(importlib.import_module(module), name).routes)
-    while waiting:
-        route = waiting.pop()
-        waiting += getattr(route, "routes", None) or []
+    routes, queue = [], list(getattr(importlib.import_module(module), name).routes)
+    while queue:
+        route = queue.pop()
+        queue += getattr(route, "routes", None) or []
         if not getattr(route, "routes", None):
-            found.append([route.path, sorted(getattr(route, "methods", None) or ["WEBSOCKET"])])
-    print("ROUTES" + json.dumps(found))
+            routes.append([route.path, sorted(getattr(route, "methods", None) or ["WEBSOCKET"])])
+    print("ROUTES" + json.dumps(routes))
 
 uvicorn.run = run
 sys.argv = ["langgraph", *sys.argv[1:]]
@@ -57,7 +57,7 @@ cli()
 
 
 class Locked(NamedTuple):
-    """A server with a key, the scripted Groq behind it, and what the server prints."""
+    """A server with a key, its scripted Groq and its log."""
 
     address: str
     groq: ScriptedGroq
@@ -75,41 +75,54 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
 
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
-    """Every method and path of the server; parameters are filled in."""
+    """Every method and path of the server, with values for the parameters."""
     command = [sys.executable, "-c", LIST_ROUTES, *COMMAND[3:]]
     home = tmp_path_factory.mktemp("routes")
     ran = subprocess.run(
         command, env=clean(home) | QUIET, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
-    found = re.findall(r"^ROUTES(.*)$", ran.stdout, re.MULTILINE)
-    assert found, ran.stderr[-2000:]
-    filled = "00000000-0000-4000-8000-000000000000"
+    output = re.findall(r"^ROUTES(.*)$", ran.stdout, re.MULTILINE)
+    assert output, ran.stderr[-2000:]
+    identifier = "00000000-0000-4000-8000-000000000000"
     return [
-        (method, re.sub(r"\{[^}]*\}", filled, path)) for path, methods in json.loads(found[0]) for method in methods
+        (method, re.sub(r"\{[^}]*\}", identifier, path))
+        for path, methods in json.loads(output[0])
+        for method in methods
     ]
 
 
-def test_every_route_of_the_server_wants_the_key(locked: Locked, routes: list[tuple[str, str]]) -> None:
-    """Whether a stranger brings nothing, a wrong key or what LangGraph lets Studio in with."""
+def test_every_route_requires_the_key(locked: Locked, routes: list[tuple[str, str]]) -> None:
+    """Without a key, with a wrong one, and with the header by which LangGraph lets Studio in."""
     paths = {path for _, path in routes}
-    known = {"/", "/ok", "/info", "/docs", "/metrics", "/openapi.json", "/threads", "/runs", "/runs/stream", "/mcp"}
-    known |= {"/assistants/search", "/store/items", "/v1/models", "/v1/chat/completions"}
-    assert known <= paths
+    expected_paths = {
+        "/",
+        "/ok",
+        "/info",
+        "/docs",
+        "/metrics",
+        "/openapi.json",
+        "/threads",
+        "/runs",
+        "/runs/stream",
+        "/mcp",
+    }
+    expected_paths |= {"/assistants/search", "/store/items", "/v1/models", "/v1/chat/completions"}
+    assert expected_paths <= paths
     assert any(path.startswith("/a2a/") for path in paths)
     assert len(routes) > 80
-    strays = [("GET", path) for path in ("/nowhere", "/noauth/docs", "//noauth/threads", "/v1/nothing", "/ui/x.js")]
-    strays += [("POST", "/docs"), ("GET", "/v1/chat/completions"), ("GET", "/ok/"), ("GET", "//ok"), ("GET", "/OK")]
+    other = [("GET", path) for path in ("/nowhere", "/noauth/docs", "//noauth/threads", "/v1/nothing", "/ui/x.js")]
+    other += [("POST", "/docs"), ("GET", "/v1/chat/completions"), ("GET", "/ok/"), ("GET", "//ok"), ("GET", "/OK")]
     with httpx.Client(base_url=locked.address) as client:
-        for method, path in routes + strays:
+        for method, path in routes + other:
             for wrong in ("none", "wrong", "as Studio"):
-                # A websocket begins as a GET that asks for more.
+                # A websocket starts as a GET with an upgrade.
                 upgrade = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
                 upgrade |= {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA=="}
                 headers: Any = WRONG[wrong] | (upgrade if method == "WEBSOCKET" else {})
-                asked = "GET" if method == "WEBSOCKET" else method
-                # As it is written: httpx would tidy it up.
+                verb = "GET" if method == "WEBSOCKET" else method
+                # The raw path: httpx would normalize it.
                 url = httpx.URL(locked.address).copy_with(raw_path=path.encode())
-                status = client.request(asked, url, headers=headers).status_code
+                status = client.request(verb, url, headers=headers).status_code
                 expected = {401, 403} if method == "WEBSOCKET" else {401}
                 assert status in expected, (method, path, wrong)
     assert locked.groq.requests == []
@@ -117,7 +130,7 @@ def test_every_route_of_the_server_wants_the_key(locked: Locked, routes: list[tu
 
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("path", ["/v1/models", "/assistants/search", "/docs"])
-def test_no_key_but_the_right_one_opens(locked: Locked, path: str, wrong: str) -> None:
+def test_a_wrong_key_is_refused(locked: Locked, path: str, wrong: str) -> None:
     method = "POST" if path == "/assistants/search" else "GET"
     reply = httpx.request(method, f"{locked.address}{path}", headers=WRONG[wrong])  # type: ignore[arg-type]
     assert reply.status_code == 401
@@ -135,13 +148,13 @@ def test_no_key_but_the_right_one_opens(locked: Locked, path: str, wrong: str) -
     ids=["bearer", "in lower case", "x-api-key", "beside a key for another"],
 )
 @pytest.mark.parametrize("path", ["/v1/models", "/docs", "/info", "/metrics", "/openapi.json", "/assistants/search"])
-def test_the_key_opens(locked: Locked, path: str, right: dict[str, Any]) -> None:
+def test_the_key_is_accepted(locked: Locked, path: str, right: dict[str, Any]) -> None:
     method = "POST" if path == "/assistants/search" else "GET"
     body: Any = {} if method == "POST" else None
     assert httpx.request(method, f"{locked.address}{path}", headers=right, json=body).status_code == 200
 
 
-def test_openais_client_is_told_in_its_own_form(locked: Locked) -> None:
+def test_openais_client_gets_an_authentication_error(locked: Locked) -> None:
     with (
         openai.OpenAI(base_url=f"{locked.address}/v1", api_key="sk-wrong") as client,
         pytest.raises(openai.AuthenticationError) as caught,
@@ -152,19 +165,19 @@ def test_openais_client_is_told_in_its_own_form(locked: Locked) -> None:
     assert "LLAMABERRY_API_KEY" in body["message"]
 
 
-def test_a_browser_may_ask_whether_it_may_ask(locked: Locked) -> None:
-    """And reads why it was refused: a 401 without CORS's headers would look like a server that is down."""
+def test_a_cors_preflight_needs_no_key(locked: Locked) -> None:
+    """A 401 has CORS headers, too, or the browser would report an unreachable server."""
     origin = {"origin": "https://smith.langchain.com"}
-    asked = origin | {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    preflight = origin | {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
     for path in ("/v1/chat/completions", "/threads", "/info"):
-        assert httpx.options(f"{locked.address}{path}", headers=asked).status_code == 200
-        refused = httpx.get(f"{locked.address}{path}", headers=origin)
-        assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "*")
+        assert httpx.options(f"{locked.address}{path}", headers=preflight).status_code == 200
+        response = httpx.get(f"{locked.address}{path}", headers=origin)
+        assert (response.status_code, response.headers["access-control-allow-origin"]) == (401, "*")
 
 
 @pytest.mark.parametrize("right", [{"authorization": HEADER}, {"x-api-key": KEY.encode()}], ids=["bearer", "x-api-key"])
-def test_agents_reach_the_graph_by_mcp_and_a2a_with_the_key(locked: Locked, right: dict[str, Any]) -> None:
-    """For both, the server asks itself, and has to bring the key that it was given."""
+def test_mcp_and_a2a_work_with_the_key(locked: Locked, right: dict[str, Any]) -> None:
+    """For both, the server calls itself, and has to pass the key on."""
     headers = right | {"accept": "application/json, text/event-stream"}
     with httpx.Client(base_url=locked.address, headers=headers, timeout=30) as client:
 
@@ -175,47 +188,47 @@ def test_agents_reach_the_graph_by_mcp_and_a2a_with_the_key(locked: Locked, righ
         (assistant,) = client.post("/assistants/search", json={}).json()
         assert '"name": "llamaberry"' in call("/mcp", "tools/list")
         assert "The answer is 42." in call("/mcp", "tools/call", name="llamaberry", arguments={"query": "Q"})
-        said = {"role": "user", "parts": [{"kind": "text", "text": "Q"}], "messageId": "1"}
-        assert "The answer is 42." in call(f"/a2a/{assistant['assistant_id']}", "message/send", message=said)
+        message = {"role": "user", "parts": [{"kind": "text", "text": "Q"}], "messageId": "1"}
+        assert "The answer is 42." in call(f"/a2a/{assistant['assistant_id']}", "message/send", message=message)
 
 
-async def test_the_key_is_in_nothing_that_the_server_keeps_tells_sends_or_prints(locked: Locked) -> None:
-    """Its log is at its most talkative."""
+async def test_the_key_is_never_stored_sent_or_logged(locked: Locked) -> None:
+    """Not even in a debug log."""
     headers: Any = {"authorization": HEADER}
     locked.groq.requests.clear()
     async with httpx.AsyncClient(base_url=locked.address, headers=headers, timeout=30) as client:
         thread = (await client.post("/threads", json={})).json()["thread_id"]
-        asked = {"assistant_id": "llamaberry", "input": {"query": "Q"}}
-        told = [await client.post(f"/threads/{thread}/runs/wait", json=asked)]
-        assert told[0].json()["concise_answer"] == "42"
+        body = {"assistant_id": "llamaberry", "input": {"query": "Q"}}
+        responses = [await client.post(f"/threads/{thread}/runs/wait", json=body)]
+        assert responses[0].json()["concise_answer"] == "42"
         question = {"model": "llamaberry", "messages": [{"role": "user", "content": "Q"}]}
-        told.append(await client.post("/v1/chat/completions", json=question))
-        assert told[1].json()["choices"][0]["message"]["content"] == "The answer is 42."
+        responses.append(await client.post("/v1/chat/completions", json=question))
+        assert responses[1].json()["choices"][0]["message"]["content"] == "The answer is 42."
         paths = [f"/threads/{thread}{rest}" for rest in ("", "/state", "/history", "/runs")]
-        told += [await client.get(path) for path in [*paths, "/info", "/docs", "/openapi.json", "/nowhere"]]
-        told += [await client.get(path, headers={"authorization": HEADER + b"x"}) for path in ("/info", paths[0])]
-    sent = [request.raw + json.dumps(request.headers).encode() for request in locked.groq.requests]
-    assert len(sent) == 8
-    everything = [reply.content + repr(reply.headers).encode() for reply in told]
-    everything += [locked.log.read_bytes(), *sent]
+        responses += [await client.get(path) for path in [*paths, "/info", "/docs", "/openapi.json", "/nowhere"]]
+        responses += [await client.get(path, headers={"authorization": HEADER + b"x"}) for path in ("/info", paths[0])]
+    prompts = [request.raw + json.dumps(request.headers).encode() for request in locked.groq.requests]
+    assert len(prompts) == 8
+    everything = [reply.content + repr(reply.headers).encode() for reply in responses]
+    everything += [locked.log.read_bytes(), *prompts]
     assert b"thread_id" in everything[2]
     for part in everything:
         assert b"sesame" not in part
 
 
-async def test_langgraphs_own_client_brings_the_key_as_either_header() -> None:
-    """`api_key=` is sent as x-api-key. Its keys are ASCII."""
-    seen: list[httpx.Headers] = []
+async def test_langgraphs_client_sends_the_key_in_either_header() -> None:
+    """`api_key=` is sent as x-api-key."""
+    sent_headers: list[httpx.Headers] = []
     for more in ({"api_key": "sesame"}, {"headers": {"authorization": "Bearer sesame"}}):
         client = get_client(url="http://127.0.0.1:9", **more)  # type: ignore[arg-type]
-        seen.append(client.http.client.headers)
+        sent_headers.append(client.http.client.headers)
         await client.http.client.aclose()
-    assert (seen[0]["x-api-key"], seen[1]["authorization"]) == ("sesame", "Bearer sesame")
+    assert (sent_headers[0]["x-api-key"], sent_headers[1]["authorization"]) == ("sesame", "Bearer sesame")
 
 
 @pytest.mark.parametrize("key", ["", " \n"])
-def test_without_a_key_nothing_is_locked(tmp_path: Path, key: str) -> None:
-    """A line that is left blank in .env is no key."""
+def test_without_a_key_every_route_is_open(tmp_path: Path, key: str) -> None:
+    """An empty line in .env counts as no key."""
     environment = clean(tmp_path, LLAMABERRY_API_KEY=key)
     with served(environment) as address:
         for path in ("/ok", "/info", "/docs", "/v1/models"):

@@ -1,4 +1,4 @@
-"""The files of deploy/ say the same thing, and hold no secret. What they do is tested in test_scale.py."""
+"""The files of deploy/ agree with each other, and hold no secret. test_scale.py runs them."""
 
 import re
 import tomllib
@@ -10,14 +10,14 @@ from testing.server import ROOT
 
 
 def options(command: str) -> str:
-    """Return what uvicorn is told, but for where it listens."""
+    """Return uvicorn's options, without host and port."""
     return re.sub(r"--(host|port) \S+", "", command.partition("uvicorn ")[2])
 
 
-def test_the_engine_is_pinned_where_its_python_is_and_nowhere_else() -> None:
+def test_the_engine_is_pinned_for_its_python() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
-        (pinned,) = tomllib.load(file)["project"]["optional-dependencies"]["scale"]
-    engine, marker = pinned.split("; ")
+        (requirement,) = tomllib.load(file)["project"]["optional-dependencies"]["scale"]
+    engine, marker = requirement.split("; ")
     assert marker == "python_version >= '3.12'"
     assert f"\n{engine}\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
 
@@ -32,7 +32,7 @@ def test_containers_and_systemd_start_the_same_servers() -> None:
         assert f"s/127.0.0.1:{port}/server" in services["nginx"]["command"][-1]
 
 
-def test_a_server_may_stop_as_long_as_it_needs_and_a_lease_outlives_two_heartbeats() -> None:
+def test_the_timeouts_fit_together() -> None:
     values = settings()
     graceful = int(re.findall(r"--timeout-graceful-shutdown (\d+)", unit()["ExecStart"])[0])
     assert int(unit()["TimeoutStopSec"]) > graceful + int(values["WORKER_DRAIN_TIMEOUT"]) + 10
@@ -40,7 +40,7 @@ def test_a_server_may_stop_as_long_as_it_needs_and_a_lease_outlives_two_heartbea
     assert values["AEGRA_CHECKPOINT_DURABILITY"] == "sync"
 
 
-def test_nothing_that_ships_holds_a_key_and_what_holds_one_is_not_committed() -> None:
+def test_no_committed_file_holds_a_key() -> None:
     assert (settings()["GROQ_API_KEY"], settings()["LLAMABERRY_API_KEY"]) == ("", "")
     for name in (".gitignore", "deploy/Dockerfile.dockerignore"):
         assert "deploy/llamaberry.env\n" in (ROOT / name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""OpenAI's own client at the door of a real server: what a chat interface that speaks to OpenAI gets to see."""
+"""The OpenAI-compatible API of a real server, through OpenAI's own client."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from testing.command import llamaberry
-from testing.scripted_groq import Reply, Request, Script, ScriptedGroq, first, good_model, player, refine, synthesis
+from testing.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
 from testing.server import ROOT, clean, served
 
 ANSWER = "It is **42**."
@@ -23,25 +23,11 @@ FLIPPED = [first("41"), refine("42", "revise"), refine("42"), synthesis(ANSWER, 
 QUESTION: Any = [{"role": "user", "content": "What is 6 times 7?"}]
 
 
-class Stage:
-    """A scripted Groq that plays another script in each test: the server it stands behind is shared."""
-
-    def __init__(self) -> None:
-        self.plays()
-
-    def plays(self, script: Script = good_model) -> None:
-        self.next = player(script)
-
-    def __call__(self, request: Request) -> Reply | str:
-        return self.next(request)
-
-
-class Door(NamedTuple):
-    """A server, the scripted Groq behind it, what is played there, and what the server prints."""
+class Api(NamedTuple):
+    """A server, its scripted Groq and its log."""
 
     address: str
     groq: ScriptedGroq
-    stage: Stage
     log: Path
 
     @property
@@ -50,34 +36,33 @@ class Door(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    home, stage = tmp_path_factory.mktemp("door"), Stage()
-    with ScriptedGroq(stage, keep_alive=False) as groq:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    home = tmp_path_factory.mktemp("api")
+    with ScriptedGroq(keep_alive=False) as groq:
         environment = clean(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url)
         with served(environment, home / "log") as address:
-            yield Door(address, groq, stage, home / "log")
+            yield Api(address, groq, home / "log")
 
 
 @pytest.fixture
-def door(house: Door) -> Iterator[Door]:
-    house.stage.plays()
-    house.groq.wait()
-    house.groq.requests.clear()
-    yield house
-    assert not re.search(r"OpenAI door failed|[Bb]locking call", house.log.read_text(encoding="utf-8"))
+def api(shared: Api) -> Iterator[Api]:
+    shared.groq.play()
+    shared.groq.wait()
+    yield shared
+    assert not re.search(r"OpenAI-compatible API failed|[Bb]locking call", shared.log.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A server with no key and no local model, the way `langgraph dev` starts in a fresh clone."""
+    """A server without a key and a local model, as in a fresh clone."""
     home = tmp_path_factory.mktemp("keyless")
     with served(clean(home), home / "log") as address:
         yield f"{address}/v1", home
 
 
 @pytest.fixture
-def client(door: Door) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=door.url, api_key="any") as client:
+def client(api: Api) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=api.url, api_key="any") as client:
         yield client
 
 
@@ -93,74 +78,74 @@ def streamed(client: openai.OpenAI, **more: Any) -> tuple[str, str, list[Any]]:
     return reasoning, "".join(delta.content or "" for delta in deltas), chunks
 
 
-def refusal(error: openai.APIError) -> tuple[Any, ...]:
+def error_fields(error: openai.APIError) -> tuple[Any, ...]:
     body: Any = error.body
     assert set(body) == {"message", "type", "param", "code"}
     return getattr(error, "status_code", None), body["type"], body["code"], body["param"]
 
 
-def told(error: openai.APIError) -> str:
+def message_of(error: openai.APIError) -> str:
     body: Any = error.body
     return str(body["message"])
 
 
-def test_the_answer_is_the_content_and_the_turns_are_the_reasoning(door: Door, client: openai.OpenAI) -> None:
-    door.stage.plays(FLIPPED)
+def test_content_is_the_answer_and_reasoning_the_turns(api: Api, client: openai.OpenAI) -> None:
+    api.groq.play(FLIPPED)
     reply = ask(client)
     (choice,) = reply.choices
     assert (choice.message.role, choice.message.content, choice.finish_reason) == ("assistant", ANSWER, "stop")
-    heads = re.findall(r"^(turn \d|synthesis)$", choice.message.reasoning_content, re.MULTILINE)
-    assert heads == ["turn 1", "turn 2", "turn 3", "synthesis"]
+    headings = re.findall(r"^(turn \d|synthesis)$", choice.message.reasoning_content, re.MULTILINE)
+    assert headings == ["turn 1", "turn 2", "turn 3", "synthesis"]
     assert choice.message.reasoning_content.startswith("turn 1\n\n## Reasoning\n1. ")
     assert all(text in choice.message.reasoning_content for text in FLIPPED)
     assert (reply.object, reply.model, reply.id[:9]) == ("chat.completion", "llamaberry", "chatcmpl-")
     assert abs(reply.created - time.time()) < 60
 
 
-def test_a_stream_tells_the_same_the_turns_before_the_answer(door: Door, client: openai.OpenAI) -> None:
-    door.stage.plays(FLIPPED)
-    whole = ask(client).choices[0].message.reasoning_content
-    door.stage.plays(FLIPPED)
+def test_a_stream_sends_the_turns_before_the_answer(api: Api, client: openai.OpenAI) -> None:
+    api.groq.play(FLIPPED)
+    expected = ask(client).choices[0].message.reasoning_content
+    api.groq.play(FLIPPED)
     reasoning, content, chunks = streamed(client)
-    assert (reasoning, content) == (whole, ANSWER)
+    assert (reasoning, content) == (expected, ANSWER)
     assert len({chunk.id for chunk in chunks}) == len({chunk.created for chunk in chunks}) == 1
     assert {(chunk.object, chunk.model) for chunk in chunks} == {("chat.completion.chunk", "llamaberry")}
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
     assert chunks[0].choices[0].delta.role == "assistant"
     assert [bool(chunk.choices[0].delta.content) for chunk in chunks[-2:]] == [True, False]
     assert not any(chunk.choices[0].delta.content for chunk in chunks[:-2])
-    assert len(chunks) > 50  # in pieces, as they came
+    assert len(chunks) > 50
 
 
-async def test_the_first_turn_is_seen_before_the_second_has_begun_to_answer(door: Door) -> None:
-    door.stage.plays([first(), Reply(hang=True)])
-    async with openai.AsyncOpenAI(base_url=door.url, api_key="any") as client:
-        seen = ""
+async def test_the_first_turn_streams_before_the_second_starts(api: Api) -> None:
+    api.groq.play([first(), Reply(hang=True)])
+    async with openai.AsyncOpenAI(base_url=api.url, api_key="any") as client:
+        text = ""
         async with await client.chat.completions.create(model="llamaberry", messages=QUESTION, stream=True) as stream:
             async for chunk in stream:
-                seen += getattr(chunk.choices[0].delta, "reasoning_content", "")
-                if seen.endswith(first()):
+                text += getattr(chunk.choices[0].delta, "reasoning_content", "")
+                if text.endswith(first()):
                     break
-            await asyncio.to_thread(door.groq.wait, 1)
-    await asyncio.to_thread(door.groq.wait, 0)
+            await asyncio.to_thread(api.groq.wait, 1)
+    await asyncio.to_thread(api.groq.wait, 0)
 
 
-def test_usage_is_the_sum_of_all_calls(door: Door, client: openai.OpenAI) -> None:
+def test_usage_is_the_sum_of_all_calls(api: Api, client: openai.OpenAI) -> None:
     usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
     cached = usage | {"prompt_tokens_details": {"cached_tokens": 900}}
     script = [Reply(FLIPPED[0], usage=usage), *(Reply(text, usage=cached) for text in FLIPPED[1:])]
-    door.stage.plays(script)
+    api.groq.play(script)
     total = ask(client).usage
     assert (total.prompt_tokens, total.completion_tokens, total.total_tokens) == (4000, 40, 4040)
     assert total.prompt_tokens_details.cached_tokens == 2700
-    door.stage.plays(script)
+    api.groq.play(script)
     *chunks, last = streamed(client, stream_options={"include_usage": True})[2]
     assert (last.usage, last.choices) == (total, [])
-    door.stage.plays(script)
+    api.groq.play(script)
     assert not any(chunk.usage for chunk in [*chunks, *streamed(client)[2]])
 
 
-def test_the_presets_are_the_models(door: Door, client: openai.OpenAI) -> None:
+def test_the_models_are_the_presets(api: Api, client: openai.OpenAI) -> None:
     models = ["llamaberry", "llamaberry-quick", "llamaberry-careful"]
     assert [model.id for model in client.models.list()] == models
     assert client.models.retrieve("llamaberry-quick").owned_by == "llamaberry"
@@ -175,16 +160,16 @@ def test_the_presets_are_the_models(door: Door, client: openai.OpenAI) -> None:
         ("llamaberry-careful", [first("1"), refine("1"), synthesis("S", "1")], "S"),
     ],
 )
-def test_a_preset_makes_as_many_calls_as_it_says(
-    door: Door, client: openai.OpenAI, model: str, script: list[str], answer: str
+def test_a_preset_makes_the_documented_calls(
+    api: Api, client: openai.OpenAI, model: str, script: list[str], answer: str
 ) -> None:
-    door.stage.plays(script)
+    api.groq.play(script)
     assert ask(client, model=model).choices[0].message.content == answer
-    assert len(door.groq.requests) == len(script)
+    assert len(api.groq.requests) == len(script)
 
 
-def test_a_conversation_is_context_and_its_last_question_is_asked(door: Door, client: openai.OpenAI) -> None:
-    """As chat interfaces send it: with a system prompt, parts, tools' messages, and fields that mean nothing here."""
+def test_earlier_messages_are_context_for_the_last_question(api: Api, client: openai.OpenAI) -> None:
+    """As chat interfaces send it: with a system prompt, content parts, tool messages, and fields that are ignored."""
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     messages = [
         {"role": "system", "content": "Speak like a sailor."},
@@ -196,17 +181,17 @@ def test_a_conversation_is_context_and_its_last_question_is_asked(door: Door, cl
         {"role": "user", "name": "ann", "content": [{"type": "text", "text": "What is 6 x 7?"}]},
     ]
     ask(client, messages, user="u", seed=1, top_p=0.5, stop=["x"], tools=[{"type": "function"}], tool_choice="auto")
-    roles, texts = zip(*((m["role"], m["content"]) for m in door.groq.requests[0].messages), strict=True)
+    roles, texts = zip(*((m["role"], m["content"]) for m in api.groq.requests[0].messages), strict=True)
     assert roles == ("system", "system", "system", "user", "assistant", "user")
     assert texts[1:5] == ("Speak like a sailor.", "Be short.", "Call me Ann.", "Aye, Ann.")
     assert texts[5][0] == {"type": "text", "text": "What is 6 x 7?"}
-    assert len(door.groq.requests) == 4
+    assert len(api.groq.requests) == 4
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-def test_temperature_and_max_tokens_reach_the_model(door: Door, client: openai.OpenAI, name: str) -> None:
+def test_temperature_and_max_tokens_reach_the_model(api: Api, client: openai.OpenAI, name: str) -> None:
     ask(client, temperature=0.25, **{name: 321})
-    assert {(r.body["temperature"], r.body["max_tokens"]) for r in door.groq.requests} == {(0.25, 321)}
+    assert {(r.body["temperature"], r.body["max_tokens"]) for r in api.groq.requests} == {(0.25, 321)}
 
 
 @pytest.mark.parametrize(
@@ -215,9 +200,9 @@ def test_temperature_and_max_tokens_reach_the_model(door: Door, client: openai.O
         ("temperature", 3, "temperature 3.0: it should be less than or equal to 2"),
         ("max_tokens", 5, "max_tokens 5: it should be greater than or equal to 64"),
         ("max_completion_tokens", 5, "max_completion_tokens 5: it should be greater than or equal to 64"),
-        ("n", 2, "n: 2 is not to be had here: leave it out"),
-        ("response_format", {"type": "json_object"}, "response_format: 'json_object' is not to be had here"),
-        ("tool_choice", "required", "tool_choice: 'required' is not to be had here"),
+        ("n", 2, "n: 2 is not supported: leave it out"),
+        ("response_format", {"type": "json_object"}, "response_format: 'json_object' is not supported"),
+        ("tool_choice", "required", "tool_choice: 'required' is not supported"),
         ("tool_choice", {"type": "function", "function": {"name": "f"}}, "tool_choice: 'function' is not"),
         ("messages", "Hi", "messages: it should be a valid"),
         ("messages.0.role", [{"role": "wizard", "content": "Hi"}], "messages.0.role: it should be 'system', "),
@@ -229,29 +214,29 @@ def test_temperature_and_max_tokens_reach_the_model(door: Door, client: openai.O
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_cannot_be_asked_is_refused_by_its_name_before_a_call_is_made(
-    door: Door, client: openai.OpenAI, field: str | None, value: Any, message: str, stream: bool
+def test_an_invalid_request_fails_before_a_call(
+    api: Api, client: openai.OpenAI, field: str | None, value: Any, message: str, stream: bool
 ) -> None:
     name = (field or "messages").partition(".")[0]
     with pytest.raises(openai.BadRequestError) as caught:
         ask(client, stream=stream, **{"messages": QUESTION, name: value})
-    assert refusal(caught.value) == (400, "invalid_request_error", "invalid_request", field)
-    assert told(caught.value).startswith(message)
-    assert door.groq.requests == []
+    assert error_fields(caught.value) == (400, "invalid_request_error", "invalid_request", field)
+    assert message_of(caught.value).startswith(message)
+    assert api.groq.requests == []
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"", b"\xff", b'{"messages": "\\ud800"}', b'{"model": "llamaberry"}'])
-def test_a_body_that_is_no_request_is_refused_as_one(door: Door, body: bytes) -> None:
-    reply = httpx.post(f"{door.url}/chat/completions", content=body)
+def test_an_invalid_body_is_a_bad_request(api: Api, body: bytes) -> None:
+    reply = httpx.post(f"{api.url}/chat/completions", content=body)
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_request")
 
 
-def test_an_unknown_model_is_told_with_the_names_of_those_there_are(client: openai.OpenAI) -> None:
+def test_an_unknown_model_is_refused_with_the_valid_names(client: openai.OpenAI) -> None:
     for call in (lambda: ask(client, model="gpt-4o"), lambda: client.models.retrieve("gpt-4o")):
         with pytest.raises(openai.NotFoundError) as caught:
             call()
-        assert refusal(caught.value) == (404, "invalid_request_error", "model_not_found", "model")
-        assert "llamaberry, llamaberry-quick, llamaberry-careful" in told(caught.value)
+        assert error_fields(caught.value) == (404, "invalid_request_error", "model_not_found", "model")
+        assert "llamaberry, llamaberry-quick, llamaberry-careful" in message_of(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -272,54 +257,54 @@ def test_an_unknown_model_is_told_with_the_names_of_those_there_are(client: open
     ids=["down", "cut", "key refused", "too large", "rate limit"],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_provider_that_fails_is_told_in_the_words_of_the_command_line(
-    door: Door, client: openai.OpenAI, reply: Reply, calls: int, error: type, kind: str, code: str, stream: bool
+def test_a_provider_error_has_the_command_lines_message(
+    api: Api, client: openai.OpenAI, reply: Reply, calls: int, error: type, kind: str, code: str, stream: bool
 ) -> None:
-    """And the client does not try again: the graph has done that."""
-    door.stage.plays([reply] * 3)
+    """The client does not retry, because the graph has done so."""
+    api.groq.play([reply] * 3)
     with pytest.raises(error) as caught:
         ask(client, stream=stream)
-    assert len(door.groq.requests) == calls
+    assert len(api.groq.requests) == calls
     status = {"rate_limit_error": 429, "invalid_request_error": 400}.get(kind, 502)
-    assert refusal(caught.value)[:2] == (status, kind)
-    assert refusal(caught.value)[2].startswith(code)
+    assert error_fields(caught.value)[:2] == (status, kind)
+    assert error_fields(caught.value)[2].startswith(code)
     assert caught.value.response.headers.get("retry-after") == ("100" if status == 429 else None)
     if not stream:
-        door.stage.plays([reply] * 3)
-        run = llamaberry("ask", "-q", "Q", GROQ_API_KEY="gsk_test", GROQ_API_BASE=door.groq.url)
-        assert run.stderr == f"llamaberry: {told(caught.value)}\n"
+        api.groq.play([reply] * 3)
+        run = llamaberry("ask", "-q", "Q", GROQ_API_KEY="gsk_test", GROQ_API_BASE=api.groq.url)
+        assert run.stderr == f"llamaberry: {message_of(caught.value)}\n"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_missing_key_is_told_in_the_words_of_the_command_line(keyless: tuple[str, Path], stream: bool) -> None:
+def test_a_missing_key_has_the_command_lines_message(keyless: tuple[str, Path], stream: bool) -> None:
     address, home = keyless
     with openai.OpenAI(base_url=address, api_key="any") as client:
         assert len(list(client.models.list())) == 3
         with pytest.raises(openai.InternalServerError) as caught:
             ask(client, stream=stream)
-    assert refusal(caught.value) == (503, "server_error", "not_set_up", None)
-    assert llamaberry("ask", "-q", "Q", LLAMABERRY_HOME=str(home)).stderr == f"llamaberry: {told(caught.value)}\n"
+    assert error_fields(caught.value) == (503, "server_error", "not_set_up", None)
+    assert llamaberry("ask", "-q", "Q", LLAMABERRY_HOME=str(home)).stderr == f"llamaberry: {message_of(caught.value)}\n"
 
 
-def test_an_error_in_mid_stream_ends_the_stream_and_is_raised(door: Door, client: openai.OpenAI) -> None:
-    door.stage.plays([Reply(error_event="The model fell over")] * 2 + [Reply(first(), cut=9)])
-    seen = ""
+def test_an_error_in_a_stream_ends_it_and_is_raised(api: Api, client: openai.OpenAI) -> None:
+    api.groq.play([Reply(error_event="The model fell over")] * 2 + [Reply(first(), cut=9)])
+    text = ""
     stream = ask(client, stream=True)
     with pytest.raises(openai.APIError, match="groq:openai/gpt-oss-120b cannot be reached, or broke off") as caught:  # noqa: PT012
         for chunk in stream:
-            seen += chunk.choices[0].delta.reasoning_content  # there is no other delta
-    assert refusal(caught.value) == (None, "server_error", "model_failed", None)
-    assert seen.startswith("turn 1, attempt 3\n\n## Reasoning")
+            text += chunk.choices[0].delta.reasoning_content  # there is no other delta
+    assert error_fields(caught.value) == (None, "server_error", "model_failed", None)
+    assert text.startswith("turn 1, attempt 3\n\n## Reasoning")
 
 
-def test_a_degraded_run_is_an_answer_and_the_reasoning_says_what_was_lost(door: Door, client: openai.OpenAI) -> None:
+def test_a_degraded_run_answers_and_names_what_is_missing(api: Api, client: openai.OpenAI) -> None:
     script = [first("41"), Reply(status=400, error="No")]
-    door.stage.plays(script)
+    api.groq.play(script)
     choice = ask(client).choices[0]
     assert (choice.message.content, choice.finish_reason) == ("41", "stop")
-    lost = "Turn 2 failed, and the turns before it stand: groq:openai/gpt-oss-120b answered 400"
-    assert choice.message.reasoning_content.rpartition("\n\n")[2].startswith(lost)
-    door.stage.plays(script)
+    reason = "Turn 2 failed, and the turns before it stand: groq:openai/gpt-oss-120b answered 400"
+    assert choice.message.reasoning_content.rpartition("\n\n")[2].startswith(reason)
+    api.groq.play(script)
     assert streamed(client)[:2] == (choice.message.reasoning_content, "41")
 
 
@@ -330,19 +315,19 @@ def test_a_degraded_run_is_an_answer_and_the_reasoning_says_what_was_lost(door: 
         ("llamaberry-quick", [Reply(first(), finish_reason="length")]),
     ],
 )
-def test_an_answer_that_was_cut_ends_with_length(
-    door: Door, client: openai.OpenAI, model: str, script: list[Any]
+def test_a_truncated_answer_finishes_with_length(
+    api: Api, client: openai.OpenAI, model: str, script: list[Any]
 ) -> None:
-    door.stage.plays(script)
+    api.groq.play(script)
     assert ask(client, model=model).choices[0].finish_reason == "length"
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("script", [[Reply(hang=True)], [first(), Reply(hang=True)]], ids=["first", "second call"])
-async def test_a_client_that_goes_away_ends_the_run_and_its_call(door: Door, script: list[Any], stream: bool) -> None:
-    door.stage.plays(script)
-    before = door.groq.disconnects
-    async with openai.AsyncOpenAI(base_url=door.url, api_key="any") as client:
+async def test_a_disconnected_client_cancels_the_run(api: Api, script: list[Any], stream: bool) -> None:
+    api.groq.play(script)
+    before = api.groq.disconnects
+    async with openai.AsyncOpenAI(base_url=api.url, api_key="any") as client:
 
         async def go() -> None:
             reply = await client.chat.completions.create(model="llamaberry", messages=QUESTION, stream=stream)
@@ -350,27 +335,27 @@ async def test_a_client_that_goes_away_ends_the_run_and_its_call(door: Door, scr
                 pass
 
         asking = asyncio.create_task(go())
-        while len(door.groq.requests) < len(script):
+        while len(api.groq.requests) < len(script):
             await asyncio.sleep(0.01)
         asking.cancel()
         await asyncio.wait([asking])
-    await asyncio.to_thread(door.groq.wait, 0)
-    assert door.groq.disconnects == before + 1
-    await asyncio.sleep(1)  # no attempt follows, and no next turn
-    assert len(door.groq.requests) == len(script)
+    await asyncio.to_thread(api.groq.wait, 0)
+    assert api.groq.disconnects == before + 1
+    await asyncio.sleep(1)  # no retry and no next turn follows
+    assert len(api.groq.requests) == len(script)
 
 
-async def test_two_are_answered_at_once_each_with_its_own(door: Door) -> None:
-    """While both wait for the model, the server still answers others at once."""
+async def test_two_concurrent_requests_get_their_own_answers(api: Api) -> None:
+    """While both wait for the model, the server answers other requests at once."""
 
     def script(request: Request) -> Reply:
         name = re.findall(r"Ann|Bob", json.dumps(request.messages))[0]
-        asked = str(request.messages[-1]["content"])
-        write: Any = synthesis if "Concise" in asked else refine if "Verdict" in asked else first
+        prompt = str(request.messages[-1]["content"])
+        write: Any = synthesis if "Concise" in prompt else refine if "Verdict" in prompt else first
         return Reply(write(name), delay=0.5)
 
-    door.stage.plays(script)
-    async with openai.AsyncOpenAI(base_url=door.url, api_key="any") as client:
+    api.groq.play(script)
+    async with openai.AsyncOpenAI(base_url=api.url, api_key="any") as client:
 
         async def one(name: str) -> Any:
             return await client.chat.completions.create(
@@ -378,23 +363,23 @@ async def test_two_are_answered_at_once_each_with_its_own(door: Door) -> None:
             )
 
         both = asyncio.gather(one("Ann"), one("Bob"))
-        await asyncio.to_thread(door.groq.wait, 2)
-        begun = time.monotonic()
+        await asyncio.to_thread(api.groq.wait, 2)
+        started_at = time.monotonic()
         await client.models.list()
-        assert time.monotonic() - begun < 0.4
+        assert time.monotonic() - started_at < 0.4
         replies = await both
     assert [reply.choices[0].message.content for reply in replies] == ["Ann", "Bob"]
     assert "Bob" not in replies[0].choices[0].message.reasoning_content
 
 
-def test_the_graph_alone_does_not_load_the_door() -> None:
+def test_the_graph_does_not_load_the_api() -> None:
     code = "import sys, llamaberry; llamaberry.graph; print({'starlette', 'openai'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "set()\n"
 
 
-def test_what_the_docs_show_works(door: Door) -> None:
-    page = (ROOT / "docs" / "openai.md").read_text(encoding="utf-8").replace("http://127.0.0.1:2024", door.address)
+def test_the_snippets_of_the_docs_run(api: Api) -> None:
+    page = (ROOT / "docs" / "openai.md").read_text(encoding="utf-8").replace("http://127.0.0.1:2024", api.address)
     (shell, *_), (code, *_) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("sh", "python"))
     for command in (["bash", "-euc", shell], [sys.executable, "-c", code]):
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

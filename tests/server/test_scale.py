@@ -1,4 +1,4 @@
-"""Several servers as deploy/ sets them up: a dead one loses nothing, and nothing is paid for twice.
+"""Several servers as deploy/ sets them up: when one dies, no turn is lost and no finished call is repeated.
 
 pytest -m scale
 """
@@ -32,20 +32,20 @@ RUNS = 50
 
 @pytest.fixture(scope="module")
 def module() -> Iterator[tuple[Cluster, ScriptedGroq]]:
-    with ScriptedGroq() as groq, cluster(groq) as made:
-        yield made, groq
+    with ScriptedGroq() as groq, cluster(groq) as deployment:
+        yield deployment, groq
 
 
 @pytest.fixture
 def servers(module: tuple[Cluster, ScriptedGroq], monkeypatch: pytest.MonkeyPatch) -> tuple[Cluster, ScriptedGroq]:
-    """Two servers that are up, and a model that takes its time."""
+    """Two running servers, and a slow model."""
     monkeypatch.setenv("LLAMABERRY_API_KEY", KEY)
-    made, groq = module
+    deployment, groq = module
     groq.play(slow)
-    for port in made.ports:
-        if str(port) not in made.running:
-            made.start_server(port)
-        made.wait_for(port)
+    for port in deployment.ports:
+        if str(port) not in deployment.running:
+            deployment.start_server(port)
+        deployment.wait_for(port)
     return module
 
 
@@ -53,28 +53,28 @@ def slow(request: Request) -> Reply:
     return Reply(good_model(request), delay=1)
 
 
-def asking(made: Cluster, *words: str) -> Any:
-    """Begin to ask by the command line, through nginx."""
-    return begun("ask", *words, "--server", made.address, env=dict(os.environ))
+def start_asking(deployment: Cluster, *words: str) -> Any:
+    """Start `llamaberry ask` through nginx."""
+    return begun("ask", *words, "--server", deployment.address, env=dict(os.environ))
 
 
-def holder(made: Cluster, question: str) -> int:
-    """Return the port of the server that runs a question, as its lease tells."""
-    with psycopg.connect(made.database) as connection:
-        held = connection.execute("SELECT claimed_by FROM runs WHERE input->>'query' = %s", [question]).fetchone()
-    assert held, question
-    pids = {made.running[str(port)].pid: port for port in made.ports if str(port) in made.running}
-    return next(port for pid, port in pids.items() if f"-{pid}-" in str(held[0]))
+def holder(deployment: Cluster, question: str) -> int:
+    """Return the port of the server whose lease runs the question."""
+    with psycopg.connect(deployment.database) as connection:
+        lease = connection.execute("SELECT claimed_by FROM runs WHERE input->>'query' = %s", [question]).fetchone()
+    assert lease, question
+    pids = {deployment.running[str(port)].pid: port for port in deployment.ports if str(port) in deployment.running}
+    return next(port for pid, port in pids.items() if f"-{pid}-" in str(lease[0]))
 
 
 def threads(client: SyncLangGraphClient) -> dict[str, Any]:
-    """Return the values of all threads that are kept."""
+    """Return the values of all stored threads."""
     names = [thread["thread_id"] for thread in client.threads.search(limit=1000)]
     return {name: client.threads.get_state(name)["values"] for name in names}
 
 
-def once(out: str) -> None:
-    """Each turn stands there once, in order, with its answer at the end."""
+def check_output(out: str) -> None:
+    """Check that the output has each turn once, in order, and then the answer."""
     lines = re.findall(r"^turn (\d) · \w+ · ", out, re.MULTILINE)
     assert lines == ["1", "2", "3"]
     heads = re.findall(r"^── (.*) ──$", out, re.MULTILINE)
@@ -88,24 +88,24 @@ def once(out: str) -> None:
     assert "\nThe answer is 42.\n3 turns · max_turns · " in out
 
 
-async def test_fifty_runs_survive_a_server_that_is_killed_and_so_do_their_streams(
+async def test_runs_and_streams_survive_a_killed_server(
     servers: tuple[Cluster, ScriptedGroq],
 ) -> None:
-    """Each has each turn once. What was finished is not asked again, and none begins again at its first turn."""
-    made, groq = servers
-    async with get_client(url=made.address, api_key=KEY) as client:
+    """Each run has each turn once, and no finished call is repeated."""
+    deployment, groq = servers
+    async with get_client(url=deployment.address, api_key=KEY) as client:
 
         async def begin(question: str) -> tuple[str, str]:
             thread = (await client.threads.create())["thread_id"]
             run = await client.runs.create(thread, "llamaberry", input={"query": question}, stream_mode=["values"])
             return thread, run["run_id"]
 
-        with asking(made, "stream 1") as one, asking(made, "stream 2") as two:
+        with start_asking(deployment, "stream 1") as one, start_asking(deployment, "stream 2") as two:
             await asyncio.to_thread(wait, lambda: len(groq.requests) >= 2)
             runs = await asyncio.gather(*(begin(f"question {n}") for n in range(RUNS)))
             await asyncio.to_thread(wait, lambda: len(groq.requests) >= 2 * RUNS + 10)
-            port = await asyncio.to_thread(holder, made, "stream 1")
-            made.stop(port, signal.SIGKILL)
+            port = await asyncio.to_thread(holder, deployment, "stream 1")
+            deployment.stop(port, signal.SIGKILL)
             before = counted(groq)
             ends = await asyncio.gather(*(client.runs.join(*run) for run in runs))
             streams = [await asyncio.to_thread(run.communicate, timeout=60) for run in (one, two)]
@@ -114,61 +114,61 @@ async def test_fifty_runs_survive_a_server_that_is_killed_and_so_do_their_stream
         assert (state["query"], state["stop_reason"], state["degraded"]) == (f"question {n}", "max_turns", None)
         assert [turn["index"] for turn in state["turns"]] == [1, 2, 3]
         assert [message["type"] for message in state["messages"]] == ["human", "ai"]
-    for (out, told), run in zip(streams, (one, two), strict=True):
-        assert (run.returncode, told) == (0, "")
-        once(out)
+    for (out, errors), run in zip(streams, (one, two), strict=True):
+        assert (run.returncode, errors) == (0, "")
+        check_output(out)
     after = counted(groq)
     questions = [f"question {n}" for n in range(RUNS)] + ["stream 1", "stream 2"]
-    last = {question: max(n for asked, n in before if asked == question) for question in questions}
-    again = {(question, n) for question in questions for n in CALLS if after[question, n] == 2}
+    last = {question: max(n for name, n in before if name == question) for question in questions}
+    repeated = {(question, n) for question in questions for n in CALLS if after[question, n] == 2}
     assert set(after) == {(question, n) for question in questions for n in CALLS}
-    assert max(after.values()) == 2  # the calls that were under way, and no others
-    assert all(last[question] == n for question, n in again)
-    assert any(n > 1 for _, n in again)
+    assert max(after.values()) == 2  # only the calls that were running
+    assert all(last[question] == n for question, n in repeated)
+    assert any(n > 1 for _, n in repeated)
 
 
-def test_a_server_that_is_told_to_stop_works_its_runs_off(servers: tuple[Cluster, ScriptedGroq]) -> None:
-    """Within the time that systemd allows; streams go on at the other one, and no call is made twice."""
-    made, groq = servers
-    with asking(made, "drain 1") as one, asking(made, "drain 2") as two:
+def test_a_stopping_server_finishes_its_runs(servers: tuple[Cluster, ScriptedGroq]) -> None:
+    """Streams continue at the other server, and no call is repeated."""
+    deployment, groq = servers
+    with start_asking(deployment, "drain 1") as one, start_asking(deployment, "drain 2") as two:
         wait(lambda: len(groq.requests) >= 3)
-        assert made.stop(holder(made, "drain 1")) == -signal.SIGTERM  # by which systemd knows a clean end
+        assert deployment.stop(holder(deployment, "drain 1")) == -signal.SIGTERM  # a clean exit for systemd
         for run in (one, two):
-            out, told = run.communicate(timeout=60)
-            assert (run.returncode, told) == (0, "")
-            once(out)
+            out, errors = run.communicate(timeout=60)
+            assert (run.returncode, errors) == (0, "")
+            check_output(out)
     assert set(counted(groq).values()) == {1}
 
 
-def test_everything_is_restarted_and_every_thread_is_still_there(servers: tuple[Cluster, ScriptedGroq]) -> None:
-    """PostgreSQL recovers, Redis begins empty; a run that was under way goes on where it was."""
-    made, groq = servers
+def test_every_thread_survives_a_restart_of_everything(servers: tuple[Cluster, ScriptedGroq]) -> None:
+    """PostgreSQL recovers, Redis starts empty, and an interrupted run resumes."""
+    deployment, groq = servers
     hanging = iter([Reply(hang=True)])
-    asked = ["ask", "Q", "-q", "--turns", "1", "--server", made.address, "--thread", "kept"]
-    (run,) = at_once(tuple(asked))
+    command = ["ask", "Q", "-q", "--turns", "1", "--server", deployment.address, "--thread", "kept"]
+    (run,) = at_once(tuple(command))
     assert (run.returncode, run.stdout) == (0, "42\n"), run.stderr
     groq.play(lambda request: next(hanging, slow(request)) if nth_call(request)[1] == 2 else slow(request))
-    with get_sync_client(url=made.address, api_key=KEY) as client:
-        kept = threads(client)
-        with asking(made, "under way") as running:
+    with get_sync_client(url=deployment.address, api_key=KEY) as client:
+        before = threads(client)
+        with start_asking(deployment, "under way") as running:
             wait(lambda: len(groq.requests) == 2)
-            made.stop_all()
-            made.crash_postgres()
-            made.start()
+            deployment.stop_all()
+            deployment.crash_postgres()
+            deployment.start()
             now = threads(client)
-            assert {thread: now[thread] for thread in kept} == kept
-            out, told = running.communicate(timeout=60)
-        assert (running.returncode, told) == (0, "")
-        once(out)
+            assert {thread: now[thread] for thread in before} == before
+            out, errors = running.communicate(timeout=60)
+        assert (running.returncode, errors) == (0, "")
+        check_output(out)
     assert counted(groq) == {("under way", n): 1 + (n == 2) for n in CALLS}
-    (run,) = at_once((*asked, "--json"))
+    (run,) = at_once((*command, "--json"))
     assert len(json.loads(run.stdout)["messages"]) == 4
 
 
-def test_of_two_that_ask_a_thread_at_once_one_is_refused(servers: tuple[Cluster, ScriptedGroq]) -> None:
-    """The servers would run both, and each would lose the other's turns."""
-    made, _ = servers
-    ask = ("ask", "Q", "-q", "--turns", "1", "--server", made.address, "--thread", "both")
+def test_a_busy_thread_refuses_a_second_question(servers: tuple[Cluster, ScriptedGroq]) -> None:
+    """Aegra would run both, and each would overwrite the other's turns."""
+    deployment, _ = servers
+    ask = ("ask", "Q", "-q", "--turns", "1", "--server", deployment.address, "--thread", "both")
     runs = at_once(ask, ask)
     assert sorted(run.returncode for run in runs) == [0, 2]
     assert any("is busy" in run.stderr for run in runs)
@@ -176,11 +176,11 @@ def test_of_two_that_ask_a_thread_at_once_one_is_refused(servers: tuple[Cluster,
     assert [message["content"] for message in json.loads(run.stdout)["messages"][-2:]] == ["Q", "42"]
 
 
-def test_nothing_is_served_without_the_key_and_the_door_is_there(servers: tuple[Cluster, ScriptedGroq]) -> None:
-    made, groq = servers
+def test_aegra_serves_the_api_and_requires_the_key(servers: tuple[Cluster, ScriptedGroq]) -> None:
+    deployment, groq = servers
     groq.play()
     question = {"model": "llamaberry-quick", "messages": [{"role": "user", "content": "Q"}]}
-    with httpx.Client(base_url=made.address, timeout=30) as client:
+    with httpx.Client(base_url=deployment.address, timeout=30) as client:
         for path in ("/", "/threads", "/health", "/ready", "/info", "/docs", "/openapi.json", "/v1/models", "/nowhere"):
             for headers in ({}, {"x-api-key": "wrong"}, {"x-auth-scheme": "langsmith"}):
                 assert client.get(path, headers=headers).status_code == 401, path
@@ -188,25 +188,25 @@ def test_nothing_is_served_without_the_key_and_the_door_is_there(servers: tuple[
     assert reply.json()["choices"][0]["message"]["content"] == "42"
 
 
-def test_a_turn_is_printed_here_as_it_is_without_a_server(servers: tuple[Cluster, ScriptedGroq]) -> None:
-    made, groq = servers
+def test_a_server_run_prints_what_a_local_run_prints(servers: tuple[Cluster, ScriptedGroq]) -> None:
+    deployment, groq = servers
     groq.play()
     ask = ("ask", "Q", "--turns", "2")
-    (far,) = at_once((*ask, "--server", made.address))
-    here = {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url, "LLAMABERRY_CHECKPOINTS": "none"}
-    (near,) = at_once(ask, **here)
-    assert without_figures(far.stdout) == without_figures(near.stdout)
+    (remote,) = at_once((*ask, "--server", deployment.address))
+    local_env = {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url, "LLAMABERRY_CHECKPOINTS": "none"}
+    (local,) = at_once(ask, **local_env)
+    assert without_figures(remote.stdout) == without_figures(local.stdout)
 
 
-def test_what_the_servers_run_on_is_locked() -> None:
-    frozen = [server_python(), "-m", "pip", "freeze", "--exclude-editable"]
-    there = subprocess.run(frozen, capture_output=True, text=True, check=True).stdout.split()
+def test_the_servers_packages_are_locked() -> None:
+    command = [server_python(), "-m", "pip", "freeze", "--exclude-editable"]
+    installed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     locked = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
-    assert {line for line in there if not line.startswith("llamaberry")} <= set(locked)
+    assert {line for line in installed if not line.startswith("llamaberry")} <= set(locked)
 
 
-def test_every_setting_that_ships_is_one_that_the_engine_or_llamaberry_reads() -> None:
-    """A typing error would leave a default in its place."""
+def test_every_shipped_setting_is_read_by_something() -> None:
+    """A misspelt setting would leave its default in place."""
     code = "import json; from aegra_api import settings as s; from pydantic_settings import BaseSettings as B; "
     code += "groups = [c for c in vars(s).values() if isinstance(c, type) and issubclass(c, B)]; "
     code += "print(json.dumps([name for group in groups for name in group.model_fields]))"

@@ -1,6 +1,6 @@
-"""All that Studio does, done to the real server as Studio does it: over HTTP, by LangGraph's own client.
+"""What Studio does, on the real server: over HTTP, by LangGraph's own client.
 
-The forms that Studio draws are a snapshot. After a change that is meant, write it anew and read the difference:
+The forms that Studio draws are a snapshot. After an intended change, update it and read the difference:
 
     UPDATE_SNAPSHOTS=1 pytest tests/server/test_studio.py
 """
@@ -20,7 +20,7 @@ NODES = ["first_turn", "refine_turn", "synthesize"]
 
 
 def form(title: str, schema: Any) -> list[str]:
-    """Return a form, a line for each field. LangChain's own definitions, of messages, are not ours to keep."""
+    """Return a form, a line for each field, without LangChain's own definitions of messages."""
     lines = ["", f"{title}: {schema['title']}: {schema.get('description', '')}"]
     for name, field in schema["properties"].items():
         if "oneOf" in field.get("items", {}):
@@ -31,8 +31,7 @@ def form(title: str, schema: Any) -> list[str]:
     return lines
 
 
-def test_the_forms_are_the_ones_we_know(studio: Studio) -> None:
-    """Of the input, the output, the state and the context: titles, descriptions, defaults, bounds."""
+def test_the_forms_match_the_snapshot(studio: Studio) -> None:
     schemas: Any = studio.client.assistants.get_schemas(studio.assistant)
     forms = {name: schemas[f"{name}_schema"] for name in ("input", "output", "state", "context")}
     forms |= {name: forms["state"]["$defs"][name] for name in ("Turn", "Step")}
@@ -40,47 +39,47 @@ def test_the_forms_are_the_ones_we_know(studio: Studio) -> None:
     check_snapshot("forms.txt", "\n".join(lines).lstrip() + "\n")
 
 
-def test_the_drawing_has_the_nodes_and_the_loop(studio: Studio) -> None:
-    drawn: Any = httpx.get(f"{studio.address}/assistants/{studio.assistant}/graph?xray=true").json()
-    assert [node["id"] for node in drawn["nodes"]] == ["__start__", *NODES, "__end__"]
-    edges = {(edge["source"], edge["target"], edge.get("conditional", False)) for edge in drawn["edges"]}
+def test_the_drawing_shows_the_nodes_and_the_loop(studio: Studio) -> None:
+    drawing: Any = httpx.get(f"{studio.address}/assistants/{studio.assistant}/graph?xray=true").json()
+    assert [node["id"] for node in drawing["nodes"]] == ["__start__", *NODES, "__end__"]
+    edges = {(edge["source"], edge["target"], edge.get("conditional", False)) for edge in drawing["edges"]}
     turns = {(turn, to, True) for turn in NODES[:2] for to in NODES[1:]}
     assert edges == {("__start__", "first_turn", False), *turns, ("synthesize", "__end__", False)}
 
 
-def test_chat_mode_asks_by_messages_and_goes_on(studio: Studio) -> None:
-    """What the chat shows is the question and the answer; the second question sees them, and has its own turns."""
+def test_chat_mode_continues_the_conversation(studio: Studio) -> None:
+    """The second question sees the first with its answer, and has its own turns."""
     studio.run(input={"messages": [{"role": "user", "content": "What is 6 x 7?"}]})
     studio.groq.requests.clear()
     second = studio.run(input={"messages": [{"type": "human", "content": "And half of it?"}]})
-    shown = [(message["type"], message["content"]) for message in second["messages"]]
+    messages = [(message["type"], message["content"]) for message in second["messages"]]
     answer = ("ai", "The answer is 42.")
-    assert shown == [("human", "What is 6 x 7?"), answer, ("human", "And half of it?"), answer]
+    assert messages == [("human", "What is 6 x 7?"), answer, ("human", "And half of it?"), answer]
     assert (second["query"], [turn["index"] for turn in second["turns"]]) == ("And half of it?", [1, 2])
-    said = [message["content"].split("\n\n")[0] for message in studio.groq.requests[0].messages[1:]]
-    assert said == ["What is 6 x 7?", "The answer is 42.", "And half of it?"]
+    prompt = [message["content"].split("\n\n")[0] for message in studio.groq.requests[0].messages[1:]]
+    assert prompt == ["What is 6 x 7?", "The answer is 42.", "And half of it?"]
 
 
-def test_every_way_of_streaming_works_at_once(studio: Studio) -> None:
+def test_all_stream_modes_work_together(studio: Studio) -> None:
     modes: Any = ["values", "updates", "messages-tuple", "events", "debug", "tasks", "checkpoints", "custom"]
-    got: dict[str, list[Any]] = {}
+    parts: dict[str, list[Any]] = {}
     for part in studio.client.runs.stream(studio.thread, studio.assistant, input=ASKED, context=TWO, stream_mode=modes):
-        got.setdefault(part.event, []).append(part.data)
-    assert "error" not in got
-    assert [next(iter(update)) for update in got["updates"]] == NODES
-    assert [len(state.get("turns", [])) for state in got["values"]] == [0, 1, 2, 2]
-    assert [task["name"] for task in got["tasks"] if "result" in task] == NODES
-    assert got["checkpoints"][-1]["next"] == []
-    assert {entry["type"] for entry in got["debug"]} == {"checkpoint", "task", "task_result"}
-    assert {"on_chain_start", "on_chat_model_stream", "on_chain_end"} <= {event["event"] for event in got["events"]}
+        parts.setdefault(part.event, []).append(part.data)
+    assert "error" not in parts
+    assert [next(iter(update)) for update in parts["updates"]] == NODES
+    assert [len(state.get("turns", [])) for state in parts["values"]] == [0, 1, 2, 2]
+    assert [task["name"] for task in parts["tasks"] if "result" in task] == NODES
+    assert parts["checkpoints"][-1]["next"] == []
+    assert {entry["type"] for entry in parts["debug"]} == {"checkpoint", "task", "task_result"}
+    assert {"on_chain_start", "on_chat_model_stream", "on_chain_end"} <= {event["event"] for event in parts["events"]}
     tokens = dict.fromkeys(NODES, "")
-    for chunk, about in got["messages"]:
+    for chunk, metadata in parts["messages"]:
         if chunk["type"] == "AIMessageChunk":
-            tokens[about["langgraph_node"]] += chunk["content"]
+            tokens[metadata["langgraph_node"]] += chunk["content"]
     assert list(tokens.values()) == [first(), refine(), synthesis()]
 
 
-def test_a_turn_in_the_view_of_the_state_is_short_and_stands_there_once(studio: Studio) -> None:
+def test_the_state_holds_the_text_of_each_turn_once(studio: Studio) -> None:
     studio.run(input=ASKED)
     values: Any = studio.client.threads.get_state(studio.thread)["values"]
     assert set(values) == {"query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"}
@@ -90,8 +89,8 @@ def test_a_turn_in_the_view_of_the_state_is_short_and_stands_there_once(studio: 
         assert json.dumps(values).count(json.dumps(turn["text"])) == 1
 
 
-def test_the_history_has_every_step_and_each_can_be_run_again(studio: Studio) -> None:
-    """From any node's checkpoint: what is before it stands, what is after it is thought anew."""
+def test_every_step_of_the_history_can_be_run_again(studio: Studio) -> None:
+    """From any node's checkpoint: earlier turns are kept, later ones are asked again."""
     studio.run(input=ASKED)
     for calls, node in enumerate(reversed(NODES), 1):
         checkpoint = studio.before(node)["checkpoint"]
@@ -104,10 +103,8 @@ def test_the_history_has_every_step_and_each_can_be_run_again(studio: Studio) ->
 
 
 TEXT = refine("41", "revise", review="Turn 1 added.", steps=[("Add.", "6 + 35.")])
-ANSWER_ONLY = refine("41")  # differs from what the model wrote in nothing but the answer
-
-
-EDITS: dict[str, tuple[dict[str, Any], str]] = {  # of turn 2, and what a model is to see of it
+ANSWER_ONLY = refine("41")  # differs from the model's text only in the answer
+EDITS: dict[str, tuple[dict[str, Any], str]] = {  # an edit of turn 2, and what the model sees of it
     "text": ({"text": TEXT}, TEXT),
     "the answer within the text": ({"text": ANSWER_ONLY}, ANSWER_ONLY),
     "answer": ({"answer": "41"}, f"{refine()}\n\n## Answer\n41"),
@@ -117,24 +114,24 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {  # of turn 2, and what a model 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["its fields", "the whole list"])
 @pytest.mark.parametrize("turns", [3, 2], ids=["before a refine turn", "before the synthesis"])
-def test_a_fork_that_edits_turn_2_is_built_on(studio: Studio, turns: int, whole: bool) -> None:
-    """What follows is sent the turn as edited; a fork may send the edited fields, or all turns as Studio shows them."""
-    dials = {"max_turns": turns}
-    studio.run(input=ASKED, context=dials)
+def test_later_steps_use_the_edit_of_a_fork(studio: Studio, turns: int, whole: bool) -> None:
+    """A fork may send the edited fields only, or all turns, as Studio does."""
+    settings = {"max_turns": turns}
+    studio.run(input=ASKED, context=settings)
     state = studio.before("refine_turn" if turns == 3 else "synthesize", turns=2)
     one, two = state["values"]["turns"]
-    for name, (edit, seen) in EDITS.items():
+    for name, (edit, expected) in EDITS.items():
         values = {"turns": [one, {**two, **edit}] if whole else [{"index": 2, **edit}]}
         fork: Any = studio.client.threads.update_state(studio.thread, values, checkpoint=state["checkpoint"])
         studio.groq.requests.clear()
-        result = studio.run(checkpoint=fork["checkpoint"], context=dials)
-        assert studio.sent() == [first(), seen, refine()][:turns], name
+        result = studio.run(checkpoint=fork["checkpoint"], context=settings)
+        assert studio.sent() == [first(), expected, refine()][:turns], name
         assert len(studio.groq.requests) == turns - 1, name
         assert [turn["answer"] for turn in result["turns"]] == ["42", "41", "42"][:turns], name
         assert [turn["index"] for turn in result["turns"]] == [1, 2, 3][:turns], name
 
 
-def test_the_other_branch_of_a_fork_is_still_there(studio: Studio) -> None:
+def test_a_fork_keeps_the_other_branch(studio: Studio) -> None:
     result = studio.run(input=ASKED)
     state = studio.before("synthesize")
     edit = {"turns": [{"index": 2, "answer": "41"}]}
@@ -144,19 +141,18 @@ def test_the_other_branch_of_a_fork_is_still_there(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_a_run_stops_before_any_node_and_goes_on(studio: Studio, node: str) -> None:
-    waiting = studio.run(input=ASKED, interrupt_before=[node])
+def test_a_run_can_stop_before_any_node_and_resume(studio: Studio, node: str) -> None:
+    paused = studio.run(input=ASKED, interrupt_before=[node])
     state: Any = studio.client.threads.get_state(studio.thread)
     assert state["next"] == [node]
-    assert len(waiting["turns"]) == len(studio.groq.requests) == NODES.index(node)
+    assert len(paused["turns"]) == len(studio.groq.requests) == NODES.index(node)
     assert studio.client.threads.get(studio.thread)["status"] == "interrupted"
     result = studio.run()
     assert ([turn["index"] for turn in result["turns"]], result["answer"]) == ([1, 2], "The answer is 42.")
     assert len(studio.groq.requests) == 3
 
 
-def test_a_cancelled_run_hangs_up_and_the_thread_goes_on(studio: Studio) -> None:
-    """The provider is not left writing; the finished turn stands, and the run is taken up where it was cut."""
+def test_a_cancelled_run_closes_its_call_and_can_resume(studio: Studio) -> None:
     studio.groq.play([first(), Reply(refine(), hang=True), refine(), synthesis()])
     run = studio.client.runs.create(studio.thread, studio.assistant, input=ASKED, context=TWO)
     while len(studio.groq.requests) < 2:
@@ -171,9 +167,9 @@ def test_a_cancelled_run_hangs_up_and_the_thread_goes_on(studio: Studio) -> None
     assert len(studio.groq.requests) == 4
 
 
-def test_a_dial_out_of_its_bounds_and_a_blank_question_are_said_and_the_thread_goes_on(studio: Studio) -> None:
-    for wrong, says in (({"context": {"max_turns": 99}}, "max_turns"), ({"input": {"query": " "}}, "blank")):
-        with pytest.raises(Exception, match=says):
-            studio.run(**{"input": ASKED, **wrong})
+def test_an_invalid_run_leaves_the_thread_usable(studio: Studio) -> None:
+    for options, message in (({"context": {"max_turns": 99}}, "max_turns"), ({"input": {"query": " "}}, "blank")):
+        with pytest.raises(Exception, match=message):
+            studio.run(**{"input": ASKED, **options})
     assert studio.run(input=ASKED)["concise_answer"] == "42"
     assert len(studio.groq.requests) == 3

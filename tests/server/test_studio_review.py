@@ -1,4 +1,4 @@
-"""A person in the loop, and the events of a front end, on the real server."""
+"""Human review, and the events for a front end, on the real server."""
 
 from typing import Any
 
@@ -8,22 +8,22 @@ from testing.studio import ASKED, Studio
 REVIEW = {"max_turns": 2, "review": "each_turn"}
 
 
-def test_a_run_pauses_on_the_server_takes_an_answer_and_asks_again_after_a_bad_one(studio: Studio) -> None:
+def test_a_review_asks_again_after_an_invalid_answer(studio: Studio) -> None:
     studio.groq.play([first("41"), refine("42", "revise"), synthesis("It is 42.", "42")])
     answers: list[Any] = ["perhaps", {"hint": "Count the zero."}, "continue"]
-    seen = []
+    pauses = []
     result = studio.run(input=ASKED, context=REVIEW)
     for answer in answers:
         (pause,) = result["__interrupt__"]
-        seen.append((pause["value"]["turn"]["index"], bool(pause["value"]["problem"])))
+        pauses.append((pause["value"]["turn"]["index"], bool(pause["value"]["problem"])))
         result = studio.client.runs.wait(studio.thread, studio.assistant, command={"resume": answer}, context=REVIEW)
-    assert seen == [(1, False), (1, True), (2, False)]
+    assert pauses == [(1, False), (1, True), (2, False)]
     assert result["answer"] == "It is 42."
     assert result["turns"][0]["hint"] == "Count the zero."
     assert "Count the zero." in studio.groq.requests[1].messages[-1]["content"]
 
 
-def test_the_server_streams_what_happens_without_a_word_of_nodes(studio: Studio) -> None:
+def test_the_server_streams_the_custom_events(studio: Studio) -> None:
     run = studio.client.runs.stream(
         studio.thread, studio.assistant, input=ASKED, context={"max_turns": 1}, stream_mode="custom"
     )

@@ -1,4 +1,4 @@
-"""LangSmith at the command line: what it says, what it never sends, and an exit that waits for nobody."""
+"""LangSmith on the command line: what it prints, what it never sends, and an exit that does not wait long."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from testing.scripts import FLIPPED
 from testing.traces import TROUBLE, tree_of
 
 
-def test_trace_says_the_project_and_the_run_and_json_has_the_run_too(scripted: Scripted, collector: Collector) -> None:
+def test_trace_and_json_print_the_run_id(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     run = llamaberry("ask", "Q", "--json", "--trace")
     root = collector.run("llamaberry")["id"]
@@ -23,8 +23,8 @@ def test_trace_says_the_project_and_the_run_and_json_has_the_run_too(scripted: S
     assert run.stderr == f"llamaberry: trace: LangSmith project 'tests', run {root}\n"
 
 
-def test_the_run_id_is_what_feedback_scores(scripted: Scripted, collector: Collector) -> None:
-    """The call of docs/traces.md."""
+def test_feedback_can_score_the_run_id(scripted: Scripted, collector: Collector) -> None:
+    """As docs/traces.md shows."""
     scripted(FLIPPED)
     run_id = json.loads(llamaberry("ask", "Q", "--json").stdout)["run_id"]
     client = Client()
@@ -32,29 +32,29 @@ def test_the_run_id_is_what_feedback_scores(scripted: Scripted, collector: Colle
     client.create_feedback(run_id, key="correct", score=1, trace_id=run_id, session_id=project.id)
     client.flush()
     client.close()
-    (scored,) = collector.feedback
-    assert (scored["run_id"], scored["key"], scored["score"]) == (collector.run("llamaberry")["id"], "correct", 1)
+    (feedback,) = collector.feedback
+    assert (feedback["run_id"], feedback["key"], feedback["score"]) == (collector.run("llamaberry")["id"], "correct", 1)
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
-def test_a_collector_in_trouble_costs_a_line_and_a_few_seconds_at_exit(
+def test_a_failing_collector_costs_one_line_and_seconds(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    """The answer comes, and the process ends before LangSmith's client would give up."""
+    """The process ends before LangSmith's client would give up."""
     scripted(FLIPPED)
     settings: Any = TROUBLE[trouble]
     with listening(Collector(**settings or {})) as server:
         trace_to(server.url if settings else "http://127.0.0.1:9", monkeypatch)
-        begun = time.monotonic()
+        started_at = time.monotonic()
         run = llamaberry("ask", "-q", "Q")
-        took = time.monotonic() - begun
+        seconds = time.monotonic() - started_at
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
     assert (run.stderr.count("\n"), run.stderr[:21]) == (1, "llamaberry: the trace")
-    assert took < 15  # untended it is 20 s where the collector is down, and minutes where it is slow
+    assert seconds < 15  # by default 20 s with an unreachable collector, and minutes with a slow one
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"LANGSMITH_TRACING": "", "LANGSMITH_API_KEY": "ls_key"}, "LANGSMITH_TRACING is 'not set'"),
         ({"LANGSMITH_TRACING": "1", "LANGSMITH_API_KEY": "ls_key"}, "LANGSMITH_TRACING is '1'"),
@@ -63,19 +63,19 @@ def test_a_collector_in_trouble_costs_a_line_and_a_few_seconds_at_exit(
         ({"LANGSMITH_TRACING": "", "LANGSMITH_API_KEY": ""}, ""),
     ],
 )
-def test_nothing_is_sent_when_tracing_is_off_and_half_a_setting_is_said_once(
-    scripted: Scripted, collector: Collector, settings: dict[str, str], said: str
+def test_incomplete_settings_send_nothing_and_print_one_line(
+    scripted: Scripted, collector: Collector, settings: dict[str, str], message: str
 ) -> None:
     scripted(FLIPPED)
     run = llamaberry("ask", "-q", "Q", **settings)
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
-    assert said in run.stderr
-    assert run.stderr.count("\n") == (1 if said else 0)
+    assert message in run.stderr
+    assert run.stderr.count("\n") == (1 if message else 0)
     assert collector.got == []
 
 
 def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Collector) -> None:
-    """In the metadata, too: of the run, and of its dials."""
+    """Also in the metadata of the run, which has its settings."""
     scripted([first("Zanzibar"), refine("Zanzibar"), synthesis("It is Zanzibar.", "Zanzibar")])
     hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
     words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
@@ -86,22 +86,20 @@ def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Co
     assert metadata(collector.run("refine_turn 2"))["verdict"] == "keep"
 
 
-def test_a_bad_variable_of_langsmith_costs_the_trace_and_not_the_answer(
-    scripted: Scripted, collector: Collector
-) -> None:
+def test_an_invalid_langsmith_variable_costs_only_the_trace(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     run = llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="half")
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
     assert (run.stderr.count("\n"), "'half'" in run.stderr) == (1, True)
 
 
-def test_sampling_keeps_working(scripted: Scripted, collector: Collector) -> None:
+def test_sampling_works(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     assert llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="0").returncode == 0
     assert collector.runs == []
 
 
-def test_a_resumed_run_is_a_trace_of_its_own_on_the_same_thread(scripted: Scripted, collector: Collector) -> None:
+def test_a_resumed_run_is_a_new_trace_on_the_same_thread(scripted: Scripted, collector: Collector) -> None:
     scripted([Reply(status=400, error="No")])
     assert llamaberry("ask", "Q", "--thread", "T").returncode == 1
     scripted(FLIPPED)

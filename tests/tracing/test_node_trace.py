@@ -17,7 +17,7 @@ from testing.server import served
 from testing.traces import TREE, python, tree_of
 
 
-def test_a_run_is_one_tree_that_reads_like_the_reasoning(scripted: Scripted, collector: Collector) -> None:
+def test_a_run_is_one_tree_of_named_nodes(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     assert llamaberry("ask", "Q").returncode == 0
     assert collector.tree() == tree_of(*TREE)
@@ -26,11 +26,11 @@ def test_a_run_is_one_tree_that_reads_like_the_reasoning(scripted: Scripted, col
     assert [run["name"] for run in collector.runs if run.get("error")] == []
 
 
-def test_each_node_tells_what_it_decided_and_how(scripted: Scripted, collector: Collector) -> None:
+def test_each_node_records_its_decision_in_the_metadata(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     llamaberry("ask", "Q")
     model = {"model": "groq:openai/gpt-oss-120b", "finish_reason": "stop", "attempt": 1}
-    told = {
+    expected = {
         "first_turn": {"turn": 1, "kind": "first", "normalised_answer": "41"},
         "refine_turn 2": {"turn": 2, "kind": "refine", "verdict": "revise", "answer_changed": True}
         | {"normalised_answer": "42"},
@@ -39,13 +39,13 @@ def test_each_node_tells_what_it_decided_and_how(scripted: Scripted, collector: 
         "synthesize": {"kind": "synthesize", "answer_changed": False, "normalised_answer": "42"}
         | {"stop_reason": "max_turns"},
     }
-    keys = {key for one in told.values() for key in one} | set(model)
+    keys = {key for one in expected.values() for key in one} | set(model)
     for name in TREE:
-        found = metadata(collector.run(name))
-        assert {key: found[key] for key in keys if key in found} == model | told[name], name
+        recorded = metadata(collector.run(name))
+        assert {key: recorded[key] for key in keys if key in recorded} == model | expected[name], name
 
 
-def test_a_person_can_filter_by_tags(scripted: Scripted, collector: Collector) -> None:
+def test_runs_have_tags_to_filter_by(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     llamaberry("ask", "Q")
     assert all("llamaberry" in run["tags"] for run in collector.runs)
@@ -55,41 +55,41 @@ def test_a_person_can_filter_by_tags(scripted: Scripted, collector: Collector) -
     assert "turn:2" in collector.run("refine_turn 2 model call")["tags"]
 
 
-def test_the_tokens_stand_where_costs_are_computed_from(scripted: Scripted, collector: Collector) -> None:
-    """On the model calls, with the provider and the model; on no other run, or they would count twice."""
+def test_only_model_calls_have_token_usage(scripted: Scripted, collector: Collector) -> None:
+    """With the provider and the model, from which LangSmith computes costs; elsewhere they would count twice."""
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
     cached = usage | {"prompt_tokens_details": {"cached_tokens": 800}}
     scripted([Reply(text, usage=cached) for text in FLIPPED])
     llamaberry("ask", "Q")
     for run in collector.runs:
-        counted = metadata(run).get("usage_metadata")
+        recorded = metadata(run).get("usage_metadata")
         if run["run_type"] != "llm":
-            assert counted is None, run["name"]
+            assert recorded is None, run["name"]
             continue
-        assert (counted["input_tokens"], counted["output_tokens"]) == (900, 30)
-        assert counted["input_token_details"]["cache_read"] == 800
+        assert (recorded["input_tokens"], recorded["output_tokens"]) == (900, 30)
+        assert recorded["input_token_details"]["cache_read"] == 800
         assert (metadata(run)["ls_provider"], metadata(run)["ls_model_name"]) == ("groq", "openai/gpt-oss-120b")
 
 
-def test_every_run_carries_its_thread(scripted: Scripted, collector: Collector) -> None:
+def test_every_run_has_its_thread_id(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     llamaberry("ask", "Q", "--thread", "trip")
     assert {metadata(run)["thread_id"] for run in collector.runs} == {"trip"}
 
 
-def test_a_failed_call_is_a_failed_run_and_each_attempt_is_seen(scripted: Scripted, collector: Collector) -> None:
+def test_each_attempt_is_a_run(scripted: Scripted, collector: Collector) -> None:
     scripted([first(), Reply(status=503, error="Overloaded"), refine(), synthesis()])
     assert llamaberry("ask", "Q", "--turns", "2").returncode == 0
     assert collector.tree() == tree_of("first_turn", "refine_turn 2", "refine_turn 2", "synthesize")
-    failed, healed = [run for run in collector.runs if run["name"] == "refine_turn 2"]
-    assert "Overloaded" in failed["error"]
-    assert not healed.get("error")
-    assert [metadata(run)["attempt"] for run in (failed, healed)] == [1, 2]
+    first_attempt, second_attempt = [run for run in collector.runs if run["name"] == "refine_turn 2"]
+    assert "Overloaded" in first_attempt["error"]
+    assert not second_attempt.get("error")
+    assert [metadata(run)["attempt"] for run in (first_attempt, second_attempt)] == [1, 2]
     calls = [run for run in collector.runs if run["name"] == "refine_turn 2 model call"]
     assert [bool(run.get("error")) for run in calls] == [True, False]
 
 
-def test_a_node_that_is_lost_for_good_is_red_though_the_run_is_not(scripted: Scripted, collector: Collector) -> None:
+def test_a_failed_node_is_an_error_though_the_run_is_not(scripted: Scripted, collector: Collector) -> None:
     scripted([first(), *[Reply(status=500, error="Down")] * 3])
     assert llamaberry("ask", "Q").returncode == 3
     last = [run for run in collector.runs if run["name"] == "refine_turn 2"][-1]
@@ -127,15 +127,13 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_embedded_in_a_traced_agent_its_runs_stand_below_the_agents(
-    scripted: Scripted, collector: Collector, call: str
-) -> None:
+def test_runs_of_an_embedded_graph_are_below_the_agent(scripted: Scripted, collector: Collector, call: str) -> None:
     scripted(FLIPPED)
     python(HOST.replace("{CALL}", CALLS[call]))
     assert collector.tree() == ["host", "  agent", "    reason", *tree_of(*TREE, depth=3)]
 
 
-def test_in_process_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, collector: Collector) -> None:
+def test_a_run_in_process_has_the_same_tree(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     python(
         "from llamaberry import graph\nfrom langsmith.run_trees import get_cached_client\n"
@@ -146,20 +144,20 @@ def test_in_process_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, c
     assert {metadata(run)["thread_id"] for run in collector.runs} == {"T"}
 
 
-def test_on_a_server_a_run_has_the_same_tree_and_its_thread(scripted: Scripted, collector: Collector) -> None:
+def test_a_run_on_a_server_has_the_same_tree(scripted: Scripted, collector: Collector) -> None:
     scripted(FLIPPED)
     with served() as address:
         thread = httpx.post(f"{address}/threads", json={}).json()["thread_id"]
-        asked = {"assistant_id": "llamaberry", "input": {"query": "Q"}}
-        answered = httpx.post(f"{address}/threads/{thread}/runs/wait", json=asked, timeout=60)
-        assert answered.json()["concise_answer"] == "42"
+        body = {"assistant_id": "llamaberry", "input": {"query": "Q"}}
+        response = httpx.post(f"{address}/threads/{thread}/runs/wait", json=body, timeout=60)
+        assert response.json()["concise_answer"] == "42"
         collector.wait_for("llamaberry")
     assert collector.tree() == tree_of(*TREE)
     assert {metadata(run)["thread_id"] for run in collector.runs} == {thread}
 
 
-def test_the_flip_is_told_against_the_turn_as_a_person_left_it(scripted: Scripted) -> None:
-    """After a fork that edits the text of a turn alone: the trace and `show` say the same."""
+def test_answer_changed_compares_with_the_edited_turn(scripted: Scripted) -> None:
+    """After a fork that edits only the text of a turn, the trace and `show` agree."""
     scripted([first("42"), refine("42"), refine("42"), synthesis()])
     graph = build_graph(InMemorySaver())
     config: Any = {"configurable": {"thread_id": "T"}}
@@ -167,9 +165,9 @@ def test_the_flip_is_told_against_the_turn_as_a_person_left_it(scripted: Scripte
     points = {len(point.values.get("turns", [])): point.config for point in graph.get_state_history(config)}
     fork: Any = graph.update_state(points[2], {"turns": [{"index": 2, "text": refine("99")}]}, as_node="refine_turn")
     scripted([refine("42", "revise"), synthesis()])
-    seen = RunCollectorCallbackHandler()
-    state = graph.invoke(None, fork | {"callbacks": [seen]})
-    (root,) = seen.traced_runs
+    collector = RunCollectorCallbackHandler()
+    state = graph.invoke(None, fork | {"callbacks": [collector]})
+    (root,) = collector.traced_runs
     (node,) = [run for run in root.child_runs if run.name == "refine_turn 3"]
     assert node.metadata["answer_changed"] is True
     assert [(past.name, past.flipped) for past in run_of("T", state).nodes] == [

@@ -1,4 +1,4 @@
-"""LLAMABERRY_TRACES: the same numbered nodes go to a collector that speaks OTLP, and a dead one costs nothing."""
+"""LLAMABERRY_TRACES sends the same runs to an OTLP collector; an unreachable one costs little."""
 
 import json
 import os
@@ -32,33 +32,27 @@ def attributes(span: Any) -> dict[str, Any]:
     return {key: getattr(value, value.WhichOneof("value")) for key, value in values.items()}
 
 
-def test_a_run_has_the_same_numbered_nodes_with_messages_tokens_and_metadata(
-    scripted: Scripted, otlp: Collector
-) -> None:
+def test_spans_have_names_messages_tokens_and_metadata(scripted: Scripted, otlp: Collector) -> None:
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
     scripted([Reply(text, usage=usage) for text in FLIPPED])
     run = llamaberry("ask", "-q", "Q", "--thread", "T")
     assert (run.returncode, run.stdout, run.stderr) == (0, "The answer is 42.\n", "")
-    named = {span.name: span for span in otlp.spans}
+    spans = {span.name: span for span in otlp.spans}
     assert [span.name for span in otlp.spans] == [
         "llamaberry",
         *(line for node in TREE for line in (node, f"{node} model call")),
     ]
     assert len({span.trace_id for span in otlp.spans}) == 1
     for node in TREE:
-        assert named[node].parent_span_id == named["llamaberry"].span_id
-        assert named[f"{node} model call"].parent_span_id == named[node].span_id
-        call = attributes(named[f"{node} model call"])
+        assert spans[node].parent_span_id == spans["llamaberry"].span_id
+        assert spans[f"{node} model call"].parent_span_id == spans[node].span_id
+        call = attributes(spans[f"{node} model call"])
         assert (call["llm.token_count.prompt"], call["llm.token_count.completion"]) == (900, 30)
         assert call["llm.input_messages.1.message.role"] == "user"
         assert call["session.id"] == "T"
-    told = json.loads(attributes(named["refine_turn 2"])["metadata"])
-    assert (told["turn"], told["verdict"], told["answer_changed"], told["normalised_answer"]) == (
-        2,
-        "revise",
-        True,
-        "42",
-    )
+    recorded = json.loads(attributes(spans["refine_turn 2"])["metadata"])
+    expected = {"turn": 2, "verdict": "revise", "answer_changed": True, "normalised_answer": "42"}
+    assert expected.items() <= recorded.items()
 
 
 def test_a_failed_attempt_is_a_failed_span(scripted: Scripted, otlp: Collector) -> None:
@@ -70,7 +64,7 @@ def test_a_failed_attempt_is_a_failed_span(scripted: Scripted, otlp: Collector) 
     assert sorted(statuses) == sorted(nodes + calls)
 
 
-def test_an_embedded_graph_is_traced_by_the_variable_alone_below_its_host(scripted: Scripted, otlp: Collector) -> None:
+def test_the_variable_alone_traces_a_host_agent(scripted: Scripted, otlp: Collector) -> None:
     scripted(FLIPPED)
     python(
         "from langgraph.graph import START, MessagesState, StateGraph\n"
@@ -88,33 +82,34 @@ def test_an_embedded_graph_is_traced_by_the_variable_alone_below_its_host(script
 HOOKS = "from langchain_core.tracers.context import _configure_hooks as hooks; print(len(hooks), end=' ')\n"
 
 
-@pytest.mark.parametrize(("address", "registered"), [("", "0"), ("http://127.0.0.1:9", "1")])
-def test_only_building_a_graph_with_the_variable_set_registers(address: str, registered: str) -> None:
-    build = "from llamaberry import build_graph, graph; build_graph()\n"
+@pytest.mark.parametrize(("address", "hooks"), [("", 0), ("http://127.0.0.1:9", 1)])
+def test_only_build_graph_registers_the_tracer(address: str, hooks: int) -> None:
+    """An import registers nothing, and a second graph no second tracer."""
     modules = "".join(f"import llamaberry.{name}\n" for name in ("graph.state", "nodes", "tracing.node_trace"))
-    ran = python(HOOKS + modules + HOOKS + build + HOOKS, LLAMABERRY_TRACES=address)
-    before, imported, built = map(int, ran.stdout.split())
-    assert (imported - before, str(built - before)) == (0, registered)
+    build = "from llamaberry import build_graph, graph; build_graph()\n"
+    printed = python(HOOKS + modules + HOOKS + build + HOOKS, LLAMABERRY_TRACES=address).stdout
+    before, imported, built = map(int, printed.split())
+    assert (imported - before, built - before) == (0, hooks)
 
 
 @pytest.mark.parametrize("trouble", [None, {"status": 500}, {"delay": 30}, {"drip": True}])
-def test_a_viewer_that_is_not_there_fails_no_run_and_is_said_once(
+def test_an_unreachable_viewer_costs_one_line(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any] | None
 ) -> None:
     scripted(FLIPPED)
     with listening(Collector(**trouble or {})) as server:
         monkeypatch.setenv("LLAMABERRY_TRACES", server.url if trouble else "http://127.0.0.1:9")
-        begun = time.monotonic()
+        started_at = time.monotonic()
         run = llamaberry("ask", "-q", "Q")
-        took = time.monotonic() - begun
+        seconds = time.monotonic() - started_at
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
-    if not trouble or "drip" not in trouble:  # its status was good
+    if not trouble or "drip" not in trouble:  # its status was 200
         assert (run.stderr.count("\n"), run.stderr[:30]) == (1, "llamaberry: LLAMABERRY_TRACES:")
-    assert took < 15  # OpenTelemetry's own exporter tries for half a minute and more
+    assert seconds < 15  # OpenTelemetry's exporter retries for half a minute and more
 
 
-def test_nothing_secret_goes_to_the_collector(scripted: Scripted, otlp: Collector) -> None:
-    """Neither the provider's key, also where its error repeats it, nor a header that was meant for another host."""
+def test_no_secret_is_sent_to_the_collector(scripted: Scripted, otlp: Collector) -> None:
+    """Neither the provider's key, even if its error repeats it, nor a header for another host."""
     key = "gsk_PLANTED0key0that0nobody0else0may0see"
     scripted([first(), Reply(status=401, error=f"Invalid key {key}")])
     headers = {
@@ -128,9 +123,7 @@ def test_nothing_secret_goes_to_the_collector(scripted: Scripted, otlp: Collecto
 
 
 @pytest.mark.parametrize("address", ["http://ann:pAsSw0rd@{}", "http://ann:pAsSw0rd@127.0.0.1:9", "http://xn--a.b/"])
-def test_an_address_s_password_is_used_and_never_said_and_a_bad_address_is_said_once(
-    scripted: Scripted, otlp: Collector, address: str
-) -> None:
+def test_the_password_of_the_address_is_never_printed(scripted: Scripted, otlp: Collector, address: str) -> None:
     scripted(FLIPPED)
     more = {"LLAMABERRY_TRACES": address.format(otlp.url.removeprefix("http://"))}
     code = "import logging; logging.basicConfig(level='INFO')\nfrom llamaberry.cli.main import main; main()"
@@ -139,11 +132,11 @@ def test_an_address_s_password_is_used_and_never_said_and_a_bad_address_is_said_
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
     assert "pAsSw0rd" not in run.stderr
     assert "Traceback" not in run.stderr
-    assert run.stderr.count("traces do not arrive") == ("{}" not in address)
+    assert run.stderr.count("sending failed") == ("{}" not in address)
     assert {headers.get("authorization") for _, headers, _ in otlp.got} <= {"Basic YW5uOnBBc1N3MHJk"}
 
 
-def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, otlp: Collector) -> None:
+def test_openinference_hides_inputs_and_outputs(scripted: Scripted, otlp: Collector) -> None:
     scripted([first("Zanzibar"), refine("Zanzibar"), synthesis("It is Zanzibar.", "Zanzibar")])
     hide = {f"OPENINFERENCE_HIDE_{what}": "true" for what in ("INPUTS", "OUTPUTS")}
     words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
@@ -153,9 +146,7 @@ def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, otlp: Collect
         assert secret not in otlp.everything
 
 
-def test_without_the_extra_the_answer_comes_and_what_to_install_is_said(
-    scripted: Scripted, otlp: Collector, tmp_path: Path
-) -> None:
+def test_without_the_extra_a_run_works_and_names_it(scripted: Scripted, otlp: Collector, tmp_path: Path) -> None:
     for package in ("openinference", "phoenix"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("raise ImportError('it is not installed')")
