@@ -38,16 +38,16 @@ def test_durations_in_headers_are_parsed(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bucket", "window"])
-@pytest.mark.parametrize("what", ["requests", "tokens"])
+@pytest.mark.parametrize("resource", ["requests", "tokens"])
 async def test_rate_limits_in_headers_are_respected(
-    scripted: Scripted, tmp_path: Path, what: Literal["requests", "tokens"], kind: Literal["bucket", "window"]
+    scripted: Scripted, tmp_path: Path, resource: Literal["requests", "tokens"], kind: Literal["bucket", "window"]
 ) -> None:
     """24 calls under a limit of 8 per second take two seconds, and almost none is refused."""
-    limit = Limited(8 * (2048 if what == "tokens" else 1), 1.0, what, kind)
+    limit = Limited(8 * (2048 if resource == "tokens" else 1), 1.0, resource, kind)
     scripted(limit)
     await run_batch(tmp_path, 24)
     assert limit.answered == 24
-    assert len(limit.refused) <= 2
+    assert len(limit.refused_at) <= 2
 
 
 async def test_a_refusal_halves_the_calls_in_flight(scripted: Scripted, tmp_path: Path) -> None:
@@ -67,11 +67,11 @@ async def test_a_refusal_halves_the_calls_in_flight(scripted: Scripted, tmp_path
 
 async def test_a_daily_limit_refills_gradually(scripted: Scripted, tmp_path: Path) -> None:
     """It is full again after 1000 s, and ten requests are refilled per second."""
-    limit = Limited(10_000, 1000.0, left=2)
+    limit = Limited(10_000, 1000.0, initial=2)
     scripted(limit)
     async with asyncio.timeout(300):
         await run_batch(tmp_path, 15)
-    assert len(limit.refused) <= 3
+    assert len(limit.refused_at) <= 3
 
 
 async def test_the_first_call_runs_alone(scripted: Scripted, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_the_first_call_runs_alone(scripted: Scripted, tmp_path: Path) -> 
 
 
 async def test_a_retry_after_pauses_all_calls_and_counts_as_no_time(scripted: Scripted, tmp_path: Path) -> None:
-    """The wait (3 s) is part of neither the timeout (2 s) nor the turn's seconds. The first call after it runs alone."""
+    """The wait (3 s) is part of neither the timeout (2 s) nor the turn's seconds. Then one call runs alone."""
     wait_s, requests = 3.0, list[Request]()
 
     def script(request: Request) -> Reply:

@@ -18,8 +18,8 @@ import pytest
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-from testing.cluster import KEY, Cluster, cluster, server_python, settings, wait
-from testing.command import at_once, begun, without_figures
+from testing.cluster import KEY, Cluster, cluster, server_python, settings
+from testing.command import at_once, begun, until, without_figures
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from testing.scripts import counted, nth_call
 from testing.server import ROOT
@@ -101,9 +101,9 @@ async def test_fifty_runs_survive_a_server_that_is_killed_and_so_do_their_stream
             return thread, run["run_id"]
 
         with asking(made, "stream 1") as one, asking(made, "stream 2") as two:
-            await asyncio.to_thread(wait, lambda: len(groq.requests) >= 2)
+            await asyncio.to_thread(until, lambda: len(groq.requests) >= 2)
             runs = await asyncio.gather(*(begin(f"question {n}") for n in range(RUNS)))
-            await asyncio.to_thread(wait, lambda: len(groq.requests) >= 2 * RUNS + 10)
+            await asyncio.to_thread(until, lambda: len(groq.requests) >= 2 * RUNS + 10)
             port = await asyncio.to_thread(holder, made, "stream 1")
             made.stop(port, signal.SIGKILL)
             before = counted(groq)
@@ -131,7 +131,7 @@ def test_a_server_that_is_told_to_stop_works_its_runs_off(servers: tuple[Cluster
     """Within the time that systemd allows; streams go on at the other one, and no call is made twice."""
     made, groq = servers
     with asking(made, "drain 1") as one, asking(made, "drain 2") as two:
-        wait(lambda: len(groq.requests) >= 3)
+        until(lambda: len(groq.requests) >= 3)
         assert made.stop(holder(made, "drain 1")) == -signal.SIGTERM  # by which systemd knows a clean end
         for run in (one, two):
             out, told = run.communicate(timeout=60)
@@ -151,7 +151,7 @@ def test_everything_is_restarted_and_every_thread_is_still_there(servers: tuple[
     with get_sync_client(url=made.address, api_key=KEY) as client:
         kept = threads(client)
         with asking(made, "under way") as running:
-            wait(lambda: len(groq.requests) == 2)
+            until(lambda: len(groq.requests) == 2)
             made.stop_all()
             made.crash_postgres()
             made.start()
