@@ -1,1 +1,1 @@
-"""Helpers shared by tests and benchmarks: a scripted Groq, a LangSmith collector, servers."""
+"""Helpers shared by tests and benchmarks: the command line, a scripted Groq, a trace collector, servers."""

@@ -1,4 +1,4 @@
-"""LangSmith's side of tracing, and OTLP's, on loopback: what comes in, put together again as runs and spans."""
+"""A collector of LangSmith and OTLP traces on loopback, which puts the runs and spans together again."""
 
 import email
 import gzip
@@ -37,10 +37,13 @@ PROJECT = {
 
 
 class Collector(ThreadingHTTPServer):
-    """Answers with `status`, after `delay` seconds, or in a `drip` of bytes; keeps all that comes in, unpacked."""
+    """A server that stores all requests, unpacked.
+
+    It responds with `status`, after `delay` seconds; with `drip`, it sends one byte per second.
+    """
 
     daemon_threads = True
-    block_on_close = False  # a client that is still waiting for a slow answer is not waited for
+    block_on_close = False  # do not wait for clients that wait for a slow response
 
     def __init__(self, *, status: int = 200, delay: float = 0, drip: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), _Receiver)
@@ -60,18 +63,18 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def runs(self) -> list[dict[str, Any]]:
-        """The runs of all traces in the order in which they began, each put together of its posts and patches."""
+        """The runs of all traces, by start time, each merged from its POST and PATCH requests."""
         runs: dict[str, dict[str, Any]] = {}
         for name, value in self._sent():
             kind, number, *field = name.split(".")
             if kind in ("post", "patch"):
                 run = runs.setdefault(number, {})
-                run.update({field[0]: value} if field else {key: one for key, one in value.items() if one})
+                run.update({field[0]: value} if field else {key: item for key, item in value.items() if item})
         return sorted(runs.values(), key=lambda run: str(run["dotted_order"]))
 
     @property
     def feedback(self) -> list[dict[str, Any]]:
-        """The scores that were given to runs."""
+        """The feedback on runs."""
         return [value for name, value in self._sent() if name.startswith("feedback.")]
 
     def _sent(self) -> Iterator[tuple[str, Any]]:
@@ -80,29 +83,31 @@ class Collector(ThreadingHTTPServer):
                 yield from _parts(headers["content-type"], body)
 
     def resource(self, method: str, path: str, body: bytes) -> Any:
-        """Answer a request for what an evaluation needs: datasets, examples, experiments; else say who this is."""
+        """Handle a request for datasets, examples or experiments; otherwise return the server's INFO."""
         url = urlsplit(path)
         name, _, number = url.path.strip("/").partition("/")
-        kept = {"datasets": self.datasets, "examples": self.examples, "sessions": self.experiments}.get(name)
-        if kept is None:
+        stored = {"datasets": self.datasets, "examples": self.examples, "sessions": self.experiments}.get(name)
+        if stored is None:
             return INFO
-        asked = {key: values[0] for key, values in parse_qs(url.query).items()}
+        params = {key: values[0] for key, values in parse_qs(url.query).items()}
         if method == "GET" and number:
-            return next((one for one in kept if one["id"] == number), None)
-        if method == "GET" and name == "sessions" and asked.get("name", PROJECT["name"]) == PROJECT["name"]:
+            return next((item for item in stored if item["id"] == number), None)
+        if method == "GET" and name == "sessions" and params.get("name", PROJECT["name"]) == PROJECT["name"]:
             return [PROJECT]
         if method == "GET":
-            wanted = {"dataset_id": asked.get("dataset"), "name": asked.get("name")}
-            found = [one for one in kept if all(one.get(key) == value for key, value in wanted.items() if value)]
-            return found[int(asked.get("offset", 0)) :][: int(asked["limit"])]
-        said = json.loads(body)
+            filters = {"dataset_id": params.get("dataset"), "name": params.get("name")}
+            matches = [
+                item for item in stored if all(item.get(key) == value for key, value in filters.items() if value)
+            ]
+            return matches[int(params.get("offset", 0)) :][: int(params["limit"])]
+        payload = json.loads(body)
         if method == "PATCH":
-            return next(one for one in kept if one["id"] == number) | said
-        for one in said if isinstance(said, list) else [said]:
+            return next(item for item in stored if item["id"] == number) | payload
+        for item in payload if isinstance(payload, list) else [payload]:
             now = {"created_at": "2026-01-01T00:00:00Z", "modified_at": "2026-01-01T00:00:00Z"}
             tenant = {"tenant_id": PROJECT["tenant_id"], "id": str(uuid4())}
-            kept.append(now | tenant | one)
-        return kept[-len(said) :] if isinstance(said, list) else kept[-1]
+            stored.append(now | tenant | item)
+        return stored[-len(payload) :] if isinstance(payload, list) else stored[-1]
 
     def rows(self, experiment: dict[str, Any]) -> list[dict[str, Any]]:
         """Return an experiment's rows: the runs that name an example."""
@@ -120,16 +125,16 @@ class Collector(ThreadingHTTPServer):
         return run
 
     def wait_for(self, name: str, timeout: float = 30) -> None:
-        """Block until a run of this name has ended and is here."""
-        end = time.monotonic() + timeout
+        """Block until a run of this name has ended and arrived."""
+        deadline = time.monotonic() + timeout
         while not any(run["name"] == name and run.get("end_time") for run in self.runs):
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 raise TimeoutError(f"no run {name!r} after {timeout} s, but {self.tree()}")
             time.sleep(0.02)
 
     @property
     def spans(self) -> list[Any]:
-        """The OTLP spans in the order in which they began."""
+        """The OTLP spans, by start time."""
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
         requests = [ExportTraceServiceRequest.FromString(body) for path, _, body in self.got if path == "/v1/traces"]
@@ -139,8 +144,8 @@ class Collector(ThreadingHTTPServer):
 
 def metadata(run: dict[str, Any]) -> dict[str, Any]:
     """Return a run's metadata."""
-    found: dict[str, Any] = run["extra"]["metadata"]
-    return found
+    values: dict[str, Any] = run["extra"]["metadata"]
+    return values
 
 
 def _parts(content_type: str, body: bytes) -> Iterator[tuple[str, Any]]:
@@ -155,9 +160,9 @@ class _Receiver(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._keep(b"")
-        found = self.server.resource("GET", self.path, b"")
-        self._answer(json.dumps(found).encode(), 404 if found is None else 200)
+        self._store(b"")
+        resource = self.server.resource("GET", self.path, b"")
+        self._respond(json.dumps(resource).encode(), 404 if resource is None else 200)
 
     def do_POST(self) -> None:
         body = self._body()
@@ -166,13 +171,13 @@ class _Receiver(BaseHTTPRequestHandler):
             body = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(body), read_across_frames=True).read()
         elif self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        self._keep(body)
-        kept = {} if "/multipart" in self.path else self.server.resource(self.command, self.path, body)
-        self._answer(b"" if self.path == "/v1/traces" else json.dumps(kept).encode())
+        self._store(body)
+        resource = {} if "/multipart" in self.path else self.server.resource(self.command, self.path, body)
+        self._respond(b"" if self.path == "/v1/traces" else json.dumps(resource).encode())
 
     do_PATCH = do_POST  # noqa: N815 - http.server's own name
 
-    def _keep(self, body: bytes) -> None:
+    def _store(self, body: bytes) -> None:
         self.server.got.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
 
     def _body(self) -> bytes:
@@ -185,13 +190,13 @@ class _Receiver(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def _answer(self, body: bytes, status: int = 200) -> None:
+    def _respond(self, body: bytes, status: int = 200) -> None:
         time.sleep(self.server.delay)
         self.send_response(status if self.server.status == 200 else self.server.status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(60 if self.server.drip else len(body)))
         self.end_headers()
-        with suppress(ConnectionError):  # a client that has given up
+        with suppress(ConnectionError):  # the client has disconnected
             for piece in (b" " for _ in range(60)) if self.server.drip else (body,):
                 self.wfile.write(piece)
                 time.sleep(self.server.drip)

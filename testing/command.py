@@ -22,15 +22,15 @@ NAMED = (*ASK, "--thread", "T")
 
 
 def llamaberry(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with pipes for its three streams; `stdin` is what it reads, the rest goes to the environment."""
-    told = more.pop("stdin", "")
+    """Run the command with pipes. `stdin` is its input; the other keywords are added to the environment."""
+    stdin = more.pop("stdin", "")
     return subprocess.run(
-        [*COMMAND, *words], input=told, capture_output=True, text=True, timeout=60, env=os.environ | more, check=False
+        [*COMMAND, *words], input=stdin, capture_output=True, text=True, timeout=60, env=os.environ | more, check=False
     )
 
 
 def mistake(*words: str, **more: str) -> str:
-    """Run a command that the user got wrong, and return its message: a line or two, and nothing else anywhere."""
+    """Run a command with a usage error, and return its message: exit code 2, one or two lines, no other output."""
     run = llamaberry(*words, **more)
     assert (run.returncode, run.stdout) == (2, ""), run
     assert 1 <= run.stderr.count("\n") <= 2
@@ -39,26 +39,26 @@ def mistake(*words: str, **more: str) -> str:
 
 
 def in_a_terminal(*words: str, **more: str) -> str:
-    """Run the command with a terminal for its three streams, and return what the terminal got."""
-    ours, theirs = pty.openpty()
+    """Run the command in a pseudo-terminal, and return its output."""
+    parent, child = pty.openpty()
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"} | more
-    with subprocess.Popen([*COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as run:
-        os.close(theirs)
-        got = b""
-        while select.select([ours], [], [], 60)[0]:
+    with subprocess.Popen([*COMMAND, *words], stdin=child, stdout=child, stderr=child, env=environment) as run:
+        os.close(child)
+        output = b""
+        while select.select([parent], [], [], 60)[0]:
             try:
-                piece = os.read(ours, 65536)
-            except OSError:  # Linux's way to say that the other side has closed
+                chunk = os.read(parent, 65536)
+            except OSError:  # on Linux: the other end is closed
                 break
-            got += piece
+            output += chunk
         assert run.wait(60) == 0
-    os.close(ours)
-    return got.decode()
+    os.close(parent)
+    return output.decode()
 
 
 @contextmanager
 def begun(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """Start the command, and let it run while something happens."""
+    """Start the command; kill it at the end unless it has ended."""
     pipe = subprocess.PIPE
     with subprocess.Popen([*COMMAND, *words], stdout=pipe, stderr=pipe, text=True, **more) as run:
         try:
@@ -68,53 +68,56 @@ def begun(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
 
 
 def at_once(*commands: tuple[str, ...], **more: str) -> list[Any]:
-    """Run commands side by side; return how each of them ended."""
+    """Run commands concurrently, and return their results."""
     with ExitStack() as stack:
         runs = [stack.enter_context(begun(*words, env=os.environ | more)) for words in commands]
         outs = [run.communicate(timeout=60) for run in runs]
     return [subprocess.CompletedProcess(run.args, run.returncode, *out) for run, out in zip(runs, outs, strict=True)]
 
 
-def until(moment: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not moment():
-        assert time.monotonic() < end
+def until(condition: Callable[[], object], timeout_s: float = 120) -> None:
+    """Wait until the condition is true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "timeout"
         time.sleep(0.005)
 
 
 def cut(groq: ScriptedGroq, calls: int, *words: str, by: signal.Signals = signal.SIGKILL) -> tuple[str, str]:
-    """End a command by a signal in its so manieth call; return what it printed."""
+    """Send a command a signal during its model call number `calls`; return its stdout and stderr."""
     with begun(*words) as run:
         until(lambda: len(groq.requests) == calls)
         run.send_signal(by)
         return run.communicate(timeout=10)
 
 
-def cut_at(groq: ScriptedGroq, command: list[str], moment: Callable[[], bool]) -> None:
-    """Kill the command at a moment, and wait until the model knows."""
+def cut_at(groq: ScriptedGroq, command: list[str], condition: Callable[[], bool]) -> None:
+    """Kill the command once the condition is true, and wait until its requests are closed."""
     with begun(*command) as run:
-        until(lambda: moment() or run.poll() is not None)
+        until(lambda: condition() or run.poll() is not None)
         assert run.poll() is None, run.communicate()
     groq.wait(0)
 
 
-def refused(run: subprocess.CompletedProcess[str], *told: str) -> None:
-    """Exit code 2, with a line that says why."""
+def refused(run: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Check for exit code 2 and one line on stderr that contains these words."""
     assert (run.returncode, run.stdout) == (2, ""), run
     assert re.fullmatch(r"llamaberry: .*\n", run.stderr)
-    assert all(word in run.stderr for word in told)
+    assert all(word in run.stderr for word in words)
 
 
 def kept(run: subprocess.CompletedProcess[str], answer: str = "42\n") -> None:
+    """Check for this output and nothing on stderr."""
     assert (run.returncode, run.stdout, run.stderr) == (0, answer, "")
 
 
-def not_kept(run: subprocess.CompletedProcess[str], *told: str) -> None:
-    """The answer is there all the same, and a line says why it is not kept."""
+def not_kept(run: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Check for the answer, and one line on stderr that says, with these words, why it is not saved."""
     assert (run.returncode, run.stdout) == (0, "42\n"), run
     assert re.fullmatch(r"llamaberry: this answer is not kept: .*\n", run.stderr)
-    assert all(word in run.stderr for word in told)
+    assert all(word in run.stderr for word in words)
 
 
 def without_figures(text: str) -> list[str]:
+    """Return the lines of an output, with seconds and token counts masked."""
     return re.sub(r"[\d.]+ s\b|[\d,]+ (prompt|tokens|output)|\([\d,]+ cached\)", "…", text).split("\n")

@@ -17,12 +17,12 @@ WRONG_THEN_RIGHT = {
 
 
 def kind_of(request: Request) -> str:
-    asked = request.messages[-1]["content"]
-    return "synthesis" if "the synthesis" in asked else "refine" if "a refine turn" in asked else "first"
+    instruction = request.messages[-1]["content"]
+    return "synthesis" if "the synthesis" in instruction else "refine" if "a refine turn" in instruction else "first"
 
 
 class Model:
-    """Answers each kind of request in its own way, whichever run asks first; a list is one reply after the other."""
+    """A script with one reply for each kind of request, whichever run makes it; a list is used up in order."""
 
     def __init__(self, **replies: Any) -> None:
         self.replies = {

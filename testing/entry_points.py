@@ -1,4 +1,4 @@
-"""Every way into the graph: sync and async, whole and streamed."""
+"""The graph's entry points: sync and async, with and without streaming."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,40 +10,41 @@ from llamaberry import ModelError, graph
 Door = Callable[[str, Any], Any]
 
 
-def stream(question: str, dials: Any) -> Any:
-    """Run the graph with its tokens streamed, in this thread; return the last state."""
-    parts: Any = graph.stream({"query": question}, context=dials, stream_mode=["messages", "values"])
+def stream(question: str, settings: Any) -> Any:
+    """Stream a run in this thread, and return its final state."""
+    parts: Any = graph.stream({"query": question}, context=settings, stream_mode=["messages", "values"])
     *_, (_, state) = [part for part in parts if part[0] == "values"]
     return state
 
 
-async def astream(question: str, dials: Any) -> Any:
-    """Run the graph with its tokens streamed, in this loop; return the last state."""
-    parts: Any = graph.astream({"query": question}, context=dials, stream_mode=["messages", "values"])
+async def astream(question: str, settings: Any) -> Any:
+    """Stream a run in this event loop, and return its final state."""
+    parts: Any = graph.astream({"query": question}, context=settings, stream_mode=["messages", "values"])
     *_, (_, state) = [part async for part in parts if part[0] == "values"]
     return state
 
 
-async def ainvoke(question: str, dials: Any) -> Any:
-    return await graph.ainvoke({"query": question}, context=dials)
+async def ainvoke(question: str, settings: Any) -> Any:
+    """Run in this event loop."""
+    return await graph.ainvoke({"query": question}, context=settings)
 
 
 DOORS: dict[str, Door] = {
-    "invoke": lambda question, dials: graph.invoke({"query": question}, context=dials),
+    "invoke": lambda question, settings: graph.invoke({"query": question}, context=settings),
     "stream": stream,
-    "ainvoke": lambda question, dials: asyncio.run(ainvoke(question, dials)),
-    "astream": lambda question, dials: asyncio.run(astream(question, dials)),
+    "ainvoke": lambda question, settings: asyncio.run(ainvoke(question, settings)),
+    "astream": lambda question, settings: asyncio.run(astream(question, settings)),
 }
 
 
-def all_at_once(door: Door, dials: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Ask these questions at the same time, so that their waits are one wait: question -> its result, or its error."""
+def all_at_once(entry_point: Door, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Run questions concurrently, each with its settings. Return question -> result or ModelError."""
 
-    def one(question: str) -> Any:
+    def run(question: str) -> Any:
         try:
-            return door(question, dials[question])
+            return entry_point(question, settings[question])
         except ModelError as error:
             return error
 
-    with ThreadPoolExecutor(len(dials)) as pool:
-        return dict(zip(dials, pool.map(one, dials), strict=True))
+    with ThreadPoolExecutor(len(settings)) as pool:
+        return dict(zip(settings, pool.map(run, settings), strict=True))

@@ -1,4 +1,4 @@
-"""The environment of a test: the developer's settings taken out, a tracer's put in."""
+"""The environment variables of a test."""
 
 import os
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def clean(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -> None:
-    """Take the developer's settings out of the environment; `local` leaves those of the local model."""
+    """Remove the developer's settings; `local` keeps those of the local model, and proxies."""
     names: tuple[str, ...] = ("GROQ_", "LANGSMITH_", "LANGCHAIN_", "OPENAI_", "OTEL_", "OPENINFERENCE_", "PHOENIX_")
     names += () if local else ("LLAMABERRY_",)
     for name in list(os.environ):
@@ -16,7 +16,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -> None:
 
 
 def trace_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set what a user of LangSmith sets."""
+    """Set LangSmith's variables, with this address."""
     settings = {"TRACING": "true", "API_KEY": "ls_key", "PROJECT": "tests", "ENDPOINT": url}
     for name, value in settings.items():
         monkeypatch.setenv(f"LANGSMITH_{name}", value)

@@ -15,12 +15,12 @@ _no_suite = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reaso
 
 
 def needs_suite(test: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test of generated questions."""
+    """Mark a test that needs generated questions."""
     return pytest.mark.suite(_no_suite(test))  # type: ignore[no-any-return]
 
 
 def questions(folder: Path, *names: str, **more: Any) -> str:
-    """Write a file of questions whose answer is 42."""
+    """Write a file of questions with the answer 42, and return its path."""
     rows = [{"id": name, "question": name, "answer": "42", **more} for name in names]
     path = folder / "own.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -28,18 +28,20 @@ def questions(folder: Path, *names: str, **more: Any) -> str:
 
 
 def evaluate(data: str, out: Path, *words: str, failed: str = "") -> list[dict[str, Any]]:
-    """Run the command, which must end well and tell of no failed runs but so many; return the lines that are kept."""
+    """Run the command, check that it reports `failed` failed runs ("1 of 3"), and return the saved results."""
     run = llamaberry("eval", data, "--out", str(out), *words)
-    told = re.findall(r"llamaberry: (\d+ of \d+) runs failed, and count by what they answered; .+\n", run.stderr)
-    assert (run.returncode, told) == (0, [failed] if failed else []), run.stderr
+    reported = re.findall(r"llamaberry: (\d+ of \d+) runs failed, and count by what they answered; .+\n", run.stderr)
+    assert (run.returncode, reported) == (0, [failed] if failed else []), run.stderr
     assert failed or not run.stderr
     return lines(out)
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
+    """Return the complete lines of results.jsonl."""
     path = out / "results.jsonl"
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
 
 
-def pairs(kept: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return sorted((line["id"], line["arm"]) for line in kept)
+def pairs(results: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return the sorted (id, arm) of the results."""
+    return sorted((result["id"], result["arm"]) for result in results)

@@ -1,4 +1,4 @@
-"""A good model behind a rate limit as Groq's: it says in its headers what is left, and refuses what goes beyond it."""
+"""A scripted model behind a rate limit like Groq's: headers report what remains, and excess requests get a 429."""
 
 import time
 from dataclasses import dataclass, field
@@ -9,45 +9,52 @@ from testing.scripted_groq import Reply, Request, good_model
 
 @dataclass
 class Limited:
-    """A script of `most` requests or tokens.
+    """A script of a good model that may use `maximum` requests or tokens; a request uses its max_tokens.
 
-    It is a "bucket" that takes `whole_s` seconds to fill (as Groq's), or a "window" of so long that begins anew.
-    A request takes its max_tokens of a limit of tokens.
+    A "bucket" (like Groq's) refills continuously, within `refill_s` seconds if it is empty; a "window" is full again
+    every `refill_s` seconds.
     """
 
-    most: int
-    whole_s: float
-    what: Literal["requests", "tokens"] = "requests"
+    maximum: int
+    refill_s: float
+    resource: Literal["requests", "tokens"] = "requests"
     kind: Literal["bucket", "window"] = "bucket"
     delay: float = 0.02
-    left: float | None = None  # of it at the start
+    initial: float | None = None  # None: full
     answered: int = 0
-    refused: list[float] = field(default_factory=list)  # when
+    refused_at: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._left, self._at = float(self.most if self.left is None else self.left), time.monotonic()
+        self._remaining = float(self.maximum if self.initial is None else self.initial)
+        self._updated_at = time.monotonic()
 
     def __call__(self, request: Request) -> Reply:
         now = time.monotonic()
+        elapsed = now - self._updated_at
         if self.kind == "bucket":
-            self._left, self._at = min(self.most, self._left + (now - self._at) * self.most / self.whole_s), now
-        elif now - self._at >= self.whole_s:
-            self._left, self._at = self.most, now
-        takes = request.body["max_tokens"] if self.what == "tokens" else 1
-        granted = takes <= self._left
+            self._remaining = min(self.maximum, self._remaining + elapsed * self.maximum / self.refill_s)
+            self._updated_at = now
+        elif elapsed >= self.refill_s:
+            self._remaining, self._updated_at = self.maximum, now
+        cost = request.body["max_tokens"] if self.resource == "tokens" else 1
+        granted = cost <= self._remaining
         if granted:
-            self._left -= takes
+            self._remaining -= cost
             self.answered += 1
         else:
-            self.refused.append(now)
-        missing = (self.most - self._left) * self.whole_s / self.most
-        reset = missing if self.kind == "bucket" else self._at + self.whole_s - now
-        headers = {f"x-ratelimit-limit-{self.what}": str(self.most)}
-        headers |= {f"x-ratelimit-remaining-{self.what}": str(int(self._left))}
-        headers |= {
-            f"x-ratelimit-reset-{self.what}": f"{reset * 1000 + 1:.0f}ms" if reset < 1 else f"0m{reset + 0.001:.3f}s"
+            self.refused_at.append(now)
+        if self.kind == "bucket":
+            reset = (self.maximum - self._remaining) * self.refill_s / self.maximum
+            retry_after = (cost - self._remaining) * self.refill_s / self.maximum
+        else:
+            reset = retry_after = self._updated_at + self.refill_s - now
+        headers = {
+            f"x-ratelimit-limit-{self.resource}": str(self.maximum),
+            f"x-ratelimit-remaining-{self.resource}": str(int(self._remaining)),
+            f"x-ratelimit-reset-{self.resource}": (
+                f"{reset * 1000 + 1:.0f}ms" if reset < 1 else f"0m{reset + 0.001:.3f}s"
+            ),
         }
         if granted:
             return Reply(good_model(request), delay=self.delay, headers=headers)
-        lacking = (takes - self._left) * self.whole_s / self.most if self.kind == "bucket" else reset
-        return Reply(status=429, headers=headers | {"retry-after": f"{lacking:.3f}"})
+        return Reply(status=429, headers=headers | {"retry-after": f"{retry_after:.3f}"})

@@ -7,12 +7,12 @@ from typing import Any
 
 from playwright.sync_api import Page as BrowserPage
 
-SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder that keeps what the tests saw
+SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder for screenshots
 EVIL = '<script>alert(1)</script> <img src="https://example.org/x.png"> & "q"'
 
 
 class Page(HTMLParser):
-    """What a browser would make of the page: its elements, and the texts of each class."""
+    """The elements and the text of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -28,5 +28,6 @@ class Page(HTMLParser):
 
 
 def seen(page: BrowserPage, name: str) -> None:
+    """Save a screenshot if SCREENSHOTS is set."""
     if SCREENSHOTS:
         page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: started once a test run on a free port of loopback, gone when the run ends."""
+"""A real PostgreSQL for the tests, started once per test run on an unused port of loopback."""
 
 import atexit
 import functools
@@ -19,13 +19,13 @@ import psycopg
 import pytest
 
 PASSWORD = "pg-password-planted"
-# Ends the server and takes its folder away when our end of the pipe closes: also when the tests are killed.
+# Stops the server and removes its folder when this process closes the pipe or is killed.
 KEEPER = '"$@" & read _; kill -INT $!; wait $!; rm -rf "$0"'
 _names = itertools.count(1)
 
 
 def new_database() -> str:
-    """Return the address of an empty database; skip the test where PostgreSQL is not installed."""
+    """Create a database and return its address; skip the test if PostgreSQL is not installed."""
     server = _address()
     name = f"threads{next(_names)}"
     with psycopg.connect(server, autocommit=True) as connection:
@@ -42,14 +42,14 @@ def _address() -> str:
 
 
 def _program(name: str) -> str:
-    places = [shutil.which(name), *sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True)]
-    found = next((place for place in places if place), None)
-    return found or pytest.skip("PostgreSQL is not installed: no initdb and postgres on the PATH")
+    paths = [shutil.which(name), *sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True)]
+    path = next((path for path in paths if path), None)
+    return path or pytest.skip("PostgreSQL is not installed: no initdb and postgres on the PATH")
 
 
 @contextmanager
 def running() -> Iterator[str]:
-    """Start a PostgreSQL of its own in a new directory, and yield the address of its first database."""
+    """Start a PostgreSQL in a new folder, and yield the address of its first database."""
     initdb, postgres = _program("initdb"), _program("postgres")
     # The server refuses to run as root.
     user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
@@ -59,15 +59,15 @@ def running() -> Iterator[str]:
         secret.write_text(PASSWORD)
         for path in (folder, secret) if user else ():
             shutil.chown(path, "postgres", "postgres")
-        how: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, **user}
-        make = [initdb, "-D", str(data), "-U", "tester", "-A", "scram-sha-256", "--pwfile", str(secret), "--no-sync"]
-        subprocess.run([*make, "-E", "UTF8", "--locale", "C"], check=True, capture_output=True, timeout=60, **how)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        options: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, **user}
+        create = [initdb, "-D", str(data), "-U", "tester", "-A", "scram-sha-256", "--pwfile", str(secret), "--no-sync"]
+        subprocess.run([*create, "-E", "UTF8", "--locale", "C"], check=True, capture_output=True, timeout=60, **options)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
         serve = [postgres, "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-c", "fsync=off"]
-        how |= {"stdin": subprocess.PIPE, "start_new_session": True}
+        options |= {"stdin": subprocess.PIPE, "start_new_session": True}
         with open(folder / "log", "wb") as log:
-            server = subprocess.Popen(["sh", "-c", KEEPER, str(folder), *serve], stdout=log, stderr=log, **how)
+            server = subprocess.Popen(["sh", "-c", KEEPER, str(folder), *serve], stdout=log, stderr=log, **options)
         with server:
             address = f"postgresql://tester:{PASSWORD}@127.0.0.1:{port}/postgres"
             _wait(address, folder / "log")
@@ -77,12 +77,12 @@ def running() -> Iterator[str]:
 
 
 def _wait(address: str, log: Path) -> None:
-    end = time.monotonic() + 30
+    deadline = time.monotonic() + 30
     while True:
         try:
             psycopg.connect(address).close()
         except psycopg.OperationalError:
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 raise RuntimeError(f"PostgreSQL does not start: {log.read_text()}") from None
             time.sleep(0.05)
         else:

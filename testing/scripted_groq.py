@@ -1,8 +1,8 @@
-"""A scripted Groq on loopback: real HTTP for the real client, streamed or not, with Groq's shapes and Groq's failures.
+"""A scripted Groq on loopback: real HTTP for the real client, streamed or not, in Groq's format, with Groq's failures.
 
 In a test: `with ScriptedGroq([first("41"), refine("42"), Reply(status=503)]) as groq: …`. Without a script it answers
 like a good model. As a program, `python testing/scripted_groq.py --delay 0.2` prints its URL and serves until it is
-killed or, where its standard input is a pipe, until that closes.
+killed or, if its stdin is a pipe, until that closes.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self, cast
 
-PIECE = re.compile(r"\s*\S{1,12}|\s+")  # of a stream
+PIECE = re.compile(r"\s*\S{1,12}|\s+")  # a chunk of a stream
 Steps = Sequence[tuple[str, str]]
 STEPS: Steps = (("Read the question.", "It asks for one number."), ("Work it out.", "Six times seven is 42."))
 HEADERS = {f"x-ratelimit-limit-{what}": "8000" for what in ("requests", "tokens")}
@@ -52,7 +52,7 @@ FAULTS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it arrived; header names are in lower case, `time` is time.monotonic()."""
+    """One request as received; header names are in lower case, `time` is time.monotonic()."""
 
     method: str
     path: str
@@ -65,23 +65,23 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer, or one way of not getting one."""
+    """One reply, or one failure."""
 
     text: str = ""
     reasoning: str | None = None
-    calls: Sequence[tuple[str, dict[str, Any]]] = ()  # of tools, for an agent's model: name, arguments
+    calls: Sequence[tuple[str, dict[str, Any]]] = ()  # tool calls: name, arguments
     finish_reason: str | None = "stop"
-    usage: dict[str, Any] | None = None  # None: counted in words
+    usage: dict[str, Any] | None = None  # None: words are counted
     no_usage: bool = False
     delay: float = 0  # seconds before the first byte
     chunk_delay: float = 0  # seconds between chunks
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     error: str | dict[str, Any] | None = None  # the error's message, or the whole error object
-    cut: int = 0  # close the connection after so many chunks (not streamed: in mid-body); -1: before the first byte
-    error_event: str | None = None  # an error in mid-stream (not streamed: HTTP 500)
+    cut: int = 0  # close the connection after this many chunks (not streamed: in the body); -1: before the first byte
+    error_event: str | None = None  # an error event in the stream (not streamed: HTTP 500)
     garbage: bool = False  # broken JSON
-    hang: bool = False  # no answer until the client goes away
+    hang: bool = False  # no reply until the client disconnects
 
 
 Script = Sequence[Reply | str] | Callable[[Request], Reply | str]
@@ -89,7 +89,9 @@ Script = Sequence[Reply | str] | Callable[[Request], Reply | str]
 
 def first(answer: str = "42", *, steps: Steps = STEPS) -> str:
     """Write a first turn."""
-    lines = "\n".join(f"{n}. {said}\n   **Explanation:** {why}" for n, (said, why) in enumerate(steps, 1))
+    lines = "\n".join(
+        f"{n}. {statement}\n   **Explanation:** {explanation}" for n, (statement, explanation) in enumerate(steps, 1)
+    )
     return f"## Reasoning\n{lines}\n\n## Answer\n{answer}"
 
 
@@ -107,18 +109,18 @@ def synthesis(comprehensive: str = "The answer is 42.", concise: str = "42", *, 
 
 
 def good_model(request: Request) -> str:
-    """Answer in the form whose headings the last user message names."""
-    asked = next((_text(m) for m in reversed(request.messages) if m.get("role") == "user"), "")
-    return synthesis() if "Concise Answer" in asked else refine() if "Verdict" in asked else first()
+    """Reply in the format whose headings the last user message names."""
+    instruction = next((_text(m) for m in reversed(request.messages) if m.get("role") == "user"), "")
+    return synthesis() if "Concise Answer" in instruction else refine() if "Verdict" in instruction else first()
 
 
 class ScriptedGroq:
-    """The server: a context manager, on its own thread and loop. Leaving it raises what a callable script raised."""
+    """The server, in its own thread and event loop; a context manager whose exit raises the errors of a script."""
 
     def __init__(self, script: Script | None = None, *, port: int = 0, keep_alive: bool = True) -> None:
-        """Play the script's replies in order, or what it returns for each request.
+        """Send the script's replies in order, or what it returns for each request.
 
-        Without keep_alive no client is left with an idle socket, which Python would warn of where nobody closes it.
+        Without keep_alive, clients have no idle connections, for which Python would warn if they are not closed.
         """
         self.requests: list[Request] = []
         self.failures: list[Exception] = []
@@ -134,7 +136,7 @@ class ScriptedGroq:
     def __enter__(self) -> Self:
         """Listen, then serve in the background."""
         listener = socket.create_server(("127.0.0.1", self._port), backlog=1024)
-        # asyncio does it for listeners of its own; without it each reply waits 40 ms for the client's acknowledgement.
+        # asyncio does this for its own listeners; without it each reply waits 40 ms for the client's acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
@@ -143,24 +145,24 @@ class ScriptedGroq:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Close every connection, and report the script's failures unless something else is being raised."""
+        """Close all connections, and raise the script's errors unless another exception is being raised."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         if self.failures and kind is None:
             raise ExceptionGroup("the scripted Groq failed", self.failures)
 
     def play(self, script: Script | None = None) -> Self:
-        """Go on with another script, as if nothing had been asked: for a server that outlives a test."""
+        """Set another script and forget all requests, for a server that several tests share."""
         self._script = player(good_model if script is None else script)
         self.requests.clear()
         self.disconnects = 0
         return self
 
     def wait(self, open_requests: int = 0, timeout: float = 5) -> None:
-        """Block until so many requests are open; in a coroutine, `await asyncio.to_thread(groq.wait, 1)`."""
-        end = time.monotonic() + timeout
+        """Block until this many requests are open; in a coroutine, `await asyncio.to_thread(groq.wait, 1)`."""
+        deadline = time.monotonic() + timeout
         while self.open_requests != open_requests:
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.open_requests} requests are open after {timeout} s, not {open_requests}")
             time.sleep(0.002)
 
@@ -172,17 +174,17 @@ class ScriptedGroq:
         server = await asyncio.start_server(self._connection, sock=listener, backlog=1024)
         await self._stop.wait()
         self._loop.remove_reader(listener)
-        for _ in range(5):  # turns of the loop, in which what was just accepted gets its handler
+        for _ in range(5):  # cycles of the event loop, in which new connections get their handlers
             await asyncio.sleep(0)
         server.close()
-        for _ in range(5):  # and what is cancelled now has begun, so that it closes its socket
+        for _ in range(5):  # in which the handlers start, so that they close their sockets when cancelled
             await asyncio.sleep(0)
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection. The next request is awaited while this one is answered: so a leaving client shows."""
+        """Serve one connection. It reads ahead while it replies, to notice a client that disconnects."""
         self._connections.add(connection := cast("asyncio.Task[None]", asyncio.current_task()))
         head, answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n")), None
         try:
@@ -200,8 +202,8 @@ class ScriptedGroq:
                 finally:
                     self.open_requests -= 1
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the client has closed its idle connection, or the server stops
-        except Exception as error:  # noqa: BLE001 - a test must hear of it
+            pass  # the client closed its idle connection, or the server stops
+        except Exception as error:  # noqa: BLE001 - raised by __exit__
             self.failures.append(error)
         finally:
             tasks = [head, answer] if answer else [head]
@@ -220,13 +222,13 @@ class ScriptedGroq:
             return Reply(status=400, error="'messages' : minimum number of items is 1")
         try:
             reply = self._script(request)
-        except Exception as error:  # noqa: BLE001 - a test must hear of it
+        except Exception as error:  # noqa: BLE001 - raised by __exit__
             self.failures.append(error)
             reply = Reply(status=500, error=f"the script failed: {error!r}", headers=NO_RETRY)
         return Reply(reply) if isinstance(reply, str) else reply
 
     def _usage(self, request: Request, reply: Reply) -> dict[str, Any]:
-        """Count words as tokens; cached are the leading messages that an earlier request of this model began with."""
+        """Count words as tokens; leading messages that an earlier request to this model had are cached."""
         prompt = cached = 0
         prefix = hash(request.body.get("model"))
         for message in request.messages:
@@ -234,18 +236,18 @@ class ScriptedGroq:
             self._seen.add(prefix)
             prompt += len(_text(message).split())
             cached = prompt if known else cached
-        thought = len((reply.reasoning or "").split())
-        completion = thought + len(reply.text.split())
+        reasoning = len((reply.reasoning or "").split())
+        completion = reasoning + len(reply.text.split())
         usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": completion}
         usage |= {"total_tokens": prompt + completion, "queue_time": 0.01, "total_time": completion / 500}
         if cached:
             usage["prompt_tokens_details"] = {"cached_tokens": cached}
-        if thought:
-            usage["completion_tokens_details"] = {"reasoning_tokens": thought}
+        if reasoning:
+            usage["completion_tokens_details"] = {"reasoning_tokens": reasoning}
         return usage
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter, number: str) -> bool:
-        """Write the reply; False where the connection is to be closed after it."""
+        """Send the reply; return whether the connection stays open."""
         reply = self._reply(request)
         streamed = request.body.get("stream") and reply.status == 200 and reply.error is None
         if reply.error_event and not streamed:
@@ -282,10 +284,11 @@ class ScriptedGroq:
 
 
 Scripted = Callable[..., ScriptedGroq]
-"""The fixture `scripted`: starts a scripted Groq."""
+"""The type of the fixture `scripted`, which starts a scripted Groq."""
 
 
 def player(script: Script) -> Callable[[Request], Reply | str]:
+    """Return the script as a function; a list is used up in order, and then each request is an error."""
     if callable(script):
         return script
     error = f"the script of {len(script)} replies is used up: this is one call too many"
@@ -312,26 +315,31 @@ def _text(message: dict[str, Any]) -> str:
 
 def _body(reply: Reply, frame: dict[str, Any], usage: dict[str, Any]) -> bytes:
     if reply.status != 200 or reply.error is not None:
-        said, kind, code = ERRORS.get(reply.status, ("Internal server error", "internal_server_error", None))
-        error = {"message": reply.error or said, "type": kind} | ({"code": code} if code else {})
+        message, kind, code = ERRORS.get(reply.status, ("Internal server error", "internal_server_error", None))
+        error = {"message": reply.error or message, "type": kind} | ({"code": code} if code else {})
         return json.dumps({"error": reply.error if isinstance(reply.error, dict) else error}).encode()
-    message: dict[str, Any] = {"role": "assistant", "content": reply.text}
-    message |= ({"reasoning": reply.reasoning} if reply.reasoning else {}) | _tool_calls(reply)
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
+    completion: dict[str, Any] = {"role": "assistant", "content": reply.text}
+    completion |= ({"reasoning": reply.reasoning} if reply.reasoning else {}) | _tool_calls(reply)
+    choice = {"index": 0, "message": completion, "logprobs": None, "finish_reason": reply.finish_reason}
     body = frame | {"object": "chat.completion", "choices": [choice]} | ({"usage": usage} if usage else {})
     return json.dumps(body)[: -20 if reply.garbage else None].encode()
 
 
 def _tool_calls(reply: Reply) -> dict[str, Any]:
     calls = [
-        {"index": n, "id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
-        for n, (name, given) in enumerate(reply.calls)
+        {
+            "index": n,
+            "id": f"call_{n}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+        for n, (name, arguments) in enumerate(reply.calls)
     ]
     return {"tool_calls": calls} if calls else {}
 
 
 def _events(reply: Reply, frame: dict[str, Any], usage: dict[str, Any]) -> Iterable[bytes]:
-    """Write a stream's events: the role, the reasoning, the text, the end; or up to where it goes wrong."""
+    """Yield a stream's events: role, reasoning, text, end; or those before its failure."""
 
     def event(delta: dict[str, Any], end: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": end}
@@ -359,20 +367,20 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0, help="seconds before the first byte")
     parser.add_argument("--chunk-delay", type=float, default=0, help="seconds between chunks")
-    parser.add_argument("--faults", type=float, default=0, metavar="P", help="share of replies that go wrong, 0 to 1")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    parser.add_argument("--faults", type=float, default=0, metavar="P", help="share of replies that fail, 0 to 1")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random faults")
     options = parser.parse_args()
-    dice = random.Random(options.seed)
+    rng = random.Random(options.seed)
 
     def script(request: Request) -> Reply:
-        groq.requests.clear()  # nobody will look
+        groq.requests.clear()  # not needed here
         reply = Reply(good_model(request), delay=options.delay, chunk_delay=options.chunk_delay)
-        return replace(reply, **dice.choice(FAULTS)) if dice.random() < options.faults else reply
+        return replace(reply, **rng.choice(FAULTS)) if rng.random() < options.faults else reply
 
     with suppress(KeyboardInterrupt), ScriptedGroq(script, port=options.port) as groq:
         sys.stdout.write(f"{groq.url}\n")
         sys.stdout.flush()
-        if stat.S_ISCHR(os.fstat(0).st_mode):  # a terminal or /dev/null: it says nothing about who started us
+        if stat.S_ISCHR(os.fstat(0).st_mode):  # a terminal or /dev/null
             threading.Event().wait()
         sys.stdin.read()
 

@@ -1,4 +1,4 @@
-"""Scripts for the scripted Groq, and which calls it received."""
+"""Scripts for the scripted Groq, and the model calls that it received."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,30 +13,33 @@ Calls = Counter[tuple[str, str]]
 
 
 def step(request: Request) -> str:
-    asked = request.messages[-1]["content"]
-    return "synthesis" if "Concise Answer" in asked else f"turn {len(request.messages) // 2}"
+    """Return the step of a call: "turn 1", … or "synthesis"."""
+    instruction = request.messages[-1]["content"]
+    return "synthesis" if "Concise Answer" in instruction else f"turn {len(request.messages) // 2}"
 
 
 def call(request: Request) -> tuple[str, str]:
-    """Which question it is that a request belongs to, and which call of its run."""
+    """Return the question and the step of a call."""
     return request.messages[1]["content"].split("\n")[0], step(request)
 
 
 def called(groq: ScriptedGroq) -> Calls:
+    """Count the calls by question and step."""
     return Counter(map(call, groq.requests))
 
 
 def failing(*calls: tuple[str, str]) -> Any:
+    """Return a script of a good model that refuses these calls."""
     return lambda request: Reply(status=400) if call(request) in calls else good_model(request)
 
 
 def hanging(*calls: tuple[str, str]) -> Callable[[Request], Reply]:
-    """A good model that hangs in each of these calls, but only once."""
-    left = list(calls)
+    """Return a script of a good model that hangs once in each of these calls."""
+    pending = list(calls)
 
     def script(request: Request) -> Reply:
-        if call(request) in left:
-            left.remove(call(request))
+        if call(request) in pending:
+            pending.remove(call(request))
             return HANG
         return Reply(good_model(request))
 
@@ -44,16 +47,17 @@ def hanging(*calls: tuple[str, str]) -> Callable[[Request], Reply]:
 
 
 def nth_call(request: Request) -> tuple[str, int]:
-    """Which question it is that a request belongs to, and its how manieth call."""
+    """Return the question of a call, and its number in the run, from 1."""
     return request.messages[1]["content"].split("\n")[0], len(request.messages) // 2
 
 
 def counted(groq: ScriptedGroq) -> Counter[tuple[str, int]]:
+    """Count the calls by question and number."""
     return Counter(map(nth_call, groq.requests))
 
 
 def agent_model(request: Request) -> Reply | str:
-    """Call the tool twice at once, until it has answered; as the tool's own model, answer well."""
+    """Be an agent that calls the tool twice in parallel and then answers; for the tool itself, a good model."""
     if "tools" not in request.body:
         return good_model(request)
     if any(message["role"] == "tool" for message in request.messages):

@@ -1,4 +1,4 @@
-"""`langgraph dev` as a user runs it: a subprocess that serves the project's own langgraph.json, on a free port."""
+"""`langgraph dev` as a user runs it: a subprocess that serves the project's langgraph.json on an unused port."""
 
 import os
 import socket
@@ -20,24 +20,24 @@ ROOT = Path(__file__).parents[1]
 QUIET = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
 COMMAND = [sys.executable, "-m", "langgraph_cli", "dev", "--no-reload", "--no-browser"]
 PYTHON = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning"]
-"""For a user's script: no warning but one that Python hides by default, of a connection open at the exit."""
+"""Runs a user's script with warnings as errors, except for connections still open at the exit."""
 
 
 def clean(home: Path, **more: str) -> dict[str, str]:
-    """Return an environment for a server that several tests share: nothing of the developer's but where Python is."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
-    return kept | {"LLAMABERRY_HOME": str(home), "LANGSMITH_TRACING": "false"} | more
+    """Return the environment of a server that several tests share, without the developer's settings."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+    return inherited | {"LLAMABERRY_HOME": str(home), "LANGSMITH_TRACING": "false"} | more
 
 
 @contextmanager
 def served(environment: Mapping[str, str] | None = None, log: Path | None = None, **more: str) -> Iterator[str]:
-    """Serve in this environment, with `more` in it; yield the address. `log` is where all goes that the server prints.
+    """Serve in this environment plus `more`, and yield the address. The server's output goes to `log`.
 
-    The server keeps its threads and assistants in the folder that it starts in: a new one each time, where no
-    developer's .env stands either.
+    The server stores its threads and assistants in the current folder. That is a new folder each time, so that it
+    also finds no .env of the developer.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
     env = {**(os.environ if environment is None else environment), **QUIET, **more}
     command = [*COMMAND, "--port", port, "--n-jobs-per-worker", "10"]
     with tempfile.TemporaryDirectory() as folder, open(log or os.devnull, "wb") as out:
@@ -51,7 +51,7 @@ def served(environment: Mapping[str, str] | None = None, log: Path | None = None
                     break
                 except httpx.HTTPError:
                     time.sleep(0.1)
-            assert server.poll() is None, "langgraph dev has ended: run it by hand to see why"
+            assert server.poll() is None, "langgraph dev has ended: run it by hand to see the cause"
             try:
                 yield address
             finally:
@@ -60,7 +60,7 @@ def served(environment: Mapping[str, str] | None = None, log: Path | None = None
 
 @contextmanager
 def served_with_groq() -> Iterator[tuple[str, ScriptedGroq]]:
-    """Serve against a scripted Groq, for a fixture that outlives one test; each test lets it `play` its own script."""
+    """Serve with a scripted Groq, for a fixture that several tests share; each test sets its script with `play`."""
     with pytest.MonkeyPatch.context() as environment, ScriptedGroq() as groq:
         clean_environment(environment)
         with served(GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url) as address:

@@ -1,4 +1,4 @@
-"""Texts compared with files in tests/snapshots."""
+"""Comparison of texts with the files in tests/snapshots."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ SNAPSHOTS = Path(__file__).parents[1] / "tests" / "snapshots"
 
 
 def check_snapshot(name: str, text: str) -> None:
-    """Compare with the file, or write it where UPDATE_SNAPSHOTS says so."""
+    """Compare a text with its snapshot; with UPDATE_SNAPSHOTS set, write the snapshot first."""
     path = SNAPSHOTS / name
     if os.environ.get("UPDATE_SNAPSHOTS"):
         path.parent.mkdir(exist_ok=True)

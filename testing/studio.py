@@ -1,4 +1,4 @@
-"""What a person does in Studio, through the server's API."""
+"""Studio's requests to the server."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ TWO = {"max_turns": 2}
 
 
 class Studio(NamedTuple):
-    """What a person at Studio has: the server, a model behind it, and a thread."""
+    """A client of a server, with a thread of its own, and the scripted Groq behind the server."""
 
     client: SyncLangGraphClient
     groq: ScriptedGroq
@@ -19,17 +19,17 @@ class Studio(NamedTuple):
     assistant: str
     address: str
 
-    def run(self, **how: Any) -> Any:
-        """Run on the thread to the end, with two turns unless told otherwise."""
-        return self.client.runs.wait(self.thread, self.assistant, **{"input": None, "context": TWO, **how})
+    def run(self, **options: Any) -> Any:
+        """Run on the thread to the end, by default with two turns."""
+        return self.client.runs.wait(self.thread, self.assistant, **{"input": None, "context": TWO, **options})
 
     def before(self, *nodes: str, turns: int | None = None) -> Any:
-        """Return the newest state of the thread from which `nodes` are next."""
+        """Return the newest state of the thread in which `nodes` are next."""
         for state in self.client.threads.get_history(self.thread, limit=50):
             if state["next"] == list(nodes) and turns in (None, len(state["values"].get("turns", []))):
                 return state
         raise LookupError(nodes)
 
     def sent(self) -> list[str]:
-        """Return the turns that stand in the last prompt that Groq was sent."""
+        """Return the turns in the last prompt."""
         return [m["content"] for m in self.groq.requests[-1].messages if m["role"] == "assistant"]

@@ -1,11 +1,11 @@
-"""What traces of a run look like, and hosts and collectors for them."""
+"""Traces of a run: their shape, host programs that make them, and failures of a collector."""
 
 import os
 import subprocess
 import sys
 
 TREE = ["first_turn", "refine_turn 2", "refine_turn 3", "synthesize"]
-TROUBLE = {  # of a collector; None is one that is down
+TROUBLE = {  # name -> arguments of Collector; None: nothing listens
     "down": None,
     "refusing": {"status": 401},
     "limiting": {"status": 429},
@@ -16,12 +16,12 @@ TROUBLE = {  # of a collector; None is one that is down
 
 
 def tree_of(*nodes: str, depth: int = 0) -> list[str]:
-    """Return the tree of a run: the graph, its nodes, and below each its model call."""
+    """Return the names of a run, indented: the graph, its nodes, and their model calls."""
     below = [line for node in nodes for line in (f"  {node}", f"    {node} model call")]
     return ["  " * depth + line for line in ["llamaberry", *below]]
 
 
 def python(code: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a host program that embeds the graph."""
+    """Run a program that embeds the graph; it must succeed."""
     command = [sys.executable, "-c", code]
     return subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=True)

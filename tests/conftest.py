@@ -1,4 +1,4 @@
-"""Every test runs in a clean environment, reaches nothing but loopback, and has a scripted Groq at hand."""
+"""Fixtures of all tests: a clean environment, no network but loopback, and a scripted Groq."""
 
 import ipaddress
 import shutil
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the programs that are started: a shell's `pytest &` ignores it, and they would inherit that."""
+    """Enable SIGINT in child processes: a background `pytest &` ignores it, and they would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -31,22 +31,22 @@ def pytest_configure() -> None:
 def clean_environment(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[None]:
-    """No key, address, proxy or setting of the developer's; but local_model tests use the developer's model."""
+    """Remove the developer's keys, addresses, proxies and settings; local_model tests keep the local model's."""
     local = request.node.get_closest_marker("local_model") is not None
     clean(monkeypatch, local=local)
     if not local:
         monkeypatch.setenv("LLAMABERRY_HOME", str(tmp_path))
-    forget = get_env_var.cache_clear  # type: ignore[attr-defined]
-    forget()
+    clear_cache = get_env_var.cache_clear  # type: ignore[attr-defined]
+    clear_cache()
     yield
-    forget()
+    clear_cache()
 
 
 @pytest.fixture(autouse=True)
 def loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Refuse every look-up and connection outside loopback, and fail the test that tried, whoever caught the error.
+    """Refuse lookups and connections outside loopback, and fail the test even if the error is caught.
 
-    Only local_model tests may reach out: they download the model where it is not there yet.
+    Only local_model tests may use the network: they may download the model.
     """
     refused: list[str] = []
 
@@ -55,10 +55,10 @@ def loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         if name in (None, "", "localhost"):
             return
         try:
-            inside = ipaddress.ip_address(str(name)).is_loopback
+            is_loopback = ipaddress.ip_address(str(name)).is_loopback
         except ValueError:
-            inside = False
-        if not inside:
+            is_loopback = False
+        if not is_loopback:
             refused.append(str(name))
             raise OSError(f"a test tried to reach {name}: only loopback is allowed")
 
@@ -82,12 +82,12 @@ def loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     yield refused
     if refused:
-        pytest.fail(f"reached out to {', '.join(refused)}")
+        pytest.fail(f"tried to reach {', '.join(refused)}")
 
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
-    """Start scripted Groqs, each of them being where ChatGroq goes from then on; they close when the test ends."""
+    """Return a function that starts a scripted Groq for the rest of the test; ChatGroq uses the latest one."""
     with ExitStack() as stack:
 
         def start(script: Script | None = None) -> ScriptedGroq:
@@ -101,13 +101,13 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
 
 @pytest.fixture
 def groq(scripted: Scripted) -> ScriptedGroq:
-    """Start a scripted Groq that answers like a good model."""
+    """Start a scripted Groq that behaves like a good model."""
     return scripted()
 
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """Trace to a collector on loopback, as LangSmith."""
+    """Start a collector on loopback that receives LangSmith's traces."""
     with listening(Collector()) as server:
         trace_to(server.url, monkeypatch)
         yield server

@@ -22,7 +22,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.jsonl import exclusive_lock
-from llamaberry.models.client import settings_of
+from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
 from llamaberry.models.pacer import Pacer, current_pacer
 from llamaberry.threads import checkpoints_at, thread_config
@@ -87,7 +87,7 @@ async def batch(
 
 class _Batch:
     def __init__(self, questions: Questions, answers: Answers, context: Context, concurrency: int | None) -> None:
-        settings = settings_of(context)  # fail before touching a file if the model is not set up
+        settings = client_settings(context)  # fail before touching a file if the model is not set up
         if context.review != "none":
             raise SetupError(f"review {context.review!r} pauses for a person, which a batch cannot do: leave it out")
         if answers.path.exists() and answers.path.samefile(questions.path):

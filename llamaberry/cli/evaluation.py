@@ -20,7 +20,7 @@ from llamaberry.evaluation.run import Evaluation
 from llamaberry.evaluation.table import print_report
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError, describe_validation_error
-from llamaberry.models.client import settings_of
+from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
 from llamaberry.tracing.langsmith import tracing_session
 
@@ -51,7 +51,7 @@ def run(
     prices = _prices(price)
     context = _context(dials, OPTIONS)
     if judge is not None:
-        settings_of(_context({"model": judge}, {"model": "--judge"}))
+        client_settings(_context({"model": judge}, {"model": "--judge"}))
     named = [Arm.named(name) for name in dict.fromkeys(name.strip() for name in arms.split(","))]
     questions = _questions(data, suite, size, seed, limit, judge)
     for line in questions.bad:

@@ -19,7 +19,7 @@ from llamaberry.cli.review_prompt import ask_decision
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
-from llamaberry.models.client import settings_of
+from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
 from llamaberry.tracing.langsmith import tracing_session
 
@@ -147,7 +147,7 @@ async def _run(
     """Run the graph to its end, or until Ctrl-C; print as it goes, and then what it came to."""
     begun = time.monotonic()
     state: dict[str, Any] = {}
-    display.waiting(settings_of(context).provider == "local" and not local_server.running())
+    display.waiting(client_settings(context).provider == "local" and not local_server.running())
     try:
         try:
             await _stream(graph, asked, context, display, name, state)

@@ -13,7 +13,7 @@ from llamaberry.graph.answers import normalise
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.models.client import ModelReply, acall_model
-from llamaberry.models.retry import MAX_ATTEMPTS, MAX_RETRY_AFTER_S
+from llamaberry.models.retry import retry_delay
 
 SYSTEM = """\
 You mark answers. You see a question, the reference answer and the answer of a candidate. Judge whether the \
@@ -55,11 +55,13 @@ class Judge:
         return verdict[1].lower() == "right"
 
     async def _reply(self, messages: list[AnyMessage]) -> ModelReply:
-        for attempt in range(1, MAX_ATTEMPTS):
+        attempt = 1
+        while True:
             try:
                 return await acall_model(self._context, messages, None, time.time())
             except ModelError as error:
-                if not error.retryable or error.retry_after_s > MAX_RETRY_AFTER_S:
+                delay = retry_delay(error, attempt=attempt, time_left_s=None)
+                if delay is None:
                     raise
-                await asyncio.sleep(error.retry_after_s or attempt / 2)
-        return await acall_model(self._context, messages, None, time.time())
+            await asyncio.sleep(delay or attempt / 2)
+            attempt += 1

@@ -25,7 +25,7 @@ from llamaberry.evaluation.langsmith_rows import SENT
 from llamaberry.evaluation.results import Arm, Result
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
-from llamaberry.models.client import settings_of
+from llamaberry.models.client import client_settings
 from llamaberry.nodes import first_turn, refine_turn, synthesize
 from llamaberry.threads import checkpoints_at
 
@@ -163,7 +163,7 @@ def _settings(
         **data.settings,
         "questions": len(data.cases),
         "arms": [arm.name for arm in arms],
-        "model": settings_of(context).model,
+        "model": client_settings(context).model,
         "temperature": context.temperature,
         "max_tokens": context.max_tokens,
         "shared_turns": shared_turns,

@@ -1,4 +1,4 @@
-"""What a failed call means: in words with the remedy, whether it may pass, and how long the provider asks to wait."""
+"""A failed model call as a ModelError: the cause and the remedy in one line, and whether a retry may help."""
 
 import time
 from email.utils import parsedate_to_datetime
@@ -8,62 +8,73 @@ import httpx
 from llamaberry.graph.errors import ModelError
 from llamaberry.models.guard import redact
 
-# Time-outs, locks, rate limits, a provider out of capacity or in trouble. What else is refused stays refused.
 RETRYABLE_STATUS = {408, 409, 429, 498, *range(500, 600)}
+"""Timeouts, locks, rate limits, and a provider without capacity or in trouble. Other refusals are final."""
+
+_MAX_MESSAGE_CHARS = 300  # of the provider's own message
 _REMEDIES = {
     400: "the request was refused",
     401: "the key was refused: check {key}",
     403: "the key may not use this model: check {key}, and what its account may do",
     404: "there is no such model: check its name",
-    413: "the request is over the account's limit: lower max_tokens (--max-tokens), or ask less at once",
-    422: "the request could not be taken",
+    413: "the request is over the account's limit: lower max_tokens (--max-tokens), or send less at once",
+    422: "the request could not be processed",
     429: "the rate limit is used up",
     498: "there is no capacity for now: try again later",
 }
 
 
-def to_model_error(
-    error: Exception, provider: str, name: str, timeout_s: float, secrets: tuple[str, ...]
-) -> ModelError:
-    """Return what failed and what to do, in a line, without any of `secrets`. `timeout_s` is the call's limit."""
-    model = f"{provider}:{name}"
+def to_model_error(error: Exception, model: str, timeout_s: float, secrets: tuple[str, ...]) -> ModelError:
+    """Return a ModelError with the cause and the remedy in one line.
+
+    Args:
+        error: what the provider's SDK raised.
+        model: "provider:name".
+        timeout_s: the time limit of the call.
+        secrets: texts to redact.
+    """
+    provider = model.partition(":")[0]
     if isinstance(error, TimeoutError | httpx.TimeoutException) or isinstance(error.__cause__, httpx.TimeoutException):
-        # A slow local model is as slow the next time.
-        words = f"{model} gave no whole reply within {timeout_s:g} s: allow more with turn_timeout_s (--turn-timeout)"
-        return ModelError(words, retryable=provider != "local")
-    told = _provider_message(error, secrets)
+        message = (
+            f"{model} gave no complete reply within {timeout_s:g} s: allow more with turn_timeout_s (--turn-timeout)"
+        )
+        return ModelError(message, retryable=provider != "local")  # a slow local model is as slow the next time
+    details = _provider_message(error, secrets)
     status = getattr(error, "status_code", None)
     if not isinstance(status, int):
-        # A stream that is cut or empty, an error event in it, broken JSON or none of a reply's shape.
-        unheard = isinstance(error, httpx.TransportError) or isinstance(error.__cause__, httpx.TransportError)
-        unread = isinstance(error, ValueError | TypeError | LookupError | AttributeError)
-        retryable = unheard or unread or hasattr(error, "request")
-        words = "cannot be reached, or broke off" if unheard else "sent what is no reply" if unread else "failed"
-        return ModelError(f"{model} {words} ({type(error).__name__}: {told})", retryable=retryable)
+        unreachable = isinstance(error, httpx.TransportError) or isinstance(error.__cause__, httpx.TransportError)
+        # An empty stream, broken JSON, or JSON that has not the shape of a reply.
+        malformed = isinstance(error, ValueError | TypeError | LookupError | AttributeError)
+        sdk_error = hasattr(error, "request")  # such as an error event in a stream
+        cause = (
+            "cannot be reached, or broke off" if unreachable else "sent a malformed reply" if malformed else "failed"
+        )
+        message = f"{model} {cause} ({type(error).__name__}: {details})"
+        return ModelError(message, retryable=unreachable or malformed or sdk_error)
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     remedy = _REMEDIES.get(status, "the provider is in trouble: try again later" if status >= 500 else "refused")
-    wait = _retry_after(headers.get("retry-after", ""))
-    if wait:
-        remedy += f": it asks to wait {wait:g} s"
+    remedy = remedy.format(key=f"{provider.upper()}_API_KEY")
+    retry_after_s = _retry_after(headers.get("retry-after", ""))
+    if retry_after_s:
+        remedy += f": it asks to wait {retry_after_s:g} s"
     return ModelError(
-        f"{model} answered {status}: {remedy.format(key=f'{provider.upper()}_API_KEY')} ({told})",
+        f"{model} answered {status}: {remedy} ({details})",
         retryable=status in RETRYABLE_STATUS and headers.get("x-should-retry") != "false",
-        retry_after_s=wait,
+        retry_after_s=retry_after_s,
     )
 
 
 def _provider_message(error: Exception, secrets: tuple[str, ...]) -> str:
-    """The provider's own words, in one line of at most 300 characters."""
+    """Return the provider's own message in one line, redacted and cut to _MAX_MESSAGE_CHARS."""
     body = getattr(error, "body", None)
-    inner = body.get("error", body) if isinstance(body, dict) else None
-    said = inner.get("message") if isinstance(inner, dict) else None
-    told = "".join(sign for sign in " ".join(str(said or error).split()) if sign.isprintable()) or type(error).__name__
-    told = redact(told, secrets)
-    return told if len(told) <= 300 else f"{told[:299]}…"
+    details = body.get("error", body) if isinstance(body, dict) else None
+    text = " ".join(str((isinstance(details, dict) and details.get("message")) or error).split())
+    text = redact("".join(char for char in text if char.isprintable()) or type(error).__name__, secrets)
+    return text if len(text) <= _MAX_MESSAGE_CHARS else f"{text[: _MAX_MESSAGE_CHARS - 1]}…"
 
 
 def _retry_after(header: str) -> float:
-    """Seconds that a `retry-after` header asks for: a number, or a date; 0 where it says neither."""
+    """Return the seconds that a `retry-after` header (a number or a date) asks for; 0 if it cannot be read."""
     try:
         return min(max(0.0, float(header)), 1e6)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What stands guard over a call: no reply runs away, no echoed key is seen, no connection stays open."""
+"""Safeguards of a model call: replies are bounded, keys are redacted, connections are closed."""
 
 import asyncio
 import traceback
@@ -14,27 +14,27 @@ from langchain_core.runnables.config import merge_configs
 
 
 class Guard(BaseCallbackHandler):
-    """Hangs up on a streamed reply that runs away, and takes a key that a provider echoes out of its error."""
+    """Cancels a streamed call whose reply exceeds `max_chars`, and redacts `secrets` in the error of a failed one."""
 
     run_inline = True
-    ignore_chat_model = True  # else LangChain writes the whole prompt out for it, call by call
+    ignore_chat_model = True  # otherwise LangChain formats the whole prompt for this handler in each call
 
-    def __init__(self, most: int, secrets: Sequence[str]) -> None:
-        self.most = most
+    def __init__(self, max_chars: int, secrets: Sequence[str]) -> None:
+        self.max_chars = max_chars
         self.secrets = secrets
         self.call: asyncio.Future[AIMessage] | None = None
-        self.written: list[str] = []
-        self.size = 0
+        self.chunks: list[str] = []
+        self.size = 0  # characters in all chunks
 
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
-        """Count what is written; cancel the call when it is too much."""
-        self.written.append(token if isinstance(token, str) else "")
-        self.size += len(self.written[-1])
-        if self.size > self.most and self.call:
+        """Add up the reply's characters, and cancel the call when there are too many."""
+        self.chunks.append(token if isinstance(token, str) else "")
+        self.size += len(self.chunks[-1])
+        if self.exceeded and self.call:
             self.call.cancel()
 
     def on_llm_error(self, error: BaseException, *, response: LLMResult | None = None, **kwargs: Any) -> None:
-        """Take the secrets out of the error before any tracer sees it."""
+        """Redact the error before a tracer sees it."""
         error.args = redact(error.args, self.secrets)
         for field in ("message", "body"):
             if hasattr(error, field):
@@ -44,16 +44,21 @@ class Guard(BaseCallbackHandler):
                 metadata = generation.message.response_metadata
                 metadata.update(redact(dict(metadata), self.secrets))
 
+    @property
+    def exceeded(self) -> bool:
+        """Whether the streamed reply is longer than `max_chars`."""
+        return self.size > self.max_chars
+
     def truncate(self, reply: AIMessage) -> AIMessage:
-        """Return the reply, shortened where it ran away."""
-        if len(reply.text) <= self.most:
+        """Return the reply, cut to `max_chars` and with finish_reason "length" if it is longer."""
+        if len(reply.text) <= self.max_chars:
             return reply
-        ended = {**reply.response_metadata, "finish_reason": "length"}
-        return AIMessage(reply.text[: self.most], usage_metadata=reply.usage_metadata, response_metadata=ended)
+        metadata = {**reply.response_metadata, "finish_reason": "length"}
+        return AIMessage(reply.text[: self.max_chars], usage_metadata=reply.usage_metadata, response_metadata=metadata)
 
 
 def with_guard_first(config: RunnableConfig | None, guard: Guard) -> RunnableConfig:
-    """Put the handler before all others: a tracer has to find errors without keys."""
+    """Add the guard before all other callbacks, so that tracers see redacted errors only."""
     config = merge_configs(config, {"callbacks": [guard]})
     manager = config.get("callbacks")
     if isinstance(manager, BaseCallbackManager):
@@ -63,7 +68,11 @@ def with_guard_first(config: RunnableConfig | None, guard: Guard) -> RunnableCon
 
 
 async def close_abandoned_response(error: Exception) -> None:
-    """Close the response in which a package found an error: it leaves the connection open until it is collected."""
+    """Close the HTTP response that an SDK abandons when it raises, so that the connection is not left open.
+
+    Workaround for groq 0.37: its stream does not close the response when it raises (openai's does), and nothing else
+    than the traceback's frames refers to it. Without this the connection stays open until garbage collection.
+    """
     for frame, _ in traceback.walk_tb(error.__traceback__):
         for value in list(frame.f_locals.values()):
             if isinstance(value, httpx.Response):
@@ -71,13 +80,13 @@ async def close_abandoned_response(error: Exception) -> None:
 
 
 def redact(value: Any, secrets: Sequence[str]) -> Any:
-    """Return a value of JSON's kinds with every secret in its texts taken out."""
+    """Return a JSON value (or a tuple of such values) with every secret in its strings replaced by "[secret]"."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, "[secret]")
         return value
     if isinstance(value, dict):
-        return {key: redact(one, secrets) for key, one in value.items()}
+        return {key: redact(item, secrets) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(redact(one, secrets) for one in value)
+        return type(value)(redact(item, secrets) for item in value)
     return value

@@ -1,6 +1,6 @@
-"""The pace of a batch: calls begin as the provider's rate limit has room for them, and wait together where it has none.
+"""Paces the calls of a batch: each starts when the provider's rate limit allows it, and after a 429 all of them wait.
 
-A run that is no batch's is not paced.
+Other runs are not paced.
 """
 
 import asyncio
@@ -16,166 +16,175 @@ import httpx
 
 from llamaberry.graph.errors import ModelError
 
-REFUSALS = 8
-"""How often in a row a call may be refused with 429 before that counts as a failed attempt of its node."""
+MAX_REFUSALS = 8
+"""How often in a row a call may be refused with 429 before that is a failed attempt of its node."""
 
-_LONG_S = 60.0  # a limit that is whole again within it is waited for; a day's comes back bit by bit
+_LONG_S = 60.0  # wait for a limit that is full again within this time; a longer one (a day's) refills gradually
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 
 Reply = TypeVar("Reply")
 
 
 class Pacer:
-    """Lets the calls of one model begin, one by one, at the pace that the provider's replies tell.
+    """Starts the calls of one model one by one, at the pace that the rate-limit headers of the replies allow.
 
-    The first goes alone, then as many at once as have been answered: a limit shows before many run into it. A 429 holds
-    all of them back for as long as the provider asks, and halves how many may be under way. `tell` is told long waits.
+    The number of calls in flight grows like TCP's congestion window: it starts at one, and each reply allows one more
+    (slow start). A 429 stops all calls for as long as the provider asks, and the growth slows down at half of the calls
+    that were in flight. `on_wait` is called with a message when the wait is long.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, on_wait: Callable[[str], None]) -> None:
+        self._on_wait = on_wait
         self._limits: dict[str, _Limit] = {}
-        self._line = asyncio.Lock()  # who waits longest goes first, and only the first is ever woken
-        self._news = asyncio.Event()
-        self._flying = 0
-        self._room, self._most_room = 1.0, math.inf
-        self._held_until = self._held_at = 0.0
-        self._refused = 0  # in a row
+        self._queue = asyncio.Lock()  # first come, first served: only the first waiter looks at the limits
+        self._changed = asyncio.Event()  # a call has ended
+        self._in_flight = 0
+        self._max_in_flight, self._slow_start_limit = 1.0, math.inf
+        self._paused_until = self._backed_off_at = 0.0
+        self._refusals = 0  # in a row, of any call
 
     async def call(self, call: Callable[[], Awaitable[Reply]]) -> tuple[Reply, float]:
-        """Make the call when its turn has come, again where it is refused with 429; also return the seconds waited.
+        """Make the call when the limits allow it, and again after a 429. Return the reply and the seconds waited.
 
         Raises:
-            ModelError: as the call does; of a 429 only where it was refused REFUSALS times.
+            ModelError: the call failed; in case of 429 only after MAX_REFUSALS attempts.
         """
-        asked, refusals = time.monotonic(), 0
+        queued_at, refusals = time.monotonic(), 0
         while True:
-            await self._turn()
-            begun = time.monotonic()
+            await self._wait_for_turn()
+            started_at = time.monotonic()
             try:
                 reply = await call()
             except ModelError as error:
                 if getattr(error.__cause__, "status_code", None) != 429 or not error.retryable:
                     raise
-                self._hold(error.retry_after_s, begun)
+                self._back_off(error.retry_after_s, started_at)
                 refusals += 1
-                if refusals == REFUSALS:
+                if refusals == MAX_REFUSALS:
                     raise
             else:
-                self._refused = 0
-                if begun >= self._held_at:
-                    self._room += 1 if self._room < self._most_room else 1 / self._room
-                return reply, begun - asked
+                self._refusals = 0
+                if started_at >= self._backed_off_at:
+                    slow_start = self._max_in_flight < self._slow_start_limit
+                    self._max_in_flight += 1 if slow_start else 1 / self._max_in_flight
+                return reply, started_at - queued_at
             finally:
-                self._flying -= 1
-                self._news.set()
+                self._in_flight -= 1
+                self._changed.set()
 
     def observe_headers(self, headers: Mapping[str, str], *, refused: bool) -> None:
-        """Take in what the headers of a reply say of the limits."""
+        """Update the limits from the rate-limit headers of a reply. `refused`: its status is 429."""
         now = time.monotonic()
-        for what in ("requests", "tokens"):
-            named = (f"x-ratelimit-{part}-{what}" for part in ("limit", "remaining", "reset"))
-            most, left, reset = (headers.get(name, "") for name in named)
-            if not (most.isdecimal() and left.isdecimal() and int(most)):
+        for kind in ("requests", "tokens"):
+            names = (f"x-ratelimit-{part}-{kind}" for part in ("limit", "remaining", "reset"))
+            maximum, remaining, reset = (headers.get(name, "") for name in names)
+            if not (maximum.isdecimal() and remaining.isdecimal() and int(maximum)):
                 continue
-            limit = self._limits.get(what)
-            if limit is None or limit.most != int(most):
-                limit = self._limits[what] = _Limit(int(most), 1 if what == "requests" else int(most))
-            limit.told(int(left), seconds(reset), now, refused=refused)
+            limit = self._limits.get(kind)
+            if limit is None or limit.maximum != int(maximum):
+                max_cost = 1 if kind == "requests" else int(maximum)
+                limit = self._limits[kind] = _Limit(int(maximum), max_cost)
+            limit.observe(int(remaining), parse_duration(reset), now, refused=refused)
 
-    async def _turn(self) -> None:
-        async with self._line:
-            while (wait := self._wait(time.monotonic())) > 0:
-                self._news.clear()
+    async def _wait_for_turn(self) -> None:
+        async with self._queue:
+            while (wait_s := self._wait_s(time.monotonic())) > 0:
+                self._changed.clear()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._news.wait()
-            self._flying += 1
+                    async with asyncio.timeout(wait_s):
+                        await self._changed.wait()
+            self._in_flight += 1
 
-    def _wait(self, now: float) -> float:
-        """Seconds until a call may begin, as it looks now; it may look otherwise at the next reply."""
-        if self._flying >= int(self._room):
+    def _wait_s(self, now: float) -> float:
+        """Return the seconds until a call may start, as far as known now: the next reply may change it."""
+        if self._in_flight >= int(self._max_in_flight):
             return _LONG_S
-        return max([self._held_until - now, *(limit.wait(now, self._flying) for limit in self._limits.values())])
+        limit_waits = (limit.wait_s(now, self._in_flight) for limit in self._limits.values())
+        return max([self._paused_until - now, *limit_waits])
 
-    def _hold(self, wait_s: float, begun: float) -> None:
+    def _back_off(self, wait_s: float, started_at: float) -> None:
+        """Pause for `wait_s` seconds (0: exponential backoff), as a call that began at `started_at` was refused."""
         now = time.monotonic()
-        self._refused += 1
-        wait_s = wait_s or min(_LONG_S, 2 ** (self._refused - 1))
-        if now + wait_s > self._held_until:
-            self._held_until = now + wait_s
+        self._refusals += 1
+        wait_s = wait_s or min(_LONG_S, 2 ** (self._refusals - 1))
+        if now + wait_s > self._paused_until:
+            self._paused_until = now + wait_s
             if wait_s >= _LONG_S:
-                self._tell(f"the rate limit is used up: no call begins for {wait_s:,.0f} s, as the provider asks")
-        if begun >= self._held_at:  # else it was under way when another one was refused
-            self._most_room = max(1.0, self._flying / 2)
-            self._held_at = now
-        self._room = 1.0
+                self._on_wait(f"the rate limit is used up: the provider asks to wait {wait_s:,.0f} s")
+        if started_at >= self._backed_off_at:  # otherwise this call was in flight during an earlier refusal
+            self._slow_start_limit = max(1.0, self._in_flight / 2)
+            self._backed_off_at = now
+        self._max_in_flight = 1.0
 
 
 class _Limit:
-    """A limit of requests or of tokens: of `most`, `left` in the reply that said least since it was whole.
+    """One rate limit, of requests or of tokens, that allows `maximum` of them.
 
-    What a call takes is seen from what is left after several, for it can't be known before; it is at most `dearest`.
+    `remaining` is the lowest value reported since the limit was last full. `cost` is the mean cost of a call, measured
+    over several replies because it is not known in advance; it is at most `max_cost`.
     """
 
-    def __init__(self, most: int, dearest: int) -> None:
-        self.most, self.dearest = most, dearest
-        self.charge = float(dearest)
-        self._seen_at = 0.0
-        self._anew()
+    def __init__(self, maximum: int, max_cost: int) -> None:
+        self.maximum, self.max_cost = maximum, max_cost
+        self.cost = float(max_cost)
+        self._updated_at = 0.0
+        self._reset()
 
-    def _anew(self) -> None:
-        self.left = float(self.most)
-        self._whole_at = math.inf  # until a reply says when
-        self._rate = 0.0
-        self._replies, self._first_at, self._first_left = 0, 0.0, 0
+    def _reset(self) -> None:
+        self.remaining = float(self.maximum)
+        self._full_at = math.inf  # unknown until a reply reports it
+        self._refill_rate = 0.0  # per second
+        self._replies, self._first_at, self._first_remaining = 0, 0.0, 0
 
-    def _pass(self, now: float) -> None:
-        if now >= self._whole_at:
-            self._anew()
-        elif self._whole_at - now > _LONG_S:
-            self.left = min(self.most, self.left + self._rate * (now - self._seen_at))
-        self._seen_at = now
+    def _advance(self, now: float) -> None:
+        """Account for the refill since the last update."""
+        if now >= self._full_at:
+            self._reset()
+        elif self._full_at - now > _LONG_S:
+            self.remaining = min(self.maximum, self.remaining + self._refill_rate * (now - self._updated_at))
+        self._updated_at = now
 
-    def told(self, left: int, reset_s: float, now: float, *, refused: bool) -> None:
-        """Take in what a reply says. Replies overtake each other: of two that differ, less is the truth."""
-        self._pass(now)
-        whole_at = now + reset_s
-        self._whole_at = whole_at if self._whole_at == math.inf else max(whole_at, self._whole_at)
-        self._rate = (self.most - left) / reset_s if reset_s else 0.0
-        self.left = min(self.left, left)
+    def observe(self, remaining: int, reset_s: float, now: float, *, refused: bool) -> None:
+        """Update from a reply's headers. Replies overtake each other, so the lower of two values is the newer one."""
+        self._advance(now)
+        full_at = now + reset_s
+        self._full_at = full_at if self._full_at == math.inf else max(full_at, self._full_at)
+        self._refill_rate = (self.maximum - remaining) / reset_s if reset_s else 0.0
+        self.remaining = min(self.remaining, remaining)
         if refused:
             return
         if self._replies:
-            self._first_left = max(self._first_left, left)
-            taken = self._first_left - self.left + self._rate * (now - self._first_at)
-            self.charge = min(self.dearest, taken / self._replies)
+            self._first_remaining = max(self._first_remaining, remaining)
+            spent = self._first_remaining - self.remaining + self._refill_rate * (now - self._first_at)
+            self.cost = min(self.max_cost, spent / self._replies)
         else:
-            self._first_at, self._first_left = now, left
-            self.charge = min(self.charge, self.most - left)
+            self._first_at, self._first_remaining = now, remaining
+            self.cost = min(self.cost, self.maximum - remaining)
         self._replies += 1
 
-    def wait(self, now: float, flying: int) -> float:
-        """Return the seconds until there is room for one more call than those that are under way."""
-        self._pass(now)
-        missing = self.charge * (flying + 1) - self.left
+    def wait_s(self, now: float, in_flight: int) -> float:
+        """Return the seconds until the limit allows one call more than those in flight."""
+        self._advance(now)
+        missing = self.cost * (in_flight + 1) - self.remaining
         if missing <= 0:
             return 0.0
-        until = self._whole_at - now
-        return min(until, missing / self._rate) if until > _LONG_S and self._rate else min(until, _LONG_S)
+        full_in_s = self._full_at - now
+        if full_in_s > _LONG_S and self._refill_rate:
+            return min(full_in_s, missing / self._refill_rate)
+        return min(full_in_s, _LONG_S)
 
 
-def seconds(written: str) -> float:
-    """Read a span such as "2m59.56s", "7.66s" or "500ms"; 0 where it is none."""
-    return sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(written))
+def parse_duration(text: str) -> float:
+    """Return the seconds of a duration such as "2m59.56s", "7.66s" or "500ms"; 0 if it is none."""
+    return sum(float(number) * _UNIT_S[unit] for number, unit in _DURATION_PART.findall(text))
 
 
-current_pacer: ContextVar[Pacer | None] = ContextVar("pacing", default=None)
-"""The pacer of the runs in this context, where they are a batch's."""
+current_pacer: ContextVar[Pacer | None] = ContextVar("current_pacer", default=None)
+"""The pacer of the batch that the current run belongs to, if any."""
 
 
 async def observe_headers(response: httpx.Response) -> None:
-    """Tell the pacer what a response says: a hook of an HTTP client."""
+    """Pass a response's rate-limit headers to the current pacer. An event hook of httpx."""
     if pacer := current_pacer.get():
         pacer.observe_headers(response.headers, refused=response.status_code == 429)

@@ -1,15 +1,22 @@
-"""When a failed call is made again. LangGraph's retry policy makes it; the SDKs' own retries are off."""
+"""Whether a failed model call is made again, and after how long."""
 
 from llamaberry.graph.errors import ModelError
 
 MAX_ATTEMPTS = 3
 MAX_RETRY_AFTER_S = 60.0
-"""The longest `retry-after` to wait for, in seconds, if no deadline bounds the run."""
+"""The longest `retry-after` that is waited for when there is no deadline."""
 
 
 def retry_delay(error: ModelError, *, attempt: int, time_left_s: float | None) -> float | None:
-    """Return the seconds to wait before the next attempt; None if there should be none."""
-    if not error.retryable or attempt >= MAX_ATTEMPTS:
+    """Return the seconds to wait before the next attempt, or None if there should be none.
+
+    0 means that the provider asked for no wait, so the caller's own backoff applies.
+
+    Args:
+        attempt: the number of the attempt that failed, from 1.
+        time_left_s: the seconds until the deadline, or None without one.
+    """
+    limit_s = MAX_RETRY_AFTER_S if time_left_s is None else time_left_s
+    if not error.retryable or attempt >= MAX_ATTEMPTS or error.retry_after_s > limit_s:
         return None
-    limit = MAX_RETRY_AFTER_S if time_left_s is None else time_left_s
-    return error.retry_after_s if error.retry_after_s <= limit else None
+    return error.retry_after_s

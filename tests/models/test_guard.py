@@ -1,4 +1,4 @@
-"""A call that failed in the midst of a reply leaves no connection behind, whoever still holds its error."""
+"""A call that fails during a reply closes its connection."""
 
 import asyncio
 import gc
@@ -12,10 +12,10 @@ from llamaberry import ModelError, graph
 EVENT = b'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {"error": {"message": "no"}}\n\n'
 
 
-async def test_an_error_in_a_stream_hangs_up_without_waiting_for_the_garbage_collector(
+async def test_an_error_in_a_stream_closes_the_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hung_up = threading.Event()
+    closed = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -26,7 +26,7 @@ async def test_an_error_in_a_stream_hangs_up_without_waiting_for_the_garbage_col
                 connection.sendall(EVENT)
                 while connection.recv(1_000_000):
                     pass
-                hung_up.set()
+                closed.set()
 
         server = threading.Thread(target=serve)
         server.start()
@@ -35,10 +35,10 @@ async def test_an_error_in_a_stream_hangs_up_without_waiting_for_the_garbage_col
         gc.disable()
         try:
             with pytest.raises(ModelError):
-                # The deadline is over at once: the call is made a single time.
+                # The deadline has passed, so there is no retry.
                 async for _ in graph.astream({"query": "?"}, context={"deadline_s": 1e-9}, stream_mode="messages"):
                     pass
-            assert await asyncio.to_thread(hung_up.wait, 10)
+            assert await asyncio.to_thread(closed.wait, 10)
         finally:
             gc.enable()
             await asyncio.to_thread(server.join)

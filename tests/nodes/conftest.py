@@ -1,4 +1,4 @@
-"""What the tests of nodes share."""
+"""Fixtures of the node tests."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from testing.entry_points import DOORS, Door
 
 @pytest.fixture(params=DOORS)
 def door(request: pytest.FixtureRequest) -> Door:
-    """Every way into the graph: sync and async, whole and streamed."""
+    """Return each of the graph's entry points."""
     return DOORS[request.param]

@@ -1,4 +1,4 @@
-"""A person at Studio, before each test a thread of its own."""
+"""Fixtures of the server tests."""
 
 from collections.abc import Iterator
 
@@ -11,6 +11,7 @@ from testing.studio import Studio
 
 @pytest.fixture
 def studio(server: tuple[str, ScriptedGroq]) -> Iterator[Studio]:
+    """Return a client like Studio, with a new thread."""
     address, groq = server
     groq.play()
     with get_sync_client(url=address, api_key=None) as client:

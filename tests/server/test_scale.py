@@ -18,7 +18,7 @@ import pytest
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-from testing.cluster import KEY, Cluster, cluster, server_python, settings, wait
+from testing.cluster import KEY, Cluster, cluster, server_python, settings
 from testing.command import at_once, begun, without_figures
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from testing.scripts import counted, nth_call
@@ -101,9 +101,9 @@ async def test_runs_and_streams_survive_a_killed_server(
             return thread, run["run_id"]
 
         with start_asking(deployment, "stream 1") as one, start_asking(deployment, "stream 2") as two:
-            await asyncio.to_thread(wait, lambda: len(groq.requests) >= 2)
+            await asyncio.to_thread(until, lambda: len(groq.requests) >= 2)
             runs = await asyncio.gather(*(begin(f"question {n}") for n in range(RUNS)))
-            await asyncio.to_thread(wait, lambda: len(groq.requests) >= 2 * RUNS + 10)
+            await asyncio.to_thread(until, lambda: len(groq.requests) >= 2 * RUNS + 10)
             port = await asyncio.to_thread(holder, deployment, "stream 1")
             deployment.stop(port, signal.SIGKILL)
             before = counted(groq)
@@ -131,7 +131,7 @@ def test_a_stopping_server_finishes_its_runs(servers: tuple[Cluster, ScriptedGro
     """Streams continue at the other server, and no call is repeated."""
     deployment, groq = servers
     with start_asking(deployment, "drain 1") as one, start_asking(deployment, "drain 2") as two:
-        wait(lambda: len(groq.requests) >= 3)
+        until(lambda: len(groq.requests) >= 3)
         assert deployment.stop(holder(deployment, "drain 1")) == -signal.SIGTERM  # a clean exit for systemd
         for run in (one, two):
             out, errors = run.communicate(timeout=60)
@@ -151,7 +151,7 @@ def test_every_thread_survives_a_restart_of_everything(servers: tuple[Cluster, S
     with get_sync_client(url=deployment.address, api_key=KEY) as client:
         before = threads(client)
         with start_asking(deployment, "under way") as running:
-            wait(lambda: len(groq.requests) == 2)
+            until(lambda: len(groq.requests) == 2)
             deployment.stop_all()
             deployment.crash_postgres()
             deployment.start()

@@ -1,4 +1,4 @@
-"""The scripted Groq, driven by the real ChatGroq: what it scripts is what the real client makes of the real thing."""
+"""The scripted Groq, driven by the real ChatGroq: it behaves like the real service."""
 
 import asyncio
 import json
@@ -21,14 +21,14 @@ from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first,
 
 
 def model(**settings: Any) -> ChatGroq:
-    """Make a client that does not try again."""
+    """Return a client without retries."""
     defaults: dict[str, Any] = {"model": "openai/gpt-oss-120b", "max_retries": 0, "timeout": 5}
     return ChatGroq(**defaults | settings)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_a_reply_arrives_whole(scripted: Scripted, streaming: bool) -> None:
-    """Text, reasoning, usage with its details and the finish reason, in both modes, sync and async."""
+async def test_a_reply_arrives_complete(scripted: Scripted, streaming: bool) -> None:
+    """With text, reasoning, usage details and finish reason, in both modes, sync and async."""
     text = "A reply,\n  with  spaces and unbrokenlongwords. \n"
     groq = scripted([Reply(text, reasoning="two words"), Reply(text, finish_reason="length")])
     conversation = [("system", "one two"), ("user", "three")]
@@ -52,8 +52,7 @@ async def test_a_reply_arrives_whole(scripted: Scripted, streaming: bool) -> Non
     assert groq.requests[0].time < groq.requests[1].time
 
 
-async def test_a_stream_comes_in_pieces(scripted: Scripted) -> None:
-    """The chunks arrive one by one, and add up."""
+async def test_a_stream_arrives_in_chunks(scripted: Scripted) -> None:
     groq = scripted([Reply("one two three", chunk_delay=0.1)])
     chunks: list[str] = []
     async for chunk in model().astream("?"):
@@ -64,10 +63,10 @@ async def test_a_stream_comes_in_pieces(scripted: Scripted) -> None:
 
 
 async def test_without_a_script_it_is_a_good_model(groq: ScriptedGroq) -> None:
-    """The last message's headings say which form is asked for."""
-    asked = ["What is 6 x 7?", "Reply with ## Review, ## Verdict, ## Answer", "End with ## Concise Answer"]
-    conversation: list[tuple[str, str]] = [("system", "## Verdict and ## Concise Answer stand here, too")]
-    for question, expected in zip(asked, [first(), refine(), synthesis()], strict=True):
+    """It replies in the format whose headings the last message names."""
+    instructions = ["What is 6 x 7?", "Reply with ## Review, ## Verdict, ## Answer", "End with ## Concise Answer"]
+    conversation: list[tuple[str, str]] = [("system", "## Verdict and ## Concise Answer are here, too")]
+    for question, expected in zip(instructions, [first(), refine(), synthesis()], strict=True):
         conversation.append(("user", question))
         reply = await model().ainvoke(conversation)
         assert reply.text == expected
@@ -76,7 +75,7 @@ async def test_without_a_script_it_is_a_good_model(groq: ScriptedGroq) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "error", "says"),
+    ("reply", "error", "message"),
     [
         (Reply(status=400), sdk.BadRequestError, "invalid_request_error"),
         (Reply(status=401), sdk.AuthenticationError, "Invalid API Key"),
@@ -90,10 +89,11 @@ async def test_without_a_script_it_is_a_good_model(groq: ScriptedGroq) -> None:
     ids=lambda value: str(value.status or value) if isinstance(value, Reply) else None,
 )
 @pytest.mark.parametrize("streaming", [False, True])
-async def test_errors(scripted: Scripted, reply: Reply, error: type[Exception], says: str, streaming: bool) -> None:
-    """Each status is the SDK's own exception."""
+async def test_a_status_raises_the_sdks_exception(
+    scripted: Scripted, reply: Reply, error: type[Exception], message: str, streaming: bool
+) -> None:
     scripted([reply])
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=message):
         await model(streaming=streaming).ainvoke("?")
 
 
@@ -107,8 +107,9 @@ async def test_errors(scripted: Scripted, reply: Reply, error: type[Exception], 
     ],
     ids=["cut", "error event", "garbage", "stalled"],
 )
-async def test_a_stream_breaks(scripted: Scripted, reply: Reply, error: type[Exception]) -> None:
-    """A stream that breaks in the middle is not tried again by the SDK."""
+async def test_a_broken_stream_is_not_retried_by_the_sdk(
+    scripted: Scripted, reply: Reply, error: type[Exception]
+) -> None:
     groq = scripted([reply])
     with pytest.raises(error) as caught:
         await model(streaming=True, max_retries=2, timeout=0.5).ainvoke("?")
@@ -116,8 +117,8 @@ async def test_a_stream_breaks(scripted: Scripted, reply: Reply, error: type[Exc
     assert len(groq.requests) == 1
 
 
-async def test_a_stream_ends_without_a_word_of_its_end(scripted: Scripted) -> None:
-    """No finish reason and no usage: a silent loss, which the client does not notice."""
+async def test_a_stream_without_finish_reason_is_no_error(scripted: Scripted) -> None:
+    """The client does not notice the loss."""
     scripted([Reply("half of it", finish_reason=None, no_usage=True)])
     reply = await model(streaming=True).ainvoke("?")
     assert isinstance(reply, AIMessage)
@@ -128,15 +129,14 @@ async def test_a_stream_ends_without_a_word_of_its_end(scripted: Scripted) -> No
     )
 
 
-async def test_retry_after_is_honoured(scripted: Scripted) -> None:
-    """The SDK waits as long as it is told."""
+async def test_the_sdk_respects_retry_after(scripted: Scripted) -> None:
     groq = scripted([Reply(status=429, headers={"retry-after": "0.2"}), "done"])
     assert (await model(max_retries=1).ainvoke("?")).text == "done"
     assert groq.requests[1].time - groq.requests[0].time >= 0.2
 
 
-async def test_one_call_too_many(scripted: Scripted) -> None:
-    """A script that is used up says so, and is not asked again."""
+async def test_a_call_beyond_the_script_is_an_error(scripted: Scripted) -> None:
+    """Which the SDK does not retry."""
     groq = scripted(["only"])
     await model().ainvoke("?")
     with pytest.raises(sdk.InternalServerError, match="1 replies is used up"):
@@ -144,9 +144,7 @@ async def test_one_call_too_many(scripted: Scripted) -> None:
     assert len(groq.requests) == 2
 
 
-def test_a_script_that_fails_fails_the_test() -> None:
-    """What a callable script raises comes out where the server is left."""
-
+def test_an_error_in_a_script_fails_the_test() -> None:
     def script(request: Request) -> str:
         assert request.messages[0]["content"] == "expected"
         return "never"
@@ -160,8 +158,8 @@ def test_a_script_that_fails_fails_the_test() -> None:
     assert caught.group_contains(AssertionError)
 
 
-async def test_a_client_that_leaves_is_noticed(scripted: Scripted) -> None:
-    """Cancelling the call closes the request, before the reply and in the middle of it."""
+async def test_a_disconnected_client_is_noticed(scripted: Scripted) -> None:
+    """Cancelling the call closes the request, before and during the reply."""
     groq = scripted([Reply(hang=True), Reply("one two three", chunk_delay=5)])
     for number, streaming in enumerate([False, True], 1):
         call = asyncio.create_task(model(streaming=streaming).ainvoke("?"))
@@ -173,8 +171,7 @@ async def test_a_client_that_leaves_is_noticed(scripted: Scripted) -> None:
         assert groq.disconnects == number
 
 
-async def test_a_hundred_at_once(scripted: Scripted) -> None:
-    """They are answered side by side."""
+async def test_a_hundred_concurrent_requests_are_answered(scripted: Scripted) -> None:
     groq = scripted(lambda request: Reply(request.messages[-1]["content"], delay=0.2))
     client, start = model(), time.monotonic()
     replies = await asyncio.gather(*(client.ainvoke(str(n), stream=n % 2 == 0) for n in range(100)))
@@ -185,12 +182,12 @@ async def test_a_hundred_at_once(scripted: Scripted) -> None:
 
 
 def test_connections_are_kept_alive() -> None:
-    """One connection carries several requests, whatever they come to."""
+    """Also after an error."""
     with ScriptedGroq(["one", Reply("two"), Reply(status=400)]) as groq, httpx.Client(base_url=groq.url) as client:
         ports = set()
         path, body = "/openai/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "?"}]}
         key = {"authorization": "Bearer k"}
-        answers = [
+        responses = [
             client.post(path, json=body, headers=key),
             client.post(path, json=body | {"stream": True}, headers=key),
             client.post(path, json=body, headers=key),
@@ -198,32 +195,31 @@ def test_connections_are_kept_alive() -> None:
             client.post(path, json={}, headers=key),
             client.get("/openai/v1/models", headers=key),
         ]
-        for answer in answers:
-            assert "x-ratelimit-remaining-tokens" in answer.headers
-            ports.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
-    assert [answer.status_code for answer in answers] == [200, 200, 400, 401, 400, 404]
-    assert answers[1].text.endswith("data: [DONE]\n\n")
-    assert answers[3].json()["error"]["code"] == "invalid_api_key"
-    assert answers[5].json()["error"]["code"] == "unknown_url"
+        for response in responses:
+            assert "x-ratelimit-remaining-tokens" in response.headers
+            ports.add(response.extensions["network_stream"].get_extra_info("client_addr"))
+    assert [response.status_code for response in responses] == [200, 200, 400, 401, 400, 404]
+    assert responses[1].text.endswith("data: [DONE]\n\n")
+    assert responses[3].json()["error"]["code"] == "invalid_api_key"
+    assert responses[5].json()["error"]["code"] == "unknown_url"
     assert len(ports) == 1
 
 
-def test_as_a_program() -> None:
-    """It says where it is, serves, and ends with its standard input."""
+def test_the_program_ends_with_its_stdin() -> None:
     command = [sys.executable, scripted_groq.__file__, "--delay", "0.1", "--faults", "0.5"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdin
         assert program.stdout
         url = program.stdout.readline().strip()
-        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+        with pytest.raises(urllib.error.HTTPError, match="404") as caught:
             urllib.request.urlopen(url)
-        refused.value.close()
+        caught.value.close()
         program.stdin.close()
         assert program.wait(5) == 0
 
 
-def test_the_network_is_out_of_reach(loopback_only: list[str]) -> None:
-    """A look-up or a connection outside loopback raises, and would fail the test."""
+def test_the_network_is_unreachable(loopback_only: list[str]) -> None:
+    """A lookup or a connection outside loopback raises, and would fail the test."""
     with pytest.raises(OSError, match="only loopback"):
         socket.create_connection(("api.groq.com", 443))
     with socket.socket() as plain, pytest.raises(OSError, match="only loopback"):

@@ -1,6 +1,6 @@
-"""The program of the local model's child process: llama.cpp's own OpenAI server. Run by path, by `server.py`.
+"""The local model's child process: llama.cpp's OpenAI-compatible server. `server.py` runs this file by its path.
 
-Standard input brings one line of settings, and its end is the order to end; standard output says the address, once.
+It reads one line of JSON settings from stdin, prints its address to stdout, and ends when stdin closes.
 """
 
 import json
@@ -11,10 +11,10 @@ import threading
 
 
 def main() -> None:
-    """Load the model, serve until standard input closes."""
+    """Load the model, and serve until stdin closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ready = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what native code prints belongs to the log
+    os.dup2(2, 1)  # the output of native code goes to the log
     settings = json.loads(sys.stdin.readline())
     watch = threading.Thread(target=end_with_parent, daemon=True)
     watch.start()
@@ -26,12 +26,12 @@ def main() -> None:
     params.model_alias = {"local"}
     params.api_keys = [settings["key"]]
     params.n_parallel = settings["slots"]
-    params.n_ctx = settings["tokens"]  # of all slots
+    params.n_ctx = settings["tokens"]  # in all slots together
     params.hostnames = ["127.0.0.1"]
-    params.port = 0  # any free one
+    params.port = 0  # a free one
     params.ui = False
     params.endpoint_slots = False  # it would show prompts
-    params.cache_ram_mib = 512  # conversations beyond the slots; the default is 8 GiB
+    params.cache_ram_mib = 512  # for prompts of earlier conversations; the default is 8 GiB
     params.verbosity = 2  # warnings and errors
     server = xllamacpp.Server(params)
     print(json.dumps(server.listening_address), file=ready, flush=True)
@@ -40,8 +40,8 @@ def main() -> None:
 
 
 def end_with_parent() -> None:
-    """End this process when the parent closes the pipe, or is gone: at once, or when the model is loaded (seconds)."""
-    while os.read(0, 1024):  # not sys.stdin, whose lock, held by this thread, would turn main's early exit into a crash
+    """End this process when the parent closes the pipe or ends: at once, or after loading the model (seconds)."""
+    while os.read(0, 1024):  # not sys.stdin: this thread would hold its lock, and an early exit of main would crash
         pass
     os._exit(0)
 
@@ -49,5 +49,5 @@ def end_with_parent() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except RuntimeError as error:  # llama.cpp has said why, and an orderly exit writes that to the log
+    except RuntimeError as error:  # llama.cpp has logged the cause; a normal exit flushes the log
         sys.exit(str(error))
