@@ -14,6 +14,7 @@ from langsmith.utils import get_env_var
 
 from testing.collector import Collector, listening
 from testing.environment import clean, trace_to
+from testing.processes import starts_process
 from testing.scripted_groq import Script, Scripted, ScriptedGroq
 
 _no_suite = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym comes with the extra eval")
@@ -28,6 +29,14 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach the programs that are started: a shell's `pytest &` ignores it, and they would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start processes: `pytest -m "not process"` runs the fast ones."""
+    services = ("browser", "local_model", "scale")
+    for item in items:
+        if isinstance(item, pytest.Function) and (any(map(item.get_closest_marker, services)) or starts_process(item)):
+            item.add_marker(pytest.mark.process)
 
 
 @pytest.fixture(autouse=True)
