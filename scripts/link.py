@@ -1,13 +1,14 @@
-"""Link llamaberry/graph to graph/ and llamaberry/nodes to nodes/, so that tools see the packages under their names.
+"""Link llamaberry/graph to graph/ and llamaberry/nodes to nodes/, so that tools find the packages by their names.
 
-setuptools' package-dir installs the two folders as llamaberry.graph and llamaberry.nodes. Type checkers, editors and
-coverage read the folders only, and find them by the links. Nothing at run time needs them; they are not committed.
+setuptools' package-dir installs the two folders as llamaberry.graph and llamaberry.nodes. Type checkers and editors
+read files only, and do not know that. Nothing at run time needs the links, and they are not committed.
 """
 
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("graph", "nodes")
 
 
 def link(name: str) -> None:
@@ -24,5 +25,5 @@ def link(name: str) -> None:
 
 
 if __name__ == "__main__":
-    for name in ("graph", "nodes"):
+    for name in PACKAGES:
         link(name)
