@@ -14,6 +14,7 @@ from langsmith.utils import get_env_var
 
 from testing.collector import Collector, listening
 from testing.environment import clean, trace_to
+from testing.processes import starts_process
 from testing.scripted_groq import Script, Scripted, ScriptedGroq
 from testing.server import served_with_groq
 
@@ -25,6 +26,14 @@ def pytest_configure() -> None:
     """Enable SIGINT in child processes: a background `pytest &` ignores it, and they would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start processes: `pytest -m "not process"` runs the fast ones."""
+    services = ("browser", "local_model", "scale")
+    for item in items:
+        if isinstance(item, pytest.Function) and (any(map(item.get_closest_marker, services)) or starts_process(item)):
+            item.add_marker(pytest.mark.process)
 
 
 @pytest.fixture(autouse=True)

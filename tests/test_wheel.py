@@ -35,14 +35,24 @@ OURS = "from llamaberry import Context, graph as ours\nimport llamaberry.graph.s
 THEIRS = "import graph, graph.state, nodes"
 
 
+def product_files() -> list[str]:
+    """The files of the product in this clone, relative to it; a new file counts before it is committed."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "graph", "nodes", "llamaberry"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    return [name for name in listed if (ROOT / name).exists()]
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel unpacked. It is built from a copy, so that old build files cannot get into it."""
+    """A folder with the wheel installed in it. It is built in a copy, with the links that tools need.
+
+    Files of an old build in the clone would get into the wheel.
+    """
     source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    for name in ("llamaberry", "graph", "nodes"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, source)
+    for name in [*product_files(), "scripts/link.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE"]:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    subprocess.run([sys.executable, source / "scripts/link.py"], check=True)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(source / "dist"), str(source)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = (source / "dist").glob("*.whl")
@@ -51,8 +61,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-def test_the_wheel_installs_one_top_level_package(site: Path) -> None:
-    assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"llamaberry"}
+def test_the_wheel_holds_the_product_once_in_one_package(site: Path) -> None:
+    """Files of graph/ and nodes/ are below llamaberry/, and the links add no second copy."""
+    files = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
+    expected = {name if name.startswith("llamaberry/") else f"llamaberry/{name}" for name in product_files()}
+    assert {name for name in files if ".dist-info/" not in name} == expected
+
+
+def test_the_links_are_made_once(tmp_path: Path) -> None:
+    for name in ("graph", "nodes", "llamaberry", "scripts"):
+        (tmp_path / name).mkdir()
+    script = shutil.copy(ROOT / "scripts/link.py", tmp_path / "scripts")
+    for _ in range(2):
+        subprocess.run([sys.executable, script], check=True)
+    for name in ("graph", "nodes"):
+        assert (tmp_path / "llamaberry" / name).samefile(tmp_path / name)
 
 
 @pytest.mark.parametrize("imports", [f"{OURS}\n{THEIRS}", f"{THEIRS}\n{OURS}"], ids=["ours first", "theirs first"])

@@ -199,6 +199,7 @@ PIECES = ["9", "9,", "1.", "-", "1e", "1/", "1 ", "999,", "\\frac{", "10^", "A "
 PIECES += ["\\", "\\boxed{", "answer ", "A or ", "B because ", "A, ", "½"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [exact, number, choice, lambda answer, _: fitting(answer)])
 def test_200_000_characters_of_anything_are_checked_at_once(check: Callable[[str, str], object]) -> None:
     """Twice as much takes no more than some four times as long: what is quadratic takes minutes."""

@@ -106,6 +106,7 @@ def test_a_whole_number_is_the_same_in_every_usual_writing(number: int, zeros: i
     assert normalise(str(number + 1)) != str(number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape", ["1", "1,000", ",", ".", "1.", "1.0 ", "*", "a*", " *a", "_*~", "\\boxed{", "$ ", " ", "-"]
 )

@@ -220,6 +220,7 @@ def test_a_synthesis_states_both_answers_or_none(text: str, comprehensive: str |
     assert parse_synthesis(text)[1:] == (comprehensive, concise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["a\n" + sign * (MB // len(sign)) for sign in ("`", "~", "*", "#", "1", "<think>\n", "</think>", "## Answer\n")]

@@ -5,11 +5,13 @@ import random
 import re
 from typing import Any
 
+import pytest
 from langchain_core.messages import AIMessageChunk
 
 from llamaberry import graph
 from testing.scripted_groq import Reply, Request, Scripted, first, good_model, refine, synthesis
 
+pytestmark = pytest.mark.slow
 RUNS = 200
 FAULTS = {
     "no capacity": Reply(status=503),

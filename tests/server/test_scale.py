@@ -19,7 +19,7 @@ from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
 from testing.cluster import KEY, Cluster, cluster, server_python, settings
-from testing.command import at_once, begun, without_figures
+from testing.command import at_once, begun, until, without_figures
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from testing.scripts import counted, nth_call
 from testing.server import ROOT

@@ -1,0 +1,23 @@
+"""Set up a clone for development: the links, and the extra `dev` at its pinned versions.
+
+It installs into the active virtual environment, or makes one in .venv.
+"""
+
+import subprocess
+import sys
+import venv
+
+from link import PACKAGES, ROOT, link
+
+for name in PACKAGES:
+    link(name)
+python = sys.executable
+if sys.prefix == sys.base_prefix:
+    folder = ROOT / ".venv"
+    if not folder.exists():
+        venv.create(folder, with_pip=True)
+    scripts = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    python = str(scripts / "python")
+    print(f"Installing into {folder}: activate it before you run the other commands.", flush=True)
+install = ["-m", "pip", "install", "-c", "constraints.txt", "-e", ".[dev]"]
+sys.exit(subprocess.run([python, *install], cwd=ROOT, check=False).returncode)
