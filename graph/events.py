@@ -1,6 +1,7 @@
 """What a run says while it goes on, in the stream mode "custom": a front end needs no knowledge of the nodes."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -37,3 +38,9 @@ class RefiningEnded(TypedDict):
 
 
 Event = TurnStarted | TurnFinished | RefiningEnded
+
+
+def step_of(metadata: Mapping[str, Any]) -> str:
+    """Return the name of the step that made a model call, such as "turn 2, attempt 2", from the call's metadata."""
+    step = f"turn {metadata['turn']}" if "turn" in metadata else "synthesis"
+    return f"{step}, attempt {metadata['attempt']}" if metadata["attempt"] > 1 else step

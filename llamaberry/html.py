@@ -2,7 +2,7 @@
 
 from xml.etree.ElementTree import Element, tostring
 
-from llamaberry.cli.display import plain
+from llamaberry.console import plain
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CSS = """

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llamaberry.batch.files import Answers, BatchItem, Questions
-from llamaberry.cli.display import DEGRADED, FAILURE, calls_of, progress, tokens_of
-from llamaberry.cli.options import print_error
+from llamaberry.cli.display import calls_of, tokens_of
+from llamaberry.console import DEGRADED, FAILURE, print_error, progress
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph

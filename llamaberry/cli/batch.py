@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from llamaberry.cli.display import DEGRADED
 from llamaberry.cli.options import (
     BudgetOption,
     DeadlineOption,
@@ -18,6 +17,7 @@ from llamaberry.cli.options import (
     drop_unset,
     exit_on_invalid,
 )
+from llamaberry.console import DEGRADED
 
 app = typer.Typer()
 

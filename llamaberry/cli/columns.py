@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from llamaberry.cli.display import plain
 from llamaberry.cli.past_run import Run
 from llamaberry.cli.tree import change_of, heading_of
+from llamaberry.console import plain
 
 WIDE = 100
 """The width of a terminal from which on two runs stand beside each other."""

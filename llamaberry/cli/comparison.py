@@ -13,18 +13,9 @@ from rich.text import Text
 from llamaberry import threads
 from llamaberry.cli.arm import answered
 from llamaberry.cli.columns import Column, columns
-from llamaberry.cli.display import (
-    DEGRADED,
-    FAILURE,
-    INTERRUPTED,
-    as_json,
-    document_of,
-    one_line,
-    plain_console,
-    tokens_of,
-)
-from llamaberry.cli.options import print_error
+from llamaberry.cli.display import document_of, tokens_of
 from llamaberry.cli.past_run import Run, run_of
+from llamaberry.console import DEGRADED, FAILURE, INTERRUPTED, as_json, one_line, plain_console, print_error
 from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError

@@ -1,67 +1,15 @@
 """What the terminal shows of a run: the turns while they are written, the answer, and one line of figures."""
 
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
+
+from llamaberry.console import as_json, one_line, plain, plain_console
 
 if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
     from langgraph.types import Interrupt
-    from rich.console import Console
 
 Show = Literal["turns", "full", "concise"]
-
-FAILURE, MISTAKE, DEGRADED, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes: the provider failed; something for the user to put right; an answer without all its turns; Ctrl-C."""
-
-# A model's reply is a stranger's text: of all control characters only new lines and tabs reach the terminal.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def plain(text: str) -> str:
-    """Return text that a terminal can only print: no escape codes, no carriage returns, no bells."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n")).encode(errors="replace").decode()
-
-
-def plain_console(**how: Any) -> "Console":
-    """Return a console that prints text as it is, and raises where the reader of its pipe has gone."""
-    from rich.console import Console
-
-    class Honest(Console):
-        def on_broken_pipe(self) -> None:  # rich would exit with 1, which is a provider's failure
-            raise BrokenPipeError
-
-    return Honest(highlight=False, markup=False, emoji=False, **how)
-
-
-@contextmanager
-def progress(what: str, total: int | None, done: int) -> Iterator[Callable[[], None]]:
-    """Show on a terminal's standard error how many are done of how many, and when the last will be.
-
-    What it gives is to be called for each one more.
-    """
-    from rich import progress as bars
-    from rich.console import Console
-
-    columns = (
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TimeElapsedColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with bars.Progress(*columns, console=console, disable=not console.is_terminal) as shown:
-        task = shown.add_task(what, total=total, completed=done)
-        yield lambda: shown.advance(task)
-
-
-def step_of(metadata: Mapping[str, Any]) -> str:
-    """Return the name of the step that a model call belongs to, as its metadata tells: "turn 2, attempt 2"."""
-    step = f"turn {metadata['turn']}" if "turn" in metadata else "synthesis"
-    return f"{step}, attempt {metadata['attempt']}" if metadata["attempt"] > 1 else step
 
 
 class Display:
@@ -167,13 +115,6 @@ def document_of(state: dict[str, Any], run_id: str) -> dict[str, Any]:
     return {**state, "run_id": run_id, "messages": messages}
 
 
-def as_json(document: dict[str, Any]) -> str:
-    """Write a document as JSON that a terminal can only print."""
-    written = json.dumps(document, ensure_ascii=False, indent=2)
-    # JSON escapes the control codes of ASCII alone.
-    return _CONTROL.sub(lambda code: f"\\u{ord(code[0]):04x}", written)
-
-
 def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
     """Return the last line: turns, stop reason, model, tokens (prompt, cached, output), seconds."""
     turns = state.get("turns") or []
@@ -218,9 +159,3 @@ def tokens_of(usages: "Iterable[UsageMetadata | None]") -> dict[str, int]:
 
 def _newest_answer(state: dict[str, Any]) -> str | None:
     return next((turn["answer"] for turn in reversed(state.get("turns") or []) if turn["answer"]), None)
-
-
-def one_line(text: str) -> str:
-    """Return the beginning of a text as one line of at most 80 characters."""
-    line = " ".join(plain(text).split())
-    return line if len(line) <= 80 else f"{line[:79]}…"

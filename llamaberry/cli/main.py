@@ -12,7 +12,7 @@ from llamaberry.cli import batch as cli_batch
 from llamaberry.cli import evaluate as cli_eval
 from llamaberry.cli import history as cli_threads
 from llamaberry.cli import tools as cli_tools
-from llamaberry.cli.display import DEGRADED, FAILURE, INTERRUPTED, MISTAKE, Show
+from llamaberry.cli.display import Show
 from llamaberry.cli.options import (
     BudgetOption,
     DeadlineOption,
@@ -26,9 +26,9 @@ from llamaberry.cli.options import (
     TraceOption,
     drop_unset,
     exit_on_invalid,
-    print_error,
     read_question,
 )
+from llamaberry.console import DEGRADED, FAILURE, INTERRUPTED, MISTAKE, print_error
 
 app = typer.Typer(
     help="Llamaberry puts a question to a model in turns: it answers, checks, revises, and writes a final answer.",

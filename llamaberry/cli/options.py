@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llamaberry.cli.display import MISTAKE, plain
+from llamaberry.console import MISTAKE, print_error
 
 QuestionArgument = Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")]
 ModelOption = Annotated[str | None, typer.Option("--model", "-m", help='"auto", "local" or "provider:model".')]
@@ -35,11 +35,6 @@ OPTIONS = {
     "review": "--review",
     "system_prompt": "--system-prompt",
 }
-
-
-def print_error(message: str) -> None:
-    """Print a line on standard error."""
-    print(f"llamaberry: {plain(message)}", file=sys.stderr)  # noqa: T201
 
 
 def read_question(drop_unset: str) -> str:

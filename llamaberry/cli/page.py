@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from llamaberry.cli.display import plain
 from llamaberry.cli.past_run import Node, Run
+from llamaberry.console import plain
 from llamaberry.html import document, tag
 
 _CSS = """

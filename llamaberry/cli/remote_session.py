@@ -6,7 +6,6 @@ The run belongs to the server: where the connection or a server dies, it is join
 import asyncio
 import os
 import re
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,10 +20,12 @@ from langgraph_sdk.errors import APIStatusError, AuthenticationError, ConflictEr
 from langgraph_sdk.schema import Run, StreamMode, StreamPart
 from pydantic import TypeAdapter
 
-from llamaberry.cli.display import DEGRADED, INTERRUPTED, Display, step_of
+from llamaberry.cli.display import Display
 from llamaberry.cli.session import How, answered
+from llamaberry.console import DEGRADED, INTERRUPTED, print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
+from llamaberry.graph.events import step_of
 from llamaberry.graph.state import Input, Output
 
 PATIENCE_S = 120
@@ -119,7 +120,7 @@ class _Far:
         """Say how to go on with the conversation."""
         told = f"llamaberry ask --server {self.server} --thread {self.name or thread}"
         ended = "the run is ended there, too" if self.ended else "the server is not reached, and may go on with the run"
-        print(f"llamaberry: {ended}; `{told}` asks on", file=sys.stderr)  # noqa: T201
+        print_error(f"{ended}; `{told}` asks on")
         return INTERRUPTED
 
     def _busy(self, thread: str) -> SetupError:

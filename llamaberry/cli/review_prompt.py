@@ -2,7 +2,7 @@
 
 import sys
 
-from llamaberry.cli.display import plain
+from llamaberry.console import plain
 from llamaberry.graph.review import Pause
 
 CHOICES = "[Enter] go on · s stop, and synthesize · h TEXT a hint for the next step · a TEXT another answer"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -14,10 +13,12 @@ from langgraph.types import Command, StateSnapshot, StreamMode, StreamPart
 from langsmith import uuid7
 
 from llamaberry import threads
-from llamaberry.cli.display import DEGRADED, INTERRUPTED, Display, Show, step_of
+from llamaberry.cli.display import Display, Show
 from llamaberry.cli.review_prompt import ask_decision
+from llamaberry.console import DEGRADED, INTERRUPTED, print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
+from llamaberry.graph.events import step_of
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.models.client import settings_of
 from llamaberry.models.local import server as local_server
@@ -81,7 +82,7 @@ def answered(
 
 
 def _left(name: str | None) -> int:
-    print(f"llamaberry: `llamaberry resume {name}` goes on from here", file=sys.stderr)  # noqa: T201
+    print_error(f"`llamaberry resume {name}` goes on from here")
     return INTERRUPTED
 
 
@@ -136,7 +137,7 @@ async def _graph(*, needed: bool) -> AsyncIterator[ReasoningGraph]:
         except SetupError as error:
             if needed:
                 raise
-            print(f"llamaberry: this answer is not kept: {error}", file=sys.stderr)  # noqa: T201
+            print_error(f"this answer is not kept: {error}")
             graph = build_graph()
         yield graph
 
@@ -152,7 +153,7 @@ async def _run(
         try:
             await _stream(graph, asked, context, display, name, state)
         except threads.storage_errors() as error:
-            print(f"llamaberry: this answer is not kept: {error}", file=sys.stderr)  # noqa: T201
+            print_error(f"this answer is not kept: {error}")
             graph = build_graph(InMemorySaver())
             await _stream(graph, await _taken_up(graph, state, asked, name), context, display, name, state)
     except asyncio.CancelledError:

@@ -9,8 +9,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from llamaberry import threads
-from llamaberry.cli.display import plain, plain_console
 from llamaberry.cli.past_run import Node, Run, run_of
+from llamaberry.console import plain, plain_console
 from llamaberry.graph.errors import SetupError
 
 

@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llamaberry.cli.display import progress
+from llamaberry.console import progress
 from llamaberry.evaluation.arms import Runner
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.folder import Folder, Pair
