@@ -1,4 +1,4 @@
-"""What the terminal shows of a run: the turns while they are written, the answer, and one line of figures."""
+"""How a run is printed: its turns while they are written, the answer, and one line of figures."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
@@ -7,97 +7,93 @@ from llamaberry.console import as_json, one_line, plain, plain_console
 
 if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
-    from langgraph.types import Interrupt
+    from langgraph.types import StateSnapshot
 
 Show = Literal["turns", "full", "concise"]
+OutputMode = Show | Literal["quiet", "json"]
+"""What is printed: "turns": the replies as they are written, then the answer; "full" or "concise": a line for each
+turn, then the answer or the concise answer; "quiet": only the answer; "json": the graph's output as one document."""
 
 
 class Display:
-    """Prints one run to standard output, as it goes.
+    """Prints a run to standard output while it runs."""
 
-    `show` is "turns" (the replies as they are written, then the answer), "full" or "concise" (a line a turn, then the
-    comprehensive or the concise answer), "quiet" (the answer alone) or "json" (the graph's output as one document).
-    """
-
-    def __init__(self, show: Show | Literal["quiet", "json"]) -> None:
-        self.show = show
-        self.runs: list[str] = []  # the ids of the runs that it shows
-        self.seconds = 0.0  # of all of them
-        self.pause: Interrupt | None = None  # where a person is to be asked, on which thread, and what there is
-        self.thread: str | None = None
-        self.state: dict[str, Any] = {}
+    def __init__(self, mode: OutputMode) -> None:
+        self.mode = mode
+        self.run_ids: list[str] = []  # of the question: each pause starts another run
         self.console = plain_console(soft_wrap=True)
-        self._writing: str | None = None
-        self._turns: set[int] = set()
+        self._step: str | None = None  # the step whose reply is being printed
+        self._printed_turns: set[int] = set()
 
-    def waiting(self, loads: bool) -> None:
-        """Say on a terminal that the local model has to be loaded first, which takes a while on a slow machine."""
-        if loads and self.console.is_terminal and self.show not in ("quiet", "json"):
+    def loading_model(self) -> None:
+        """Print on a terminal that the local model is being loaded, which takes a while on a slow machine."""
+        if self.console.is_terminal and self.mode not in ("quiet", "json"):
             self.console.print("loading the local model …", style="dim")
 
     def token(self, step: str, text: str) -> None:
-        """Print a piece of a reply, under the name of the step that writes it."""
-        if self.show != "turns" or not text:
+        """Print a piece of a reply, below the name of its step."""
+        if self.mode != "turns" or not text:
             return
-        if self._writing != step:
-            if self._writing:  # what was being written was cut, in mid-line
+        if self._step != step:
+            if self._step:  # its reply was interrupted in the middle of a line
                 self.console.print()
-            self._writing = step
+            self._step = step
             self.console.print(f"── {step} ──", style="bold cyan")
         self.console.out(plain(text), style="dim", end="", highlight=False)
 
     def turn(self, turn: dict[str, Any]) -> None:
         """Print the line that ends a turn: number, verdict, seconds, tokens."""
-        if self.show in ("quiet", "json") or turn["index"] in self._turns:
-            return  # a turn comes again where a person has edited it
-        self._turns.add(turn["index"])
-        if self._writing:
+        if self.mode in ("quiet", "json") or turn["index"] in self._printed_turns:
+            return  # a turn that a person has edited arrives again
+        self._printed_turns.add(turn["index"])
+        if self._step:
             self.console.print()
-            self._writing = None
+            self._step = None
         parts = [f"turn {turn['index']}", turn["verdict"] or turn["kind"], f"{turn['seconds']:.1f} s"]
         if turn["usage"]:
             parts.append(f"{turn['usage']['total_tokens']:,} tokens")
         if turn["finish_reason"] == "length":
             parts.append("cut at max_tokens: raise it with --max-tokens")
-        if self.show != "turns":
+        if self.mode != "turns":
             parts.append(one_line(turn["answer"]) if turn["answer"] else "no answer stated")
         self.console.print(" · ".join(parts), style="cyan")
-        if self.show == "turns":
+        if self.mode == "turns":
             self.console.print()
 
-    def result(self, state: dict[str, Any], *, seconds: float, whole: bool) -> None:
-        """Print what the run came to; `whole` is False where it was interrupted, and this is what there is."""
-        if self.show == "json":
-            self.console.out(as_json(document_of(state, self.runs[-1])), highlight=False)
+    def result(self, state: dict[str, Any], *, seconds: float, complete: bool) -> None:
+        """Print the answer and the figures of a run; `complete` is False if it was interrupted."""
+        if self.mode == "json":
+            self.console.out(as_json(document_of(state, self.run_ids[-1])), highlight=False)
             return
-        answer = state.get("concise_answer") if self.show == "concise" else state.get("answer")
+        answer = state.get("concise_answer") if self.mode == "concise" else state.get("answer")
         answer = answer or _newest_answer(state)
-        if self._writing:
+        if self._step:
             self.console.print("\n")
-        if self.show == "quiet":
+        if self.mode == "quiet":
             if answer:
                 self.console.out(plain(answer), highlight=False)
             return
         if answer:
-            self.console.print("── answer ──" if whole else "── the answer so far ──", style="bold green")
+            self.console.print("── answer ──" if complete else "── the answer so far ──", style="bold green")
             self._markdown(plain(answer))
         if state.get("degraded"):
             self.console.print(plain(state["degraded"]), style="yellow")
-        self.console.print(summary(state, seconds=seconds, whole=whole), style="dim")
+        self.console.print(summary(state, seconds=seconds, whole=complete), style="dim")
 
-    def line(self, name: str, state: Any, *, cut: bool) -> None:
-        """Print a line of the list of threads: its name, when, how it stands, its newest question."""
-        when = str(state.created_at or "")[:16].replace("T", " ")
-        parts = [plain(name), when, "cut" if cut else "answered", one_line(state.values.get("query") or "")]
-        self.console.print(" · ".join(parts), style="yellow" if cut else None)
+    def thread(self, name: str, state: "StateSnapshot", *, interrupted: bool) -> None:
+        """Print a thread's line: name, time, status, newest question."""
+        time = str(state.created_at or "")[:16].replace("T", " ")
+        status = "interrupted" if interrupted else "answered"
+        parts = [plain(name), time, status, one_line(state.values.get("query") or "")]
+        self.console.print(" · ".join(parts), style="yellow" if interrupted else None)
 
     def question(self, state: dict[str, Any]) -> None:
-        """Print a question of the past, a line for each of its turns, and the answer."""
+        """Print a past question, a line for each of its turns, and the answer."""
         self.console.print(f"── {one_line(state.get('query') or '')} ──", style="bold cyan")
-        self._turns.clear()
+        self._printed_turns.clear()
         for turn in state.get("turns") or []:
             self.turn(turn)
-        self.result(state, seconds=calls_of(state)[1], whole=bool(state.get("stop_reason")))
+        self.result(state, seconds=calls_of(state)[1], complete=bool(state.get("stop_reason")))
         self.console.print()
 
     def _markdown(self, text: str) -> None:
@@ -110,7 +106,7 @@ class Display:
 
 
 def document_of(state: dict[str, Any], run_id: str) -> dict[str, Any]:
-    """Return the graph's output as plain JSON, with the id of the run in a trace."""
+    """Return the graph's output as plain JSON, with the id of its run."""
     messages = [message.model_dump(mode="json") for message in state.get("messages", [])]
     return {**state, "run_id": run_id, "messages": messages}
 

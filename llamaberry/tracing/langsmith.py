@@ -51,7 +51,7 @@ def _client() -> Client | None:
     if not on or not key:
         return None
     logging.getLogger("langsmith").setLevel(logging.CRITICAL)  # it says each failure many times over
-    hide = _without_dials if get_env_var("HIDE_INPUTS") == "true" else None
+    hide = _without_settings if get_env_var("HIDE_INPUTS") == "true" else None
     try:
         return Client(retry_config=Retry(total=0), tracing_error_callback=failed, hide_metadata=hide)
     except (LangSmithError, ValueError) as error:
@@ -59,9 +59,9 @@ def _client() -> Client | None:
         return None
 
 
-def _without_dials(metadata: dict[str, Any]) -> dict[str, Any]:
+def _without_settings(metadata: dict[str, Any]) -> dict[str, Any]:
     """A system prompt of the user's own is an input; in the metadata it serves `llamaberry resume`."""
-    return {} if get_env_var("HIDE_METADATA") == "true" else {k: v for k, v in metadata.items() if k != "dials"}
+    return {} if get_env_var("HIDE_METADATA") == "true" else {k: v for k, v in metadata.items() if k != "settings"}
 
 
 def _flush(client: Client) -> None:
