@@ -1,11 +1,10 @@
 """The settings of one run. API keys and addresses are never among them: those are environment variables."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llamaberry.graph.review import Review
 from llamaberry.graph.system_prompt import SYSTEM_PROMPT
 
 
@@ -66,7 +65,7 @@ class Context(BaseModel):
         title="Timeout per call",
         description="Timeout of one model call, in seconds. The local model gets ten times as long.",
     )
-    review: Review = Field(
+    review: Literal["none", "each_turn", "before_synthesis"] = Field(
         default="none",
         title="Review",
         description="When the run pauses for a person: never, after each turn, or only before the synthesis. "

@@ -7,8 +7,6 @@ from typing_extensions import TypedDict
 
 from llamaberry.graph.state import Turn
 
-Review = Literal["none", "each_turn", "before_synthesis"]
-
 
 class Decision(BaseModel):
     """What a person answers to a pause: `Command(resume={"action": "continue", "hint": "…"})`, or the action alone."""

@@ -113,7 +113,7 @@ def test_the_page_of_a_run_is_readable_at_the_width_of_a_phone_and_of_a_desk(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     reply = page.get_by_text("Six times seven is 42.").first
     expect(reply).to_be_hidden()
-    page.get_by_text("the reply as it was written").first.click()
+    page.get_by_text("the full reply").first.click()
     expect(reply).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(page.locator("article.flip")).to_have_count(1)
