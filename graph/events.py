@@ -1,6 +1,7 @@
 """The events of a run, in the stream mode "custom": a front end needs no knowledge of the nodes."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -61,3 +62,9 @@ def turn_finished(turn: Turn) -> TurnFinished:
 def refining_ended(reason: StopReason, turns: int) -> RefiningEnded:
     """Return the event for the end of refining, after this many turns."""
     return {"type": "refining_ended", "reason": reason, "turns": turns}
+
+
+def step_of(metadata: Mapping[str, Any]) -> str:
+    """Return the name of the step that made a model call, such as "turn 2, attempt 2", from the call's metadata."""
+    step = f"turn {metadata['turn']}" if "turn" in metadata else "synthesis"
+    return f"{step}, attempt {metadata['attempt']}" if metadata["attempt"] > 1 else step

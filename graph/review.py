@@ -7,7 +7,6 @@ from typing_extensions import TypedDict
 
 from llamaberry.graph.turn import Turn
 
-Review = Literal["none", "each_turn", "before_synthesis"]
 NextNode = Literal["refine_turn", "synthesize"]
 
 

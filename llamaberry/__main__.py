@@ -1,4 +1,4 @@
-"""`python -m llamaberry` is the command line, too."""
+"""`python -m llamaberry` runs the command line."""
 
 from llamaberry.cli.main import main
 

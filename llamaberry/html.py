@@ -1,8 +1,8 @@
-"""What our pages have in common: one self-contained document, no script, nothing fetched, every text escaped."""
+"""The shell of all pages: one self-contained document, no script, no external resource, every text escaped."""
 
 from xml.etree.ElementTree import Element, tostring
 
-from llamaberry.cli.display import plain
+from llamaberry.console import plain
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CSS = """
@@ -14,7 +14,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; p
 
 
 def document(title: str, css: str, body: Element) -> str:
-    """Return the page with this title and body; `css` is added to the style of all pages."""
+    """Return the page with this title and body; `css` is added to the common style."""
     head = tag(
         "head",
         tag("meta", {"charset": "utf-8"}),
@@ -26,11 +26,11 @@ def document(title: str, css: str, body: Element) -> str:
     return "<!doctype html>\n" + tostring(tag("html", {"lang": "en"}, head, body), encoding="unicode", method="html")
 
 
-def tag(name: str, *inside: "Element | str | dict[str, str]") -> Element:
-    """Make an element; texts are escaped when the page is written, and hold no control codes."""
+def tag(name: str, *content: "Element | str | dict[str, str]") -> Element:
+    """Return an element; control characters are removed, and texts are escaped by `document`."""
     element = Element(name)
     last: Element | None = None
-    for part in inside:
+    for part in content:
         if isinstance(part, dict):
             element.attrib.update(part)
         elif isinstance(part, str):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
     from psycopg import AsyncConnection
 
-_NEW_QUESTION = {
+_NEW_QUESTION: dict[str, Any] = {
     "turns": [],
     "calls": [],
     "answer": "",

@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, AnyMessage
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.reply import parse_synthesis
+from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn
 from llamaberry.models.client import ModelReply
 from llamaberry.nodes import refine_turn as refine
@@ -72,7 +73,7 @@ def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:
     """Answer with the best of the turns."""
     source = _best_answer(attempt.state["turns"]).source
     degraded = f"The synthesis failed, and {source} stands for it: {error}."
-    state = {**attempt.state, "degraded": degraded}
+    state: State = {**attempt.state, "degraded": degraded}
     return {**update(attempt._replace(state=state), None), "stop_reason": "error"}
 
 

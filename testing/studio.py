@@ -26,7 +26,7 @@ class Studio(NamedTuple):
     def before(self, *nodes: str, turns: int | None = None) -> Any:
         """Return the newest state of the thread in which `nodes` are next."""
         for state in self.client.threads.get_history(self.thread, limit=50):
-            if state["next"] == list(nodes) and turns in (None, len(state["values"].get("turns", []))):
+            if state["next"] == list(nodes) and turns in (None, len(dict(state["values"]).get("turns", []))):
                 return state
         raise LookupError(nodes)
 

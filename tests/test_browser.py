@@ -96,7 +96,7 @@ def test_the_page_of_a_run_fits_a_phone_and_a_desktop(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     reply = page.get_by_text("Six times seven is 42.").first
     expect(reply).to_be_hidden()
-    page.get_by_text("the reply as it was written").first.click()
+    page.get_by_text("the full reply").first.click()
     expect(reply).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     expect(page.locator("article.flip")).to_have_count(1)

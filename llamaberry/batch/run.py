@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llamaberry.batch.files import Answers, BatchItem, Questions
-from llamaberry.cli.display import DEGRADED, FAILURE, progress
-from llamaberry.cli.options import print_error
+from llamaberry.console import print_error, progress
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
@@ -26,7 +25,6 @@ from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
 from llamaberry.models.pacer import Pacer, current_pacer
 from llamaberry.threads import checkpoints_at, thread_config
-from llamaberry.tracing.langsmith import tracing_session
 
 CONCURRENCY = 64
 MAX_CONSECUTIVE_FAILURES = 100
@@ -173,26 +171,5 @@ def _thread_name(item: BatchItem) -> str:
     return f"{item.line} {item.checksum:08x}"
 
 
-def _beside(out: Path, suffix: str) -> Path:
-    return out.with_name(f".{out.name}.{suffix}")
-
-
-def run(source: Path, out: Path, context: Context, *, shard: str | None, **how: Any) -> int:
-    """Do as `batch`, with a line on standard output at the end; return the exit code."""
-    number, slash, of = (shard or "1/1").partition("/")
-    if not (slash and number.isdecimal() and of.isdecimal()):
-        raise SetupError(f"--shard {shard}: write i/n, such as 1/4")
-    with tracing_session(report=False, runs=[]):
-        try:
-            done = asyncio.run(batch(source, out, context, shard=(int(number), int(of)), **how))
-        except KeyboardInterrupt:
-            print_error("the same command goes on from here")
-            raise
-        finally:
-            local_server.close()
-    parts = [f"{done.answered:,} answered", f"{done.degraded:,} degraded", f"{done.failed:,} failed"]
-    told = ", ".join(part for part in parts if not part.startswith("0 ")) or "no question"
-    print(f"{out}: {told}")  # noqa: T201
-    if done.failed and not done.answered + done.degraded:
-        return FAILURE
-    return DEGRADED if done.degraded + done.failed + done.bad else 0
+def _beside(out: Path, what: str) -> Path:
+    return out.with_name(f".{out.name}.{what}")

@@ -1,70 +1,68 @@
-"""The command that answers a file of questions."""
+"""`llamaberry batch`: answer a file of questions."""
 
+import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from llamaberry.cli.display import DEGRADED
-from llamaberry.cli.options import (
-    BudgetOption,
-    DeadlineOption,
-    EarlyStopOption,
-    MaxTokensOption,
-    ModelOption,
-    SystemPromptOption,
-    TemperatureOption,
-    TimeoutOption,
-    drop_unset,
-    exit_on_invalid,
-)
-
-app = typer.Typer()
+from llamaberry.cli.options import context_options
+from llamaberry.console import DEGRADED, FAILURE, print_error
+from llamaberry.graph.context import Context
+from llamaberry.graph.errors import SetupError
 
 
-@app.command()
+@context_options()
 def batch(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A JSONL file: question, perhaps id.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The JSONL file of the answers.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A JSONL file with a question, and perhaps an id.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The JSONL file for the answers.")],
+    settings: dict[str, Any],
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Runs at once. [64; for the local model its slots]")
+        int | None, typer.Option(min=1, help="Parallel runs. [default: 64, or the local model's slots]")
     ] = None,
-    shard: Annotated[str | None, typer.Option(help="i/n: every nth line of IN from the ith on.")] = None,
-    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Ask again what failed.")] = False,
+    shard: Annotated[str | None, typer.Option(help="i/n: every nth line of IN, from line i on.")] = None,
+    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Retry failed questions.")] = False,
     keep_turns: Annotated[
         bool | None,
-        typer.Option(help="Keep the turns of unfinished runs, so that a kill loses none. [where there are several]"),
+        typer.Option(help="Store the turns of unfinished runs, so that a kill loses none. [default: if --turns > 1]"),
     ] = None,
-    model: ModelOption = None,
-    max_turns: Annotated[int | None, typer.Option("--turns", "-t", help="The most turns, 1 to 10. [3]")] = None,
-    early_stop: EarlyStopOption = None,
-    temperature: TemperatureOption = None,
-    max_tokens: MaxTokensOption = None,
-    token_budget: BudgetOption = None,
-    deadline_s: DeadlineOption = None,
-    turn_timeout_s: TimeoutOption = None,
-    system_prompt: SystemPromptOption = None,
     accept_degraded: Annotated[
-        bool, typer.Option("--accept-degraded", help="Exit with 0, not 3, where not every line has its whole answer.")
+        bool, typer.Option("--accept-degraded", help="Exit with 0 instead of 3 if an answer is missing or incomplete.")
     ] = False,
-) -> None:
-    """Answer a file of questions, at the pace that the provider allows. Run again, it goes on where it was cut."""
-    dials = drop_unset(
-        model=model,
-        max_turns=max_turns,
-        early_stop=early_stop,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        token_budget=token_budget,
-        deadline_s=deadline_s,
-        turn_timeout_s=turn_timeout_s,
-        system_prompt=system_prompt,
-    )
-    from llamaberry import Context
-    from llamaberry.batch.run import run
+) -> int:
+    """Answer a file of questions, or continue it.
 
-    with exit_on_invalid():
-        context = Context(**dials)
-    how = {"concurrency": concurrency, "retry_errors": retry_errors, "keep_turns": keep_turns}
-    code = run(source, out, context, shard=shard, **how)
-    raise typer.Exit(0 if code == DEGRADED and accept_degraded else code)
+    It keeps to the provider's rate limits. After an interruption, run the same command again.
+    """
+    from llamaberry.batch.run import batch as answer_questions
+    from llamaberry.models.local import server as local_server
+    from llamaberry.tracing.langsmith import tracing_session
+
+    context = Context(**settings)
+    number, slash, count = (shard or "1/1").partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal()):
+        raise SetupError(f"--shard {shard}: write i/n, such as 1/4")
+    with tracing_session(report=False, runs=[]):
+        try:
+            summary = asyncio.run(
+                answer_questions(
+                    source,
+                    out,
+                    context,
+                    concurrency=concurrency,
+                    shard=(int(number), int(count)),
+                    retry_errors=retry_errors,
+                    keep_turns=keep_turns,
+                )
+            )
+        except KeyboardInterrupt:
+            print_error("the same command goes on from here")
+            raise
+        finally:
+            local_server.close()
+    counts = {"answered": summary.answered, "degraded": summary.degraded, "failed": summary.failed}
+    typer.echo(f"{out}: {', '.join(f'{n:,} {kind}' for kind, n in counts.items() if n) or 'no question'}")
+    if summary.failed and not summary.answered + summary.degraded:
+        return FAILURE
+    incomplete = summary.degraded + summary.failed + summary.bad
+    return DEGRADED if incomplete and not accept_degraded else 0

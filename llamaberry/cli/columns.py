@@ -1,4 +1,4 @@
-"""Runs of one question beside each other where the terminal is wide enough, else one below the other."""
+"""Two runs of one question: side by side if the terminal is wide enough, otherwise one below the other."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,61 +9,61 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from llamaberry.cli.display import plain
 from llamaberry.cli.past_run import Run
-from llamaberry.cli.tree import change_of, heading_of
+from llamaberry.cli.tree import answer_diff, node_heading
+from llamaberry.console import plain
 
-WIDE = 100
-"""The width of a terminal from which on two runs stand beside each other."""
+MIN_WIDTH = 100
+"""The terminal width from which two runs are printed side by side."""
 
 
 class Column(NamedTuple):
-    """A run, and its concise answer; `failed`: it came to none."""
+    """A run, its concise answer, and whether it failed."""
 
     run: Run
-    concise: str | None
+    concise_answer: str | None
     failed: bool
 
 
-def columns(
-    console: Console, question: str, shown: Sequence[Column], told: Sequence[str], *, shared_first: bool
+def print_columns(
+    console: Console, question: str, columns: Sequence[Column], difference: Sequence[str], *, shared_first: bool
 ) -> None:
-    """Print the question, the runs, and what is `told` of the difference; mark a first turn that is not their own."""
+    """Print the question, the runs and their difference; `shared_first` marks the first turn of all but one run."""
     if not console.is_terminal:
-        console.width = 10_000  # a file or another program reads it: no line is broken
+        console.width = 10_000  # a file or another program reads it: do not wrap lines
     console.print(Text(plain(question.strip()), "bold"), end="\n\n")
-    drawn = [_column(console, one, shared=shared_first and one is not shown[0]) for one in shown]
-    if console.is_terminal and console.width >= WIDE:
+    parts = [_render(column, console, shared=shared_first and column is not columns[0]) for column in columns]
+    if console.is_terminal and console.width >= MIN_WIDTH:
         grid = Table.grid(padding=(0, 2), expand=True)
-        for _ in drawn:
+        for _ in parts:
             grid.add_column(ratio=1, overflow="fold")
-        grid.add_row(*drawn)
+        grid.add_row(*parts)
         console.print(grid, end="\n")
     else:
-        for column in drawn:
-            console.print(column)
-    if told:
-        console.print(Text(" · ".join(told), "bold"))
+        for part in parts:
+            console.print(part)
+    if difference:
+        console.print(Text(" · ".join(difference), "bold"))
 
 
-def _column(console: Console, one: Column, *, shared: bool) -> RenderableType:
-    run = one.run
+def _render(column: Column, console: Console, *, shared: bool) -> RenderableType:
+    run = column.run
     tree = Tree(Text(run.thread, "bold cyan"), guide_style="dim")
     for node in run.nodes:
-        heading = heading_of(node)
+        heading = node_heading(node)
         if shared and node is run.nodes[0]:
             heading.append(" · shared", "cyan")
         branch = tree.add(heading)
         for number, step in enumerate(node.steps, 1):
             branch.add(Text(f"{number}. {' '.join(plain(step).split())}", "dim"))
-        branch.add(change_of(node, console))
+        branch.add(answer_diff(node, console))
     parts: list[RenderableType] = [tree, ""]
-    if one.concise and one.concise.strip() != run.answer.strip():
-        parts += [Text(plain(one.concise), "bold green"), ""]
+    if column.concise_answer and column.concise_answer.strip() != run.answer.strip():
+        parts += [Text(plain(column.concise_answer), "bold green"), ""]
     if run.answer:
         answer = plain(run.answer)
         parts += [Markdown(answer, hyperlinks=False) if console.is_terminal else Text(answer), ""]
-    if one.failed:
+    if column.failed:
         parts.append(Text("failed: there is no answer", "red"))
     if run.degraded:
         parts.append(Text(plain(run.degraded), "yellow"))

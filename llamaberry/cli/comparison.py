@@ -1,140 +1,153 @@
-"""`llamaberry compare`: a question answered in a single turn and in several, and what the difference is."""
+"""Run a question in one turn and in several, and print the two runs and their difference."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any, cast
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.types import StreamPart
 from langsmith import uuid7
 from rich.console import Console
 from rich.text import Text
 
 from llamaberry import threads
-from llamaberry.cli.arm import answered
-from llamaberry.cli.columns import Column, columns
-from llamaberry.cli.display import (
-    DEGRADED,
-    FAILURE,
-    INTERRUPTED,
-    as_json,
-    document_of,
-    one_line,
-    plain_console,
-)
-from llamaberry.cli.options import print_error
+from llamaberry.cli.columns import Column, print_columns
+from llamaberry.cli.display import document_of
 from llamaberry.cli.past_run import Run, read_run
+from llamaberry.console import DEGRADED, FAILURE, INTERRUPTED, as_json, one_line, plain_console, print_error
 from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
-from llamaberry.graph.state import Output
+from llamaberry.graph.workflow import build_graph
 from llamaberry.models.local import server as local_server
+from llamaberry.nodes._node import Attempt, Node
 from llamaberry.tracing.langsmith import tracing_session
 
 
-class Arm:
-    """A way to answer, and what has come of it at any moment."""
+class ComparedRun:
+    """One of the two runs; no thread stores it."""
 
     def __init__(self, context: Context, name: str) -> None:
         self.name = name
         self.context = context
         self.run_id = uuid7()
         self.state: dict[str, Any] = {}
-        self.doing = ""
+        self.status = ""
         self.error: ModelError | None = None
-        self.told: Callable[[], None] = lambda: None  # whom it tells that it does something else
+        self.on_status: Callable[[], None] = lambda: None  # called when `status` changes
 
-    async def run(self, question: str, thread: str, first: Output | None = None) -> Output | None:
-        """Answer, perhaps on from the first turn of another arm; None where the model failed for good."""
-        metadata = {"thread_id": thread, "arm": self.name}  # the thread is of traces alone, where it holds the arms
+    async def run(self, question: str, thread: str, first: dict[str, Any] | None = None) -> bool:
+        """Answer the question; return whether it has an answer.
+
+        `first` is the final state of the other run: its first turn is used without a call, and counts in the budget,
+        the deadline and the figures of this run, too. `thread` only groups the two runs in traces.
+        """
+        config: RunnableConfig = {"run_id": self.run_id, "metadata": {"thread_id": thread, "arm": self.name}}
+        graph = build_graph(nodes={"first_turn": _reuse_first_turn(first)} if first else None)
+        stream = graph.astream(
+            {"query": question}, config, context=self.context, stream_mode=["custom", "values"], version="v2"
+        )
         try:
-            answer = await answered(
-                question,
-                self.context,
-                first=first,
-                config={"run_id": self.run_id, "metadata": metadata},
-                watch=self._watch,
-            )
+            async with aclosing(cast("AsyncGenerator[StreamPart[Any, Any]]", stream)) as parts:
+                async for part in parts:
+                    self._update(part)
         except ModelError as error:
             self.error = error
-            self._does("failed")
-            return None
-        self._does("done")
-        return answer
+            self._set_status("failed")
+            return False
+        self._set_status("done")
+        return True
 
     @property
-    def past(self) -> Run:
-        """What it came to."""
+    def past_run(self) -> Run:
+        """The run as `llamaberry show` reads it."""
         return read_run(self.name, self.state)
 
     @property
-    def concise(self) -> str | None:
-        """Its final answer, where it has one that can be compared."""
+    def concise_answer(self) -> str | None:
+        """The final answer in a form that can be compared, None if there is none."""
         return self.state.get("concise_answer") or None
 
-    def _watch(self, part: StreamPart[Any, Any]) -> None:
+    def _update(self, part: StreamPart[Any, Any]) -> None:
         if part["type"] == "values":
             self.state = part["data"]
         elif part["type"] == "custom":
             event = part["data"]
             if event["type"] == "turn_started":
-                again = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
-                self._does(f"turn {event['turn']}{again} …")
+                attempt = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
+                self._set_status(f"turn {event['turn']}{attempt} …")
             elif event["type"] == "refining_ended":
-                self._does("synthesis …")
+                self._set_status("synthesis …")
 
-    def _does(self, what: str) -> None:
-        self.doing = what
-        self.told()
+    def _set_status(self, status: str) -> None:
+        self.status = status
+        self.on_status()
+
+
+def _reuse_first_turn(run: dict[str, Any]) -> Node:
+    """Return a first_turn node that copies the turn of another run; a trace shows it without a model call."""
+
+    def update(attempt: Attempt, reply: object) -> dict[str, Any]:
+        return {
+            "messages": run["messages"][:-1],  # without that run's answer
+            "turns": run["turns"][:1],
+            "calls": run["calls"][:1],
+            "answer": "",
+            "concise_answer": "",
+            "degraded": None,
+        }
+
+    return Node(lambda attempt: None, update)
 
 
 def compare(question: str, context: Context, *, shared_first: bool, json: bool, trace: bool) -> int:
-    """Answer in a single turn and in `context.max_turns`, print both, and return the exit code.
+    """Answer in one turn and in `context.max_turns`, print both runs, and return the exit code.
 
-    Raises as the graph does; but ModelError only where neither way came to an answer.
+    Raises as the graph does; ModelError only if neither run has an answer.
     """
     several = f"turns:{context.max_turns}{'+early' if context.early_stop else ''}"
-    arms = [Arm(context.model_copy(update={"max_turns": 1}), "single"), Arm(context, several)]
-    runs: list[str] = []
-    with tracing_session(report=trace, runs=runs):
+    runs = [ComparedRun(context.model_copy(update={"max_turns": 1}), "single"), ComparedRun(context, several)]
+    run_ids: list[str] = []
+    with tracing_session(report=trace, runs=run_ids):
         try:
-            whole = asyncio.run(_run(question, arms, shared_first, runs))
+            complete = asyncio.run(_run(question, runs, shared_first, run_ids))
         except KeyboardInterrupt:
-            whole = False
+            complete = False
         finally:
             local_server.close()
-        if errors := list(dict.fromkeys(str(arm.error) for arm in arms if arm.error)):
-            if all(arm.error for arm in arms):
+        if errors := list(dict.fromkeys(str(run.error) for run in runs if run.error)):
+            if all(run.error for run in runs):
                 raise ModelError("; ".join(errors))
-            for arm in arms:
-                if arm.error:
-                    print_error(f"{arm.name} failed: {arm.error}")
+            for run in runs:
+                if run.error:
+                    print_error(f"{run.name} failed: {run.error}")
         console = plain_console()
         if json:
-            console.out(as_json(_document(question, arms, shared_first)), highlight=False)
+            console.out(as_json(_document(question, runs, shared_first)), highlight=False)
         else:
-            shown = [Column(arm.past, arm.concise, arm.error is not None) for arm in arms]
-            columns(console, question, shown, _difference(arms, shared_first), shared_first=shared_first)
-    if not whole:
+            columns = [Column(run.past_run, run.concise_answer, run.error is not None) for run in runs]
+            print_columns(console, question, columns, _difference(runs, shared_first), shared_first=shared_first)
+    if not complete:
         return INTERRUPTED
     if errors:
         return FAILURE
-    return DEGRADED if any(arm.state["stop_reason"] == "error" for arm in arms) else 0
+    return DEGRADED if any(run.state["stop_reason"] == "error" for run in runs) else 0
 
 
-async def _run(question: str, arms: Sequence[Arm], shared_first: bool, runs: list[str]) -> bool:
-    """Run the arms at the same time, or one on from the other; return whether they came to their ends."""
+async def _run(question: str, runs: Sequence[ComparedRun], shared_first: bool, run_ids: list[str]) -> bool:
+    """Run both at the same time, or the second after the first; return False if they were interrupted."""
     thread = threads.new_name()
-    single, several = arms
+    single, several = runs
     try:
-        with _progress(arms):
-            runs.append(str(single.run_id))
+        with _status_line(runs):
+            run_ids.append(str(single.run_id))
             if not shared_first:
-                runs.append(str(several.run_id))
-                await asyncio.gather(*(arm.run(question, thread) for arm in arms))
-            elif first := await single.run(question, thread):
-                runs.append(str(several.run_id))
-                await several.run(question, thread, first)
+                run_ids.append(str(several.run_id))
+                await asyncio.gather(*(run.run(question, thread) for run in runs))
+            elif await single.run(question, thread):
+                run_ids.append(str(several.run_id))
+                await several.run(question, thread, single.state)
             else:
                 several.error = single.error
     except asyncio.CancelledError:
@@ -144,50 +157,57 @@ async def _run(question: str, arms: Sequence[Arm], shared_first: bool, runs: lis
 
 
 @contextmanager
-def _progress(arms: Sequence[Arm]) -> Iterator[None]:
-    """Say on a terminal what each arm does at the moment."""
+def _status_line(runs: Sequence[ComparedRun]) -> Iterator[None]:
+    """Show on a terminal what each run is doing."""
     console = Console(stderr=True, highlight=False)
     if not console.is_interactive:
         yield
         return
-    with console.status("") as status:
-        for arm in arms:
-            arm.told = lambda: status.update(Text(" · ".join(f"{one.name}: {one.doing}" for one in arms if one.doing)))
+    with console.status("") as line:
+
+        def update() -> None:
+            line.update(Text(" · ".join(f"{run.name}: {run.status}" for run in runs if run.status)))
+
+        for run in runs:
+            run.on_status = update
         yield
 
 
-def agree(one: str | None, other: str | None) -> bool | None:
-    """Whether two concise answers are the same; None where there are not two."""
+def same_answer(one: str | None, other: str | None) -> bool | None:
+    """Return whether two concise answers are the same, None if one is missing."""
     return None if one is None or other is None else not answer_changed(one, other, concise=True)
 
 
-def _difference(arms: Sequence[Arm], shared_first: bool) -> list[str]:
-    """Return in words what the further turns changed and cost; which answer is right, nobody here knows."""
-    single, several = arms
-    if not all(arm.past.stop_reason for arm in arms):
+def _difference(runs: Sequence[ComparedRun], shared_first: bool) -> list[str]:
+    """Return in words what the further turns changed and cost."""
+    single, several = runs
+    if not all(run.past_run.stop_reason for run in runs):
         return []
-    same = agree(single.concise, several.concise)
-    both = f"{one_line(single.concise or '')} / {one_line(several.concise or '')}"
-    told = {None: "an answer is missing", True: "the answers agree", False: f"the answers differ: {both}"}[same]
-    cost = [
-        f"{after / before:.1f} times the {what}"
-        for what, before, after in zip(("tokens", "seconds"), _costs(single.past), _costs(several.past), strict=True)
+    same = same_answer(single.concise_answer, several.concise_answer)
+    both = f"{one_line(single.concise_answer or '')} / {one_line(several.concise_answer or '')}"
+    verdict = {None: "an answer is missing", True: "the answers agree", False: f"the answers differ: {both}"}[same]
+    ratios = [
+        f"{after / before:.1f} times the {unit}"
+        for unit, before, after in zip(
+            ("tokens", "seconds"), _costs(single.past_run), _costs(several.past_run), strict=True
+        )
         if before and after
     ]
-    shared = ["the first turn is shared, and counted in both"] if shared_first else []
-    return [told, *([f"{several.name} took {' and '.join(cost)}"] if cost else []), *shared]
+    cost = [f"{several.name} took {' and '.join(ratios)}"] if ratios else []
+    return [verdict, *cost, *(["the first turn is shared, and counted in both"] if shared_first else [])]
 
 
 def _costs(run: Run) -> tuple[int | None, float]:
-    """Return the tokens of a run, None if some were not counted, and its seconds."""
+    """Return the tokens, None if a provider did not count them, and the seconds."""
     counted = all(node.call["usage"] for node in run.nodes)
     return run.usage["total_tokens"] if counted else None, run.usage["seconds"]
 
 
-def _document(question: str, arms: Sequence[Arm], shared_first: bool) -> dict[str, Any]:
-    single, several = arms
-    document = {"question": question, "shared_first": shared_first, "agree": agree(single.concise, several.concise)}
-    for arm in arms:
-        error = str(arm.error) if arm.error else None
-        document[arm.name] = document_of(arm.state, str(arm.run_id)) | {"error": error}
+def _document(question: str, runs: Sequence[ComparedRun], shared_first: bool) -> dict[str, Any]:
+    single, several = runs
+    agree = same_answer(single.concise_answer, several.concise_answer)
+    document: dict[str, Any] = {"question": question, "shared_first": shared_first, "agree": agree}
+    for run in runs:
+        error = str(run.error) if run.error else None
+        document[run.name] = document_of(run.state, str(run.run_id)) | {"error": error}
     return document

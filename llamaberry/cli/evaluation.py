@@ -8,8 +8,8 @@ from typing import Any
 from langsmith import tracing_context
 from pydantic import ValidationError
 
-from llamaberry.cli.display import FAILURE, plain_console
-from llamaberry.cli.options import OPTIONS, print_error
+from llamaberry.cli.options import OPTIONS
+from llamaberry.console import FAILURE, plain_console, print_error
 from llamaberry.evaluation.cost import Prices
 from llamaberry.evaluation.data import Data, generate, read_file
 from llamaberry.evaluation.folder import RESULTS

@@ -1,70 +1,103 @@
-"""What the commands that ask share: their options, how they read the question, and how a mistake is told."""
+"""What several commands share: options generated from Context's fields, and how a question is read."""
 
+import functools
+import inspect
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from llamaberry.cli.display import MISTAKE, plain
+from llamaberry.cli.display import OutputMode, Show
+from llamaberry.graph.context import Context
+from llamaberry.graph.errors import SetupError, describe_validation_error
 
 QuestionArgument = Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")]
-ModelOption = Annotated[str | None, typer.Option("--model", "-m", help='"auto", "local" or "provider:model".')]
-EarlyStopOption = Annotated[
-    bool | None, typer.Option("--early-stop/--no-early-stop", help="Stop when two turns in a row agree.")
+ShowOption = Annotated[Show, typer.Option("--show", help="All turns and the answer, or one of the two answers only.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the answer.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the graph's output as one JSON document.")]
+TraceOption = Annotated[bool, typer.Option("--trace", help="Print where the trace is to standard error.")]
+AcceptDegradedOption = Annotated[
+    bool, typer.Option("--accept-degraded", help="Exit with 0 instead of 3 if a failed call cost a turn.")
 ]
-TemperatureOption = Annotated[float | None, typer.Option(help="How freely it picks its words, 0 to 2. [0.7]")]
-MaxTokensOption = Annotated[int | None, typer.Option(help="The most tokens of each reply. [2048]")]
-BudgetOption = Annotated[int | None, typer.Option(help="Tokens after which no further turn begins.")]
-DeadlineOption = Annotated[float | None, typer.Option("--deadline", help="Seconds after which no further turn begins.")]
-TimeoutOption = Annotated[float | None, typer.Option("--turn-timeout", help="Seconds of one model call. [60]")]
-SystemPromptOption = Annotated[str | None, typer.Option(help="A system prompt of your own.")]
-TraceOption = Annotated[bool, typer.Option("--trace", help="Say on standard error where the trace is.")]
 
-# The option that turns a context field, for a message that names what the user typed.
-OPTIONS = {
-    "model": "--model",
-    "max_turns": "--turns",
-    "early_stop": "--early-stop",
-    "temperature": "--temperature",
-    "max_tokens": "--max-tokens",
-    "token_budget": "--token-budget",
-    "deadline_s": "--deadline",
-    "turn_timeout_s": "--turn-timeout",
-    "review": "--review",
-    "system_prompt": "--system-prompt",
-}
+_OPTION_NAMES = {"model": ("--model", "-m"), "max_turns": ("--turns", "-t")}
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
-def print_error(message: str) -> None:
-    """Print a line on standard error."""
-    print(f"llamaberry: {plain(message)}", file=sys.stderr)  # noqa: T201
+def option_names(field: str) -> tuple[str, ...]:
+    """Return the names of the option for a field of Context; the first is for messages."""
+    return _OPTION_NAMES.get(field) or (f"--{field.removesuffix('_s').replace('_', '-')}",)
 
 
-def read_question(drop_unset: str) -> str:
-    """Return the question: what was given, or standard input where that is a dash."""
-    question = sys.stdin.read() if drop_unset == "-" else drop_unset
-    if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in question):
-        print_error("the question is not text in UTF-8: save it as UTF-8, and ask again")
-        raise typer.Exit(MISTAKE)
+OPTIONS = {field: option_names(field)[0] for field in Context.model_fields}
+"""The option of each field of Context, for error messages."""
+
+
+def context_options(
+    *, exclude: Collection[str] = (), context: type[Context] = Context
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command an option for each field of Context, except those in `exclude`.
+
+    The command gets the ones that the user gave as `settings`. An invalid setting or question becomes a SetupError that
+    names the option. `review` is always left out: a person can only be asked where the command says so.
+    """
+    fields = {name: field for name, field in context.model_fields.items() if name not in (*exclude, "review")}
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def run(**arguments: Any) -> int:
+            settings = {name: arguments.pop(name) for name in fields}
+            settings = {name: value for name, value in settings.items() if value is not None}
+            try:
+                return command(**arguments, settings=settings)
+            except ValidationError as error:
+                raise SetupError(describe_validation_error(error, OPTIONS)) from None
+
+        own = [parameter for name, parameter in inspect.signature(command).parameters.items() if name != "settings"]
+        options = [_option(name, field) for name, field in fields.items()]
+        vars(run)["__signature__"] = inspect.Signature([*own, *options])  # typer reads it
+        return run
+
+    return decorate
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    names = list(option_names(name))
+    kind: Any = field.annotation
+    if kind is bool:
+        names[0] += f"/--no-{names[0].removeprefix('--')}"
+    option = typer.Option(None, *names, help=_help(field), show_default=False)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)
+
+
+def _help(field: FieldInfo) -> str:
+    """Return the field's description with its default (unless it is None, False or a long text) and its bounds."""
+    bounds = [
+        f"{words} {getattr(limit, kind)}"
+        for limit in field.metadata
+        for kind, words in _BOUNDS.items()
+        if hasattr(limit, kind)
+    ]
+    default = f"default: {field.default}" if field.default and "\n" not in str(field.default) else ""
+    facts = "; ".join(filter(None, [default, ", ".join(bounds)]))
+    return f"{field.description} [{facts}]" if facts else field.description or ""
+
+
+def output_mode(show: Show, *, quiet: bool, json: bool) -> OutputMode:
+    """Return what the three options for the output ask for."""
+    return "json" if json else "quiet" if quiet else show
+
+
+def read_question(argument: str) -> str:
+    """Return the question: the argument, or standard input if it is a dash.
+
+    Raises:
+        SetupError: it is not text.
+    """
+    question = sys.stdin.read() if argument == "-" else argument
+    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in question):
+        raise SetupError("the question is not text in UTF-8: save it as UTF-8, and ask again")
     return question
-
-
-def drop_unset(**dials: Any) -> dict[str, Any]:
-    """Return the dials that the user has turned."""
-    return {name: value for name, value in dials.items() if value is not None}
-
-
-@contextmanager
-def exit_on_invalid() -> Iterator[None]:
-    """Tell a bad dial or question in a line that names the option, and exit."""
-    from pydantic import ValidationError
-
-    from llamaberry.graph.errors import describe_validation_error
-
-    try:
-        yield
-    except ValidationError as error:
-        print_error(describe_validation_error(error, OPTIONS))
-        raise typer.Exit(MISTAKE) from None

@@ -1,10 +1,10 @@
-"""Runs of the past as one self-contained page: no script, nothing fetched, every text escaped."""
+"""Past runs as one self-contained page: no script, no external resource, every text escaped."""
 
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from llamaberry.cli.display import plain
 from llamaberry.cli.past_run import Node, Run
+from llamaberry.console import plain
 from llamaberry.html import document, tag
 
 _CSS = """
@@ -25,7 +25,7 @@ pre { white-space: pre-wrap; font: .85rem/1.5 ui-monospace, monospace; margin: .
 
 
 def page(runs: Sequence[Run]) -> str:
-    """Return the page of these runs, readable at any width; each turn's reasoning is folded, each flip is marked."""
+    """Return the page of the runs: each turn's reply is folded, and turns that change the answer are marked."""
     title = plain(runs[-1].question)[:80] or "Llamaberry"
     return document(title, _CSS, tag("body", *(tag("main", *_run(run)) for run in runs)))
 
@@ -39,17 +39,17 @@ def _run(run: Run) -> list[Element]:
 
 
 def _node(node: Node) -> Element:
-    named = {"same": "span", "gone": "del", "new": "ins"}
+    tags = {"same": "span", "gone": "del", "new": "ins"}
     words: list[Element | str] = []
     for kind, text in node.change:
-        words += [tag(named[kind], text), " "]
+        words += [tag(tags[kind], text), " "]
     return tag(
         "article",
         {"class": "node changed" if node.changed else "node"},
         tag("h2", node.name),
         _figures(node.figures),
         tag("div", {"class": "text"}, *(words or ["no answer stated"])),
-        tag("details", tag("summary", "the reply as it was written"), tag("pre", node.text)),
+        tag("details", tag("summary", "the full reply"), tag("pre", node.text)),
     )
 
 

@@ -1,12 +1,11 @@
-"""`ask` on a server, LangGraph's own or Aegra: the question is thought about there, and its turns are shown here.
+"""A question on a server, LangGraph's own or Aegra: the graph runs there, and its turns are printed here.
 
-The run belongs to the server: where the connection or a server dies, it is joined again at the event that came last.
+If the connection or the server dies, the run is joined again after the last event that arrived.
 """
 
 import asyncio
 import os
 import re
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,219 +20,222 @@ from langgraph_sdk.errors import APIStatusError, AuthenticationError, ConflictEr
 from langgraph_sdk.schema import Run, StreamMode, StreamPart
 from pydantic import TypeAdapter
 
-from llamaberry.cli.display import DEGRADED, INTERRUPTED, Display, step_of
-from llamaberry.cli.session import How, answered
+from llamaberry.cli.display import OutputMode
+from llamaberry.cli.session import Decisions, Session
+from llamaberry.console import DEGRADED, INTERRUPTED, print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
+from llamaberry.graph.events import step_of
 from llamaberry.graph.state import Input, Output
 
-PATIENCE_S = 120
-"""How long a server that was reached before may be gone; a cluster takes a dead server's runs over within 20 s."""
-SILENCE_S = 30
-"""A server sends a sign of life every five seconds: one that is silent for so long is gone."""
+RETRY_WINDOW_S = 120
+"""How long calls to an unreachable server are retried; a cluster takes over a dead server's runs within 20 s."""
+READ_TIMEOUT_S = 30
+"""A server sends a heartbeat every five seconds."""
 
 _MODES: list[StreamMode] = ["messages-tuple", "updates", "values"]
-_LOST = (httpx.TransportError, InternalServerError, RateLimitError)
-_MISTAKES = ("SetupError", "ValidationError")
-_SERVES = "does it serve Llamaberry's langgraph.json?"
-T = TypeVar("T")
+_UNREACHABLE = (httpx.TransportError, InternalServerError, RateLimitError)
+_SETUP_ERRORS = ("SetupError", "ValidationError")
+_CHECK_SERVER = "does it serve Llamaberry's langgraph.json?"
 _MESSAGES: TypeAdapter[list[AnyMessage]] = TypeAdapter(list[AnyMessage])
-
-
-def ask(question: str, context: Context, server: str, *, show: How, thread: str | None = None) -> int:
-    """Ask on a server (its key is LLAMABERRY_API_KEY), print to standard output, and return the exit code, as `ask`.
-
-    Raises:
-        ValidationError: the question is none; nothing was sent.
-        SetupError: the server cannot be reached, refuses, is not set up, or the thread is busy.
-        ModelError: the model failed there, or the server was gone for too long.
-    """
-    Input(query=question)
-    display = Display(show)
-    far = _Far(server, context, display, thread)
-    return answered(
-        far.ask({"input": {"query": question}}),
-        display,
-        lambda decision: far.ask({"command": {"resume": decision}}),
-        far.left,
-    )
+T = TypeVar("T")
 
 
 def thread_id(name: str) -> str:
-    """Return the id that a thread has on a server, where ids are UUIDs: the name itself, or what stands for it."""
+    """Return the id of a thread on a server, where ids are UUIDs: the name itself, or a hash of it."""
     with suppress(ValueError):
         return str(uuid.UUID(name))
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"llamaberry:{name}"))
 
 
-class _Far:
-    """A question on a server, and what is shown of it here."""
+class RemoteSession(Session):
+    """A question on a server; the server's key is LLAMABERRY_API_KEY.
 
-    def __init__(self, server: str, context: Context, display: Display, name: str | None) -> None:
-        self.server, self.context, self.display, self.name = server, context, display, name
-        self.state: dict[str, Any] = {}
-        self.fresh = False  # before its first turn, a question's state still holds the turns of the one before
-        self.seen = "-1"  # the event that came last; this one is before all of a run
-        self.call: tuple[str, str | None] | None = None  # the one that is being written: its step, its message's id
-        self.heading = ""
-        self.ended = True  # no run goes on there
-        self.failure: str | None = None  # the name of the exception that ended the run
+    It raises SetupError if the server is unreachable, refuses the key or is not set up, or if the thread is busy, and
+    ModelError if the model failed or the server was unreachable for too long.
+    """
 
-    async def ask(self, asked: dict[str, Any]) -> int:
-        """Begin a run, or go on with a paused one, and show it to its end; return the exit code."""
-        begun = time.monotonic()
-        async with _reached(self.server) as client:
+    def __init__(self, mode: OutputMode, settings: dict[str, Any], server: str, thread: str | None) -> None:
+        super().__init__(mode, thread)
+        self.server = server
+        self._context = Context(**settings)
+        self._thread_id: str | None = None
+        self._is_current = False  # until its first turn, a question's state holds the turns of the previous question
+        self._last_event_id = "-1"  # before all events of a run
+        self._call: tuple[str, str | None] | None = None  # the model call being printed: its step, its message's id
+        self._heading = ""
+        self._is_running = False  # whether the run may continue on the server after Ctrl-C
+        self._error_type: str | None = None  # the exception that ended the run
+
+    async def start(self, question: str) -> int:
+        """Ask the question on the thread, a new one if it has no name."""
+        Input(query=question)  # validate it before anything is sent
+        return await self._run({"input": {"query": question}})
+
+    async def resume(self, decisions: Decisions) -> int:
+        """Continue the paused run."""
+        return await self._run({"command": {"resume": decisions}})
+
+    def print_resume_hint(self) -> None:
+        """Print the state of the run on the server, and the command that asks another question on its thread."""
+        command = f"llamaberry ask --server {self.server} --thread {self.thread or self._thread_id}"
+        status = "the server is unreachable, and may continue the run" if self._is_running else "the run was cancelled"
+        print_error(f"{status}; `{command}` continues the conversation")
+
+    async def _run(self, request: dict[str, Any]) -> int:
+        """Start a run, or continue a paused one, and print it; return the exit code."""
+        started_at = time.monotonic()
+        async with _connect(self.server) as client:
             try:
-                thread = self.display.thread = self.display.thread or await self._thread(client)
-                run_id = await self._begin(client, thread, asked)
-            except (ValueError, LookupError, TypeError) as error:  # what it answered is none of what was asked for
-                raise SetupError(f"{self.server} is no LangGraph server: {_SERVES}") from error
-            self.fresh, self.seen = "command" in asked, "-1"
+                thread = self._thread_id = self._thread_id or await self._create_thread(client)
+                run_id = await self._create_run(client, thread, request)
+            except (ValueError, LookupError, TypeError) as error:  # a response without LangGraph's shape
+                raise SetupError(f"{self.server} is not a LangGraph server: {_CHECK_SERVER}") from error
+            self._is_current, self._last_event_id = "command" in request, "-1"
             try:
                 run = await self._follow(client, thread, run_id)
-                values: Any = await self._patiently(lambda: client.runs.join(thread, run_id))
-                now = await self._patiently(lambda: client.threads.get_state(thread))
+                values: Any = await self._until_reachable(lambda: client.runs.join(thread, run_id))
+                thread_state = await self._until_reachable(lambda: client.threads.get_state(thread))
             except asyncio.CancelledError:
-                self.ended = False
+                self._is_running = True
                 with suppress(httpx.HTTPError):
                     await client.runs.cancel(thread, run_id)
-                    self.ended = True
-                self.display.result(self.state, seconds=time.monotonic() - begun, whole=False)
-                return self.left(thread)
-        self.display.seconds += time.monotonic() - begun
+                    self._is_running = False
+                self.display.result(self.state, seconds=time.monotonic() - started_at, complete=False)
+                self.print_resume_hint()
+                return INTERRUPTED
+        self.seconds += time.monotonic() - started_at
         if "__error__" in values:
-            told = f"on {self.server}: {values['__error__']['message']}"
-            raise SetupError(told) if self.failure in _MISTAKES else ModelError(told)
-        pauses = now["interrupts"] if self.context.review != "none" else []
+            message = f"on {self.server}: {values['__error__']['message']}"
+            raise SetupError(message) if self._error_type in _SETUP_ERRORS else ModelError(message)
+        pauses = thread_state["interrupts"] if self._context.review != "none" else []
         if run["status"] == "interrupted" and not pauses:
-            raise ModelError(f"the run was ended on {self.server} by somebody else; its turns are on thread {thread}")
-        self.fresh = True
-        self._values(values)
+            raise ModelError(f"another client cancelled the run on {self.server}; its turns are on thread {thread}")
+        self._is_current = True
+        self._update_state(values)
         if pauses:
-            self.display.pause, self.display.state = Interrupt(pauses[0]["value"], id=pauses[0]["id"]), self.state
+            self.pause = Interrupt(pauses[0]["value"], id=pauses[0]["id"])
             return 0
-        self.display.result(self.state, seconds=self.display.seconds, whole=True)
+        self.display.result(self.state, seconds=self.seconds, complete=True)
         return DEGRADED if self.state["stop_reason"] == "error" else 0
 
-    def left(self, thread: str | None) -> int:
-        """Say how to go on with the conversation."""
-        told = f"llamaberry ask --server {self.server} --thread {self.name or thread}"
-        ended = "the run is ended there, too" if self.ended else "the server is not reached, and may go on with the run"
-        print(f"llamaberry: {ended}; `{told}` asks on", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
-
     def _busy(self, thread: str) -> SetupError:
-        return SetupError(f"thread {self.name or thread!r} is busy with another question: wait, or take another thread")
+        name = self.thread or thread
+        return SetupError(f"thread {name!r} is busy with another question: wait, or use another thread")
 
-    async def _thread(self, client: LangGraphClient) -> str:
-        named = {"thread_id": thread_id(self.name), "metadata": {"name": self.name}} if self.name else {}
-        thread = await client.threads.create(**named, if_exists="do_nothing")  # type: ignore[arg-type]
+    async def _create_thread(self, client: LangGraphClient) -> str:
+        by_name = {"thread_id": thread_id(self.thread), "metadata": {"name": self.thread}} if self.thread else {}
+        thread = await client.threads.create(**by_name, if_exists="do_nothing")  # type: ignore[arg-type]
         if thread["status"] == "busy":
             raise self._busy(thread["thread_id"])
         return thread["thread_id"]
 
-    async def _begin(self, client: LangGraphClient, thread: str, asked: dict[str, Any]) -> str:
-        """Begin a run on an idle thread. Aegra takes any strategy and heeds none: of two that begin at once one yields.
+    async def _create_run(self, client: LangGraphClient, thread: str, request: dict[str, Any]) -> str:
+        """Create a run on an idle thread: two runs at once would each overwrite the other's turns.
 
-        Two runs at once on a thread would each lose the other's turns.
+        Aegra ignores `multitask_strategy`, so of two runs created at once the later one cancels itself here.
         """
-        dials = self.context.model_dump(exclude_defaults=True)
-        how: dict[str, Any] = {"stream_resumable": True, "multitask_strategy": "reject", "durability": "sync"}
+        settings = self._context.model_dump(exclude_defaults=True)
+        options: dict[str, Any] = {"stream_resumable": True, "multitask_strategy": "reject", "durability": "sync"}
         try:
-            run = await client.runs.create(thread, "llamaberry", **asked, context=dials, stream_mode=_MODES, **how)
+            run = await client.runs.create(
+                thread, "llamaberry", **request, context=settings, stream_mode=_MODES, **options
+            )
         except ConflictError:
             raise self._busy(thread) from None
         others = [other for other in await client.runs.list(thread) if other["status"] in ("pending", "running")]
         if min([run, *others], key=lambda one: (one["created_at"], one["run_id"]))["run_id"] != run["run_id"]:
             await client.runs.cancel(thread, run["run_id"])
             raise self._busy(thread)
-        self.display.runs.append(run["run_id"])
+        self.display.run_ids.append(run["run_id"])
         return run["run_id"]
 
     async def _follow(self, client: LangGraphClient, thread: str, run_id: str) -> Run:
-        """Show what comes until the run has ended, whatever dies meanwhile; return it as it ended."""
+        """Print the run's events until it ends, across broken connections; return the ended run."""
         while True:
-            with suppress(*_LOST):
-                async for part in client.runs.join_stream(thread, run_id, last_event_id=self.seen):
-                    self.seen = part.id or self.seen
-                    self._show(part)
-            run = await self._patiently(lambda: client.runs.get(thread, run_id))
+            with suppress(*_UNREACHABLE):
+                async for part in client.runs.join_stream(thread, run_id, last_event_id=self._last_event_id):
+                    self._last_event_id = part.id or self._last_event_id
+                    self._print(part)
+            run = await self._until_reachable(lambda: client.runs.get(thread, run_id))
             if run["status"] not in ("pending", "running"):
                 return run
             await asyncio.sleep(1)
 
-    async def _patiently(self, asked: Callable[[], Awaitable[T]]) -> T:
-        """Ask the server; where there is none, until there is one again."""
-        end = time.monotonic() + PATIENCE_S
+    async def _until_reachable(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call the server; while it is unreachable, retry for up to RETRY_WINDOW_S seconds."""
+        deadline = time.monotonic() + RETRY_WINDOW_S
         while True:
             try:
-                return await asked()
-            except _LOST as error:
-                if time.monotonic() > end:
-                    told = f"{self.server} was lost, and did not come back within {PATIENCE_S} s"
-                    told += f"; it may yet go on with the question, on thread {self.display.thread}"
-                    raise ModelError(told) from error
+                return await call()
+            except _UNREACHABLE as error:
+                if time.monotonic() > deadline:
+                    message = f"{self.server} was unreachable for {RETRY_WINDOW_S} s"
+                    message += f"; it may still continue the question, on thread {self._thread_id}"
+                    raise ModelError(message) from error
                 await asyncio.sleep(1)
 
-    def _show(self, part: StreamPart) -> None:
+    def _print(self, part: StreamPart) -> None:
         data: Any = part.data
-        # A piece of a reply has an attempt; a message that the graph adds has none, and is no chunk, except at Aegra.
+        # Pieces of a reply have an attempt. Messages that the graph adds have none; on Aegra they are chunks, too.
         if part.event == "messages" and "attempt" in data[1] and data[0]["type"] == "AIMessageChunk":
             chunk = AIMessageChunk.model_validate(data[0])
             call = (step_of(data[1]), chunk.id)
-            if self.call != call:  # the same step once more: its server died while it was written
-                self.heading = f"{self.heading}, again" if self.call and self.call[0] == call[0] else call[0]
-                self.call = call
-            self.display.token(self.heading, chunk.text)
+            if self._call != call:  # the same step again: its server died while it was written
+                self._heading = f"{self._heading}, again" if self._call and self._call[0] == call[0] else call[0]
+                self._call = call
+            self.display.token(self._heading, chunk.text)
         elif part.event == "updates":
-            self.fresh = True
+            self._is_current = True
         elif part.event == "values":
-            self._values(data)
+            self._update_state(data)
         elif part.event == "error":
-            self.failure = data["error"]
+            self._error_type = data["error"]
 
-    def _values(self, values: dict[str, Any]) -> None:
-        """Take in a state, and print the turns in it that were not printed yet."""
+    def _update_state(self, values: dict[str, Any]) -> None:
+        """Store the values that belong to this question, and print its new turns."""
         keys = [key for key in Output.__annotations__ if key in values]
-        self.state |= {key: values[key] for key in keys if self.fresh or key in ("query", "messages")}
+        self.state |= {key: values[key] for key in keys if self._is_current or key in ("query", "messages")}
         self.state["messages"] = _MESSAGES.validate_python(values.get("messages", []))
         for turn in self.state.get("turns", []):
             self.display.turn(turn)
 
 
 @asynccontextmanager
-async def _reached(server: str) -> AsyncIterator[LangGraphClient]:
-    """Connect; what cannot be, is told with its remedy."""
+async def _connect(server: str) -> AsyncIterator[LangGraphClient]:
+    """Open a client; connection and key failures become a SetupError that says how to fix them."""
     key = os.environ.get("LLAMABERRY_API_KEY", "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise SetupError("LLAMABERRY_API_KEY holds a character that no key has: set it to the key of that server")
+        raise SetupError("LLAMABERRY_API_KEY has a character that a key cannot have: set it to the server's key")
     headers = {"x-api-key": key} if key else {}
-    timeout, hooks = httpx.Timeout(SILENCE_S, connect=5), {"response": [_stay]}
+    timeout, hooks = httpx.Timeout(READ_TIMEOUT_S, connect=5), {"response": [_refuse_redirect]}
     try:
         url = httpx.URL(server)
         if url.userinfo or (url.port or 0) > 65535:
-            raise httpx.InvalidURL("it has a name before its host" if url.userinfo else "there is no such port")
+            raise httpx.InvalidURL("it has a user name" if url.userinfo else "the port does not exist")
         http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, event_hooks=hooks)
         async with LangGraphClient(http) as client:
             yield client
     except AuthenticationError:
-        raise SetupError(f"{server} refused the key: set LLAMABERRY_API_KEY to the one of that server") from None
+        raise SetupError(f"{server} refused the key: set LLAMABERRY_API_KEY to the server's key") from None
     except APIStatusError as error:
-        told = f"{server} answered {error.status_code} ({error.message})"
-        down = error.status_code in (502, 503, 504)
-        raise SetupError(f"{told}: {'are the servers behind it up?' if down else _SERVES}") from error
+        remedy = "are the servers behind it up?" if error.status_code in (502, 503, 504) else _CHECK_SERVER
+        raise SetupError(f"{server} answered {error.status_code} ({error.message}): {remedy}") from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        told = str(error) or type(error).__name__
-        raise SetupError(f"{_shown(server)} cannot be reached ({told}): give it as http://host:port") from error
+        cause = str(error) or type(error).__name__
+        address = _without_password(server)
+        raise SetupError(f"{address} cannot be reached ({cause}): write it as http://host:port") from error
 
 
-async def _stay(response: httpx.Response) -> None:
-    """Follow no redirect: the key is for the address that was given."""
+async def _refuse_redirect(response: httpx.Response) -> None:
+    """Follow no redirect: the key is only for the server that the user named."""
     if response.has_redirect_location:
         target = response.url.join(response.headers["location"])
-        raise SetupError(f"{response.url.join('/')} leads to {target.join('/')}: give that one, if it is the right one")
+        raise SetupError(
+            f"{response.url.join('/')} redirects to {target.join('/')}: use that address, if it is the right one"
+        )
 
 
-def _shown(server: str) -> str:
-    """Return an address without the password that may stand before its host."""
+def _without_password(server: str) -> str:
+    """Return an address without the user name and password before its host."""
     return re.sub(r"//[^/]*@", "//", server)

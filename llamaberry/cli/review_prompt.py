@@ -1,24 +1,23 @@
-"""The person at the terminal, whom `llamaberry ask --review` asks after each turn."""
+"""`llamaberry ask --review`: ask the person at the terminal what to do after a turn."""
 
 import sys
 
-from llamaberry.cli.display import plain
+import typer
+
+from llamaberry.console import plain
 from llamaberry.graph.review import Pause
 
-CHOICES = "[Enter] go on · s stop, and synthesize · h TEXT a hint for the next step · a TEXT another answer"
+CHOICES = "[Enter] continue · s stop, and synthesize · h TEXT a hint for the next step · a TEXT another answer"
 
 
 def ask_decision(pause: Pause) -> dict[str, str] | None:
-    """Ask on standard error, and read a line of standard input; return a Decision's fields, None where there is none.
-
-    What is neither of the choices is asked again.
-    """
+    """Ask on stderr, read stdin until it has a valid choice; return a Decision's fields, None at the end of stdin."""
     turn = pause["turn"]
-    _say(f"── review of turn {turn['index']} ── {plain(turn['answer'] or 'it states no answer')}")
+    typer.echo(f"── review of turn {turn['index']} ── {plain(turn['answer'] or 'no answer stated')}", err=True)
     if pause["problem"]:
-        _say(pause["problem"])
+        typer.echo(pause["problem"], err=True)
     while True:
-        _say(CHOICES)
+        typer.echo(CHOICES, err=True)
         try:
             line = sys.stdin.readline()
         except UnicodeDecodeError:
@@ -35,7 +34,3 @@ def ask_decision(pause: Pause) -> dict[str, str] | None:
                 return {"action": "continue", "hint": hint}
             case "a", answer if answer:
                 return {"action": "continue", "answer": answer}
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201

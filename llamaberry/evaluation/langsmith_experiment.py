@@ -23,6 +23,7 @@ from langsmith.evaluation import EvaluationResult, EvaluationResults
 from langsmith.schemas import Example, Run, TracerSession
 from langsmith.utils import LangSmithNotFoundError, get_env_var
 
+from llamaberry.console import print_error
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.langsmith_rows import FEEDBACK, Sent, dataset_name, example_of, feedback_of, outputs_of
 from llamaberry.evaluation.results import Arm, Result
@@ -54,7 +55,7 @@ class Experiments:
     async def send(self, made: Made) -> None:
         """Send each result that LangSmith has not taken yet, as it is `made`; return when that is done, or can't be."""
         if "true" in (get_env_var("HIDE_INPUTS"), get_env_var("HIDE_OUTPUTS")):
-            tracing.say("no experiment is sent to LangSmith: its dataset would be the questions that are to be hidden")
+            print_error("no experiment is sent to LangSmith: its dataset would be the questions that are to be hidden")
             return
         if all(self._kept.has(arm, self._cases) for arm in self._arms):
             return
@@ -130,7 +131,7 @@ class Experiments:
             taken = self._kept.taken[arm.name]
             due[arm] = project, [example for name, example in examples.items() if name not in taken]
             if due[arm][1]:
-                tracing.say(f"LangSmith experiment {project.name!r}: {(project.url or '').partition('?')[0]}")
+                print_error(f"LangSmith experiment {project.name!r}: {(project.url or '').partition('?')[0]}")
         return due
 
     def _dataset(self) -> tuple[UUID, dict[str, Example]]:

@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llamaberry.cli.display import progress
+from llamaberry.console import progress
 from llamaberry.evaluation.arms import Runner
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.folder import Folder, Pair
@@ -81,7 +81,7 @@ class Evaluation:
         """
         if len(self.results) == len(self.data.cases) * len(self.arms) and not again and not client:
             return
-        with self.folder.alone():
+        with self.folder.exclusive_lock():
             failed = {(result.id, result.arm) for result in self.results if again and result.error is not None}
             if failed:
                 # What LangSmith was sent is made again: in new experiments, so that nothing stands twice in one.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from llamaberry.cli.display import plain
+from llamaberry.console import plain
 from llamaberry.evaluation.measures import Change, Rate
 from llamaberry.evaluation.report import Report
 

@@ -24,11 +24,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from llamaberry.cli.display import step_of
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.calls import Usage
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import LlamaberryError
+from llamaberry.graph.events import step_of
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
 from llamaberry.server.openai_errors import (

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import Any
 from langsmith import Client, tracing_context
 from langsmith.utils import LangSmithError, get_env_var, get_tracer_project, tracing_is_enabled
 from urllib3.util import Retry
+
+from llamaberry.console import print_error
 
 WAIT_S = 2.5
 """How long the command line waits at its exit for LangSmith to receive the trace."""
@@ -43,9 +44,9 @@ def tracing_session(*, report: bool, runs: list[str]) -> Iterator[Client | None]
 def _client() -> Client | None:
     key, on = get_env_var("API_KEY"), tracing_is_enabled()
     if on and not key:
-        say("LANGSMITH_TRACING is true, but LANGSMITH_API_KEY is not set: nothing is sent to LangSmith")
+        print_error("LANGSMITH_TRACING is true, but LANGSMITH_API_KEY is not set: nothing is sent to LangSmith")
     elif key and not on and (value := get_env_var("TRACING", default="")) != "false":
-        say(f'LANGSMITH_API_KEY is set, but LANGSMITH_TRACING is {value or "not set"!r}: only "true" traces')
+        print_error(f'LANGSMITH_API_KEY is set, but LANGSMITH_TRACING is {value or "not set"!r}: only "true" traces')
     if not on or not key:
         return None
     logging.getLogger("langsmith").setLevel(logging.CRITICAL)  # it logs each failure many times
@@ -53,13 +54,17 @@ def _client() -> Client | None:
     try:
         return Client(retry_config=Retry(total=0), tracing_error_callback=report_failure, hide_metadata=hide)
     except (LangSmithError, ValueError) as error:
-        say(f"nothing is sent to LangSmith: a variable of its own is wrong: {error}")
+        print_error(f"nothing is sent to LangSmith: a variable of its own is wrong: {error}")
         return None
 
 
 def _without_settings(metadata: dict[str, Any]) -> dict[str, Any]:
     """Drop the settings, which hold the user's system prompt: it counts as an input."""
-    return {} if get_env_var("HIDE_METADATA") == "true" else {k: v for k, v in metadata.items() if k != "dials"}
+    return (
+        {}
+        if get_env_var("HIDE_METADATA") == "true"
+        else {k: v for k, v in metadata.items() if k not in ("settings", "dials")}
+    )
 
 
 def _flush(client: Client) -> None:
@@ -69,7 +74,7 @@ def _flush(client: Client) -> None:
     if time.monotonic() - started_at >= WAIT_S:
         flush_timed_out = True
         if not failures:
-            say(f"the trace may be incomplete: LangSmith did not take it within {WAIT_S} s")
+            print_error(f"the trace may be incomplete: LangSmith did not take it within {WAIT_S} s")
     else:
         client.close(timeout=0)
 
@@ -80,22 +85,17 @@ def report_failure(error: BaseException, what: str = "trace") -> None:
     failures += 1
     if failures == 1:
         message = str(error).partition("\n")[0][:200]
-        say(f"the {what} did not reach LangSmith: {type(error).__name__}: {message}")
+        print_error(f"the {what} did not reach LangSmith: {type(error).__name__}: {message}")
 
 
 def _report_trace(runs: list[str], *, sent: bool) -> None:
     if sent:
         rate = get_env_var("TRACING_SAMPLING_RATE")
         sampling = f" (sampling rate {rate})" if rate else ""
-        say(f"trace: LangSmith project {get_tracer_project()!r}, run {', '.join(runs) or 'none'}{sampling}")
+        print_error(f"trace: LangSmith project {get_tracer_project()!r}, run {', '.join(runs) or 'none'}{sampling}")
     viewer = os.environ.get("LLAMABERRY_TRACES", "").strip()
     if viewer:
         scheme, _, rest = viewer.rpartition("://")
-        say(f"trace: {scheme}://{rest.rpartition('@')[2]}")  # without user name and password
+        print_error(f"trace: {scheme}://{rest.rpartition('@')[2]}")  # without user name and password
     if not sent and not viewer:
-        say("nothing is traced: set LANGSMITH_TRACING=true and LANGSMITH_API_KEY, or see `llamaberry traces`")
-
-
-def say(line: str) -> None:
-    """Print a line on standard error."""
-    print(f"llamaberry: {line}", file=sys.stderr, flush=True)  # noqa: T201
+        print_error("nothing is traced: set LANGSMITH_TRACING=true and LANGSMITH_API_KEY, or see `llamaberry traces`")

@@ -17,7 +17,7 @@ from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_ask_shows_each_turn_with_its_figures_then_the_answer_then_one_summary_line(scripted: Scripted) -> None:
+def test_ask_prints_turns_then_the_answer_then_a_summary_line(scripted: Scripted) -> None:
     scripted([first("41"), refine("42", "revise"), refine("42"), synthesis("It is 42.", "42")])
     run = llamaberry("ask", QUESTION)
     assert (run.returncode, run.stderr) == (0, "")
@@ -42,20 +42,20 @@ def test_the_summary_counts_the_tokens_of_every_call(scripted: Scripted) -> None
 
 
 @pytest.mark.parametrize(("show", "answer"), [("full", "It is 42."), ("concise", "42")])
-def test_show_full_and_concise_print_a_line_a_turn_and_that_answer(scripted: Scripted, show: str, answer: str) -> None:
+def test_show_full_and_concise_print_one_line_per_turn(scripted: Scripted, show: str, answer: str) -> None:
     scripted([first("41"), refine("42", "revise"), synthesis("It is 42.", "42")])
     run = llamaberry("ask", QUESTION, "--turns", "2", "--show", show)
     lines = [re.sub(r"[\d.]+ s|[\d,]+ tokens", "…", line) for line in run.stdout.split("\n")]
     assert lines[:4] == ["turn 1 · first · … · … · 41", "turn 2 · revise · … · … · 42", "── answer ──", answer]
 
 
-def test_quiet_prints_the_answer_alone(scripted: Scripted) -> None:
+def test_quiet_prints_only_the_answer(scripted: Scripted) -> None:
     scripted([first(), refine(), refine(), synthesis("It is 42.", "42")])
     run = llamaberry("ask", "--quiet", QUESTION)
     assert (run.returncode, run.stdout, run.stderr) == (0, "It is 42.\n", "")
 
 
-def test_json_prints_the_graphs_output_as_one_document_and_nothing_else(scripted: Scripted) -> None:
+def test_json_prints_only_one_document(scripted: Scripted) -> None:
     scripted([first("41"), refine("42", "revise"), refine("42"), synthesis("It is 42.", "42")])
     run = llamaberry("ask", "--json", QUESTION)
     state = json.loads(run.stdout)
@@ -75,11 +75,7 @@ def test_a_dash_reads_the_question_from_standard_input(scripted: Scripted) -> No
     assert groq.requests[0].messages[-1]["content"].startswith("Two lines\nof question?\n")
 
 
-def test_every_context_field_has_an_option_that_reaches_the_run(scripted: Scripted) -> None:
-    from llamaberry import Context
-    from llamaberry.cli.options import OPTIONS
-
-    assert set(OPTIONS) == set(Context.model_fields)
+def test_every_setting_reaches_the_run(scripted: Scripted) -> None:
     groq = scripted([first("42"), refine("**42.**"), synthesis()])
     words = "--model groq:other --turns 5 --early-stop --temperature 0.5 --max-tokens 99 --token-budget 90000"
     words += " --deadline 500 --turn-timeout 20 --system-prompt Think."
@@ -93,19 +89,19 @@ def test_every_context_field_has_an_option_that_reaches_the_run(scripted: Script
 @pytest.mark.parametrize(
     ("words", "reason"), [(["--token-budget", "1"], "budget"), (["--deadline", "0.000001"], "deadline")]
 )
-def test_a_budget_and_a_deadline_end_refining(scripted: Scripted, words: list[str], reason: str) -> None:
+def test_a_budget_or_a_deadline_stops_refining(scripted: Scripted, words: list[str], reason: str) -> None:
     scripted([first(), synthesis()])
     state = json.loads(llamaberry("ask", "--json", QUESTION, *words).stdout)
     assert (len(state["turns"]), state["stop_reason"], state["answer"]) == (1, reason, "The answer is 42.")
 
 
 @pytest.mark.parametrize("more", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_in_a_pipe_there_are_no_colour_codes(scripted: Scripted, more: dict[str, str]) -> None:
+def test_a_pipe_gets_no_colour_codes(scripted: Scripted, more: dict[str, str]) -> None:
     scripted([first()])
     assert "\x1b" not in llamaberry("ask", QUESTION, "--turns", "1", **more).stdout
 
 
-def test_in_a_terminal_there_is_colour_unless_no_color_asks_for_none(scripted: Scripted) -> None:
+def test_a_terminal_gets_colour_unless_no_color_is_set(scripted: Scripted) -> None:
     scripted([first("42"), first("42")])
     assert f"{CSI}1;36m" in in_a_terminal("ask", QUESTION, "--turns", "1")
     assert not re.search(r"\x1b\[[\d;]*3\dm", in_a_terminal("ask", QUESTION, "--turns", "1", NO_COLOR="1"))
@@ -115,25 +111,24 @@ def test_escape_codes_in_a_reply_do_not_reach_the_terminal(scripted: Scripted) -
     evil = "4\x1b]0;owned\x07\x1b[2J\x9b31m2\r"
     scripted([first(evil), first(evil)])
     for words in (("ask", QUESTION, "--turns", "1"), ("ask", QUESTION, "--turns", "1", "--show", "full")):
-        got = in_a_terminal(*words)
-        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", got)
+        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", in_a_terminal(*words))
 
 
-def test_ctrl_c_ends_it_within_a_second_with_what_there_is_and_exit_code_130(scripted: Scripted) -> None:
+def test_ctrl_c_prints_the_answer_so_far_and_exits_with_130(scripted: Scripted) -> None:
     groq = scripted([first("42"), Reply(hang=True)])
     with subprocess.Popen(
         [*COMMAND, "ask", QUESTION], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
         while len(groq.requests) < 2:
             time.sleep(0.01)
-        asked = time.monotonic()
+        interrupted_at = time.monotonic()
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=10)
-        took = time.monotonic() - asked
+        seconds = time.monotonic() - interrupted_at
     assert run.returncode == 130
-    assert re.fullmatch(r"llamaberry: `llamaberry resume [\w-]+` goes on from here\n", err)
+    assert re.fullmatch(r"llamaberry: `llamaberry resume [\w-]+` continues from here\n", err)
     assert "── the answer so far ──\n42\n1 turn · interrupted" in out
-    assert took < 3  # a second, and a slow machine's share
+    assert seconds < 3  # one second, and more for a slow machine
 
 
 def test_ctrl_c_in_json_mode_still_prints_one_document(scripted: Scripted) -> None:
@@ -146,7 +141,7 @@ def test_ctrl_c_in_json_mode_still_prints_one_document(scripted: Scripted) -> No
     assert json.loads(out)["turns"][0]["answer"] == "42"
 
 
-def test_a_users_mistake_is_a_line_or_two_with_the_remedy_and_exit_code_2(groq: object) -> None:
+def test_a_user_error_names_the_remedy_and_exits_with_2(groq: object) -> None:
     assert "--turns 99" in mistake("ask", QUESTION, "--turns", "99")
     assert "--turns 0" in mistake("ask", QUESTION, "--turns", "0")
     assert "--max-tokens 3" in mistake("ask", QUESTION, "--max-tokens", "3")
@@ -162,7 +157,7 @@ def test_a_users_mistake_is_a_line_or_two_with_the_remedy_and_exit_code_2(groq: 
     assert "llamaberry model pull" in both or 'pip install "llamaberry[local]"' in both
 
 
-def test_a_providers_failure_is_one_line_and_exit_code_1(scripted: Scripted) -> None:
+def test_a_provider_failure_is_one_line_and_exits_with_1(scripted: Scripted) -> None:
     scripted([Reply(status=401, error="Invalid API Key")])
     run = llamaberry("ask", QUESTION)
     assert (run.returncode, run.stderr.count("\n")) == (1, 1)
@@ -170,7 +165,7 @@ def test_a_providers_failure_is_one_line_and_exit_code_1(scripted: Scripted) -> 
     assert "Invalid API Key" in run.stderr
 
 
-def test_a_pipe_that_is_closed_early_is_no_error(scripted: Scripted) -> None:
+def test_a_closed_pipe_is_not_an_error(scripted: Scripted) -> None:
     scripted([first(), refine(), refine(), synthesis()])
     line = " ".join(f"'{word}'" for word in [*COMMAND, "ask", QUESTION])
     line = f"{line} | head -n 1; exit ${{PIPESTATUS[0]}}"
@@ -178,16 +173,15 @@ def test_a_pipe_that_is_closed_early_is_no_error(scripted: Scripted) -> None:
     assert (run.stdout, run.stderr, run.returncode) == ("── turn 1 ──\n", "", 0)
 
 
-def test_version_says_the_version_without_loading_langgraph() -> None:
+def test_version_loads_neither_langgraph_nor_pydantic() -> None:
     run = subprocess.run(
         [sys.executable, "-X", "importtime", *COMMAND[1:], "--version"], capture_output=True, text=True, check=True
     )
     assert re.fullmatch(r"llamaberry \d+\.\d+\.\d+\n", run.stdout)
-    assert "langgraph" not in run.stderr
-    assert "langchain" not in run.stderr
+    assert not re.search("langgraph|langchain|pydantic", run.stderr)
 
 
-def test_graph_prints_mermaid_and_draws_a_png_without_a_network(tmp_path: Path) -> None:
+def test_graph_prints_mermaid_or_draws_a_png(tmp_path: Path) -> None:
     assert "first_turn -.-> refine_turn" in llamaberry("graph").stdout
     picture = tmp_path / "graph.png"
     pytest.importorskip("pygraphviz")
@@ -196,7 +190,7 @@ def test_graph_prints_mermaid_and_draws_a_png_without_a_network(tmp_path: Path) 
     assert "cannot be written" in mistake("graph", "--png", str(tmp_path / "no" / "graph.png"))
 
 
-def test_model_says_what_is_there_and_how_to_fetch_it() -> None:
+def test_model_prints_how_to_download_the_model() -> None:
     run = llamaberry("model")
     assert run.returncode == 0
     assert "Qwen2.5-Coder-1.5B-Instruct" in run.stdout

@@ -14,13 +14,13 @@ from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, 
 HANG = Reply(hang=True)
 
 
-def test_both_runs_are_shown_with_their_steps_changes_and_costs_and_then_the_difference(scripted: Scripted) -> None:
+def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> None:
     scripted(Model())
     run = llamaberry("compare", QUESTION, "--turns", "2")
     assert (run.returncode, run.stderr) == (0, "")
     figures = "… s · 1,000 prompt (0 cached) + 10 output tokens"
-    shown = re.sub(r"[\d.]+ times the seconds", "… times the seconds", re.sub(r"[\d.]+ s\b", "… s", run.stdout))
-    assert shown.split("\n") == [
+    output = re.sub(r"[\d.]+ times the seconds", "… times the seconds", re.sub(r"[\d.]+ s\b", "… s", run.stdout))
+    assert output.split("\n") == [
         QUESTION,
         "",
         "single",
@@ -56,10 +56,10 @@ def test_both_runs_are_shown_with_their_steps_changes_and_costs_and_then_the_dif
     ]
 
 
-def test_the_runs_know_nothing_of_each_other_and_go_on_at_the_same_time(scripted: Scripted) -> None:
+def test_compared_runs_are_independent_and_concurrent(scripted: Scripted) -> None:
     groq = scripted(Model(first=HANG))
     with begun("compare", QUESTION) as run:
-        until(lambda: len(groq.requests) == 2)  # the second is asked while the first still waits
+        until(lambda: len(groq.requests) == 2)  # the second run starts while the first one waits
         run.kill()
     groq.play(Model())
     compared()
@@ -69,12 +69,12 @@ def test_the_runs_know_nothing_of_each_other_and_go_on_at_the_same_time(scripted
     assert QUESTION in one[-1]["content"]
 
 
-def test_a_shared_first_turn_is_asked_for_once_and_thought_on_from(scripted: Scripted) -> None:
+def test_a_shared_first_turn_is_one_call(scripted: Scripted) -> None:
     groq = scripted(Model())
     run = llamaberry("compare", QUESTION, "--shared-first", "--turns", "2")
     assert [kind_of(request) for request in groq.requests] == ["first", "refine", "synthesis"]
-    asked, refined, _ = (request.messages for request in groq.requests)
-    assert refined[:-1] == [*asked, {"role": "assistant", "content": first("It is 41")}]
+    first_turn, refine_turn, _ = (request.messages for request in groq.requests)
+    assert refine_turn[:-1] == [*first_turn, {"role": "assistant", "content": first("It is 41")}]
     assert run.stdout.count("1. Read the question.") == 3
     assert [line for line in run.stdout.split("\n") if line.endswith("· shared")] == [
         line for line in run.stdout.split("\n") if line.startswith("├── first_turn")
@@ -90,7 +90,7 @@ def test_a_shared_first_turn_counts_against_the_budget(scripted: Scripted) -> No
     assert document["turns:3"]["stop_reason"] == "budget"
 
 
-def test_json_is_one_document_of_both_outputs_and_what_they_cost(scripted: Scripted) -> None:
+def test_compare_json_is_one_document_with_both_costs(scripted: Scripted) -> None:
     scripted(Model())
     document = compared("--shared-first", "--turns", "2")
     assert list(document) == ["question", "shared_first", "agree", "single", "turns:2"]
@@ -110,21 +110,19 @@ def test_json_is_one_document_of_both_outputs_and_what_they_cost(scripted: Scrip
     ("concise", "same", "said"),
     [("It is **41**, by the way.", True, "the answers agree ·"), ("42", False, "the answers differ: 41 / 42 ·")],
 )
-def test_answers_are_compared_for_what_they_state_not_for_how(
-    scripted: Scripted, concise: str, same: bool, said: str
-) -> None:
+def test_answers_are_compared_by_meaning_not_by_format(scripted: Scripted, concise: str, same: bool, said: str) -> None:
     scripted(Model(first=first("41"), refine="Hm.", synthesis=synthesis("So it is.", concise)))
     assert compared("--shared-first")["agree"] is same
     assert said in llamaberry("compare", QUESTION, "--shared-first").stdout
 
 
-def test_where_a_run_states_no_answer_nothing_is_said_to_agree(scripted: Scripted) -> None:
+def test_without_an_answer_agree_is_null(scripted: Scripted) -> None:
     scripted(Model(first="I wonder."))
     assert compared()["agree"] is None
     assert "an answer is missing ·" in llamaberry("compare", QUESTION).stdout
 
 
-def test_every_dial_reaches_both_runs(scripted: Scripted) -> None:
+def test_every_setting_reaches_both_runs(scripted: Scripted) -> None:
     groq = scripted(Model(refine=refine("It is 41.")))
     words = "--model groq:other --turns 5 --early-stop --temperature 0.5 --max-tokens 99 --system-prompt Think."
     document = compared(*words.split(), "--deadline", "500", "--turn-timeout", "20")
@@ -136,7 +134,7 @@ def test_every_dial_reaches_both_runs(scripted: Scripted) -> None:
         assert body["messages"][0] == {"role": "system", "content": "Think."}
 
 
-def test_in_a_wide_terminal_the_runs_stand_side_by_side_in_a_narrow_one_they_do_not(scripted: Scripted) -> None:
+def test_only_a_wide_terminal_shows_the_runs_side_by_side(scripted: Scripted) -> None:
     scripted(Model())
     heads = re.compile(r"single[^\n]+turns:3")
     for width, beside in (("100", True), ("99", False)):
@@ -145,13 +143,13 @@ def test_in_a_wide_terminal_the_runs_stand_side_by_side_in_a_narrow_one_they_do_
         assert max(map(len, lines.split("\r\n"))) <= int(width)
 
 
-def test_a_terminal_is_told_what_goes_on_and_a_pipe_is_not(scripted: Scripted) -> None:
+def test_only_a_terminal_shows_what_the_runs_are_doing(scripted: Scripted) -> None:
     scripted(Model(first=Reply(first(), delay=0.5)))
     assert "single: turn 1 … · turns:3: turn 1 …" in in_a_terminal("compare", QUESTION)
     assert llamaberry("compare", QUESTION).stderr == ""
 
 
-def test_escape_codes_in_a_question_or_a_reply_do_not_reach_the_terminal(scripted: Scripted) -> None:
+def test_compare_removes_escape_codes(scripted: Scripted) -> None:
     evil = "4\x1b]0;owned\x07\x1b[2J\x9b31m2\r"
     steps = [(evil, evil)]
     model = Model(
@@ -163,14 +161,14 @@ def test_escape_codes_in_a_question_or_a_reply_do_not_reach_the_terminal(scripte
     assert "\x9b" not in llamaberry("compare", QUESTION, "--json").stdout
 
 
-def test_nothing_is_kept(scripted: Scripted, tmp_path: Path) -> None:
+def test_compare_stores_no_thread(scripted: Scripted, tmp_path: Path) -> None:
     scripted(Model())
     for how in ((), ("--shared-first",)):
         assert llamaberry("compare", QUESTION, *how).returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_users_mistake_is_a_line_or_two_and_exit_code_2(groq: ScriptedGroq) -> None:
+def test_a_user_error_of_compare_exits_with_2(groq: ScriptedGroq) -> None:
     assert "--turns" in mistake("compare", QUESTION, "--turns", "1")
     assert "--turns" in mistake("compare", QUESTION, "--turns", "11")
     assert "--max-tokens 3" in mistake("compare", QUESTION, "--max-tokens", "3")
@@ -181,9 +179,7 @@ def test_a_users_mistake_is_a_line_or_two_and_exit_code_2(groq: ScriptedGroq) ->
     assert groq.requests == []
 
 
-def test_each_run_is_a_trace_and_a_shared_turn_is_not_asked_for_in_the_second(
-    scripted: Scripted, collector: Collector
-) -> None:
+def test_each_compared_run_is_a_trace(scripted: Scripted, collector: Collector) -> None:
     scripted(Model())
     run = llamaberry("compare", QUESTION, "--shared-first", "--turns", "2", "--trace", "--json")
     document = json.loads(run.stdout)

@@ -1,4 +1,4 @@
-"""What `llamaberry eval` leaves behind and prints: the report, as a table, as JSON and as a page."""
+"""The report of `llamaberry eval`: as a table, as JSON and as a page."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_the_report_is_printed_and_stands_in_the_folder(scripted: Scripted, tmp_path: Path, as_json: bool) -> None:
+def test_the_report_is_printed_and_stored(scripted: Scripted, tmp_path: Path, as_json: bool) -> None:
     """A failed question counts. 1,000 and 100 tokens a question, $1 and $2 a million: $0.0012; 4 of 6 are right."""
     scripted([Reply(reply, usage=USAGE) if isinstance(reply, str) else reply for reply in SCRIPT])
     data, out = questions(tmp_path, *"ABCDEF"), tmp_path / "out"
@@ -41,7 +41,7 @@ def test_the_report_is_printed_and_stands_in_the_folder(scripted: Scripted, tmp_
     assert report["meaning"] in page
 
 
-def test_a_report_can_be_had_again_at_another_price_without_a_call(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_another_price_needs_no_call(groq: ScriptedGroq, tmp_path: Path) -> None:
     command = ["eval", questions(tmp_path, "A"), "--out", str(tmp_path / "out"), "--arms", "single", "--json"]
     assert json.loads(llamaberry(*command).stdout)["arms"][0]["spent"]["usd"] is None
     groq.requests.clear()
@@ -49,7 +49,7 @@ def test_a_report_can_be_had_again_at_another_price_without_a_call(groq: Scripte
     assert groq.requests == []
 
 
-def test_an_evaluation_in_which_every_run_failed_is_a_failure(scripted: Scripted, tmp_path: Path) -> None:
+def test_an_evaluation_fails_if_every_run_fails(scripted: Scripted, tmp_path: Path) -> None:
     scripted([Reply(status=401, error="Invalid API Key")] * 2)
     run = llamaberry("eval", questions(tmp_path, *"AB"), "--out", str(tmp_path / "out"), "--arms", "single")
     assert run.returncode == 1
@@ -58,7 +58,7 @@ def test_an_evaluation_in_which_every_run_failed_is_a_failure(scripted: Scripted
 
 
 @pytest.mark.parametrize("price", ["", "1", "a/b", "1/-2", "1/2/3/4", "nan/1"])
-def test_a_price_that_is_none_is_told_before_anything_is_asked(groq: ScriptedGroq, tmp_path: Path, price: str) -> None:
+def test_an_invalid_price_is_refused_before_any_call(groq: ScriptedGroq, tmp_path: Path, price: str) -> None:
     run = llamaberry("eval", questions(tmp_path, "A"), "--out", str(tmp_path / "out"), "--price", price)
     refused(run, "--price")
     assert groq.requests == []

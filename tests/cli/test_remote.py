@@ -1,4 +1,4 @@
-"""`llamaberry ask --server`: what `ask` does, with the thinking done on a real server."""
+"""`llamaberry ask --server`: what `ask` does, with the graph on a real server."""
 
 import json
 import os
@@ -43,8 +43,8 @@ def server(module: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     return module
 
 
-def test_it_prints_what_ask_prints(server: Server) -> None:
-    """Turn by turn, as tokens, as lines, as one document; and the server's thread goes on."""
+def test_a_remote_run_prints_what_ask_prints(server: Server) -> None:
+    """In each output mode; and a second question continues the server's thread."""
     address, groq = server
     script = [first("41"), refine("42", "revise"), synthesis("It is 42.", "42")]
     for how in ([], ["--show", "concise"]):
@@ -63,7 +63,7 @@ def test_it_prints_what_ask_prints(server: Server) -> None:
     assert len(states[1]["turns"]) == 1
 
 
-def test_a_busy_thread_is_refused_and_ctrl_c_ends_the_run_there(server: Server) -> None:
+def test_a_busy_thread_is_refused_and_ctrl_c_cancels_its_run(server: Server) -> None:
     address, groq = server
     groq.play([first("41"), HANG])
     ask = ("ask", "Q", "--server", address, "--thread", "busy")
@@ -72,43 +72,42 @@ def test_a_busy_thread_is_refused_and_ctrl_c_ends_the_run_there(server: Server) 
         assert "busy" in mistake(*ask)
         assert len(groq.requests) == 2
         run.send_signal(signal.SIGINT)
-        out, told = run.communicate(timeout=10)
-        assert (run.returncode, "── the answer so far ──\n41\n" in out, "--thread busy" in told) == (130, True, True)
+        out, message = run.communicate(timeout=10)
+        assert (run.returncode, "── the answer so far ──\n41\n" in out, "--thread busy" in message) == (130, True, True)
         groq.wait(0)
     with get_sync_client(url=address, api_key=KEY) as client:
         assert client.threads.get(thread_id("busy"))["status"] != "busy"
 
 
 @pytest.mark.parametrize(
-    ("script", "code", "told"),
+    ("script", "code", "message"),
     [
         ([Reply(status=401)], 1, "check GROQ_API_KEY"),
         ([first(), Reply(status=401), synthesis()], 3, ""),
     ],
     ids=["no answer", "a degraded one"],
 )
-def test_what_fails_there_is_told_as_ever(server: Server, script: list[Any], code: int, told: str) -> None:
+def test_a_remote_failure_has_the_same_exit_code(server: Server, script: list[Any], code: int, message: str) -> None:
     address, groq = server
     groq.play(script)
     run = llamaberry("ask", "Q", "-q", "--turns", "2", "--server", address)
-    assert (run.returncode, told in run.stderr, "Traceback" in run.stderr) == (code, True, False)
+    assert (run.returncode, message in run.stderr, "Traceback" in run.stderr) == (code, True, False)
 
 
-def test_a_mistake_names_its_remedy(server: Server) -> None:
-    """No server there, no address, no key, the wrong one, a blank question, a trace that is not here."""
+def test_a_remote_user_error_names_the_remedy(server: Server) -> None:
     address, groq = server
     nobody = "http://127.0.0.1:1"
     assert f"{nobody} cannot be reached" in mistake("ask", "Q", "--server", nobody)
     assert "http://host:port" in mistake("ask", "Q", "--server", "127.0.0.1:2024")
     assert "langgraph.json" in mistake("ask", "Q", "--server", groq.url)
     for odd in ("", "http://127.0.0.1:99999", "http://me:hunter2@127.0.0.1:1"):
-        told = mistake("ask", "Q", "--server", odd)
-        assert ("http://host:port" in told, "hunter2" in told) == (True, False)
+        message = mistake("ask", "Q", "--server", odd)
+        assert ("http://host:port" in message, "hunter2" in message) == (True, False)
     for key in ("", "wrong"):
         assert "set LLAMABERRY_API_KEY" in mistake("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
     for key in ("wröng", "hunter\n2"):
-        told = mistake("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
-        assert ("LLAMABERRY_API_KEY" in told, key[:6] in told) == (True, False)
+        message = mistake("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
+        assert ("LLAMABERRY_API_KEY" in message, key[:6] in message) == (True, False)
     groq.play()
     assert "blank" in mistake("ask", " ", "--server", address)
     assert "--trace" in mistake("ask", "Q", "--trace", "--server", address)
@@ -116,7 +115,7 @@ def test_a_mistake_names_its_remedy(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "told"),
+    ("status", "body", "message"),
     [
         (301, "", "https://far.example/"),
         (200, "<html>", "langgraph.json"),
@@ -127,7 +126,7 @@ def test_a_mistake_names_its_remedy(server: Server) -> None:
         (502, "", "servers behind it"),
     ],
 )
-def test_a_server_that_is_another_or_elsewhere_is_told(status: int, body: str, told: str) -> None:
+def test_another_kind_of_server_is_refused(status: int, body: str, message: str) -> None:
     class Other(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_response(status)
@@ -144,12 +143,12 @@ def test_a_server_that_is_another_or_elsewhere_is_told(status: int, body: str, t
     with ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         try:
-            assert told in mistake("ask", "Q", "--server", f"http://127.0.0.1:{other.server_port}")
+            assert message in mistake("ask", "Q", "--server", f"http://127.0.0.1:{other.server_port}")
         finally:
             other.shutdown()
 
 
-def test_a_person_reviews_a_run_there(server: Server) -> None:
+def test_a_person_reviews_a_remote_run(server: Server) -> None:
     address, groq = server
     run = llamaberry("ask", "Q", "--review", "--turns", "3", "--server", address, stdin="h Count again.\ns\n")
     assert run.returncode == 0, run.stderr
@@ -160,7 +159,7 @@ def test_a_person_reviews_a_run_there(server: Server) -> None:
 
 @contextmanager
 def cutting(address: str) -> Iterator[tuple[str, Any]]:
-    """A way to the server that can be cut: calling what it gives ends every connection, in mid-word; or all of it."""
+    """Yield the address of a proxy, and a function that closes its connections (`down`: its listener, too)."""
     host, port = address.removeprefix("http://").split(":")
     ends: list[socket.socket] = []
 
@@ -199,8 +198,7 @@ def cutting(address: str) -> Iterator[tuple[str, Any]]:
                 listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_connection_that_breaks_is_made_again_and_nothing_is_printed_twice(server: Server) -> None:
-    """In a turn, between two pieces of it."""
+def test_a_broken_connection_is_restored_without_repeats(server: Server) -> None:
     address, groq = server
     groq.play(lambda request: Reply(good_model(request), chunk_delay=0.02))
     with (
@@ -210,13 +208,13 @@ def test_a_connection_that_breaks_is_made_again_and_nothing_is_printed_twice(ser
         for call in (1, 2, 3):
             until(lambda call=call: len(groq.requests) == call)  # type: ignore[misc]
             cut()
-        out, told = run.communicate(timeout=60)
-    assert (run.returncode, told, len(groq.requests)) == (0, "", 3)
+        out, message = run.communicate(timeout=60)
+    assert (run.returncode, message, len(groq.requests)) == (0, "", 3)
     whole = llamaberry("ask", "Q", "--turns", "2", "--server", address)
     assert without_figures(out) == without_figures(whole.stdout)
 
 
-def test_ctrl_c_while_the_server_is_out_of_reach_does_not_say_that_the_run_is_ended(server: Server) -> None:
+def test_ctrl_c_while_unreachable_says_the_run_may_continue(server: Server) -> None:
     address, groq = server
     groq.play(lambda request: Reply(good_model(request), chunk_delay=0.02))
     ask = ("ask", "Q", "--turns", "2", "--thread", "lost", "--server")
@@ -224,13 +222,13 @@ def test_ctrl_c_while_the_server_is_out_of_reach_does_not_say_that_the_run_is_en
         until(lambda: len(groq.requests) == 1)
         cut(down=True)
         run.send_signal(signal.SIGINT)
-        _, told = run.communicate(timeout=60)
-    assert (run.returncode, "may go on" in told, "ended" in told) == (130, True, False)
+        _, message = run.communicate(timeout=60)
+    assert (run.returncode, "may continue" in message, "cancelled" in message) == (130, True, False)
     with get_sync_client(url=address, api_key=KEY) as client:
         until(lambda: client.threads.get(thread_id("lost"))["status"] == "idle")
     assert len(groq.requests) == 3
 
 
-def test_a_thread_has_the_same_id_wherever_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_thread_name_always_has_the_same_id(tmp_path: Path) -> None:
     assert thread_id("trip") == thread_id("trip") != thread_id("other")
     assert thread_id(thread_id("trip")) == thread_id("trip")

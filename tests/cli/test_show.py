@@ -1,4 +1,4 @@
-"""`llamaberry show`: a past run as a tree and as a page, from its checkpoints alone."""
+"""`llamaberry show`: a past run as a tree and as a page, from its checkpoints."""
 
 import re
 from pathlib import Path
@@ -19,20 +19,20 @@ texts = st.lists(st.sampled_from(["a", "b", "c", "1,000", "ü", "**x**"]), max_s
 
 
 @given(texts, texts)
-def test_a_diff_holds_both_texts_whole_and_in_order(before: str, after: str) -> None:
+def test_a_diff_contains_both_texts_in_order(before: str, after: str) -> None:
     pieces = list(diff(before, after))
     assert " ".join(text for kind, text in pieces if kind != "new") == before
     assert " ".join(text for kind, text in pieces if kind != "gone") == after
     assert before != after or {kind for kind, _ in pieces} <= {"same"}
 
 
-def test_a_very_long_answer_is_compared_as_a_whole() -> None:
+def test_very_long_answers_are_compared_as_a_whole() -> None:
     words = [str(number) for number in range(MAX_DIFF_WORDS)]
     assert [kind for kind, _ in diff(" ".join(words), " ".join(reversed(words)))] == ["gone", "new"]
     assert [kind for kind, _ in diff(" ".join(words), " ".join(words))] == ["same"]
 
 
-def test_show_prints_each_node_with_its_figures_and_how_it_changed_the_answer(scripted: Scripted) -> None:
+def test_show_prints_each_node_with_its_figures_and_changes(scripted: Scripted) -> None:
     answers = [first("It is 41 km"), refine("It is 42 km", "revise"), refine("It is 42 km."), synthesis()]
     scripted([Reply(text, usage=usage) for text, usage in zip(answers, [USAGE, *[CACHED] * 3], strict=True)])
     llamaberry("ask", "How far?", "--thread", "T")
@@ -57,19 +57,19 @@ def test_show_prints_each_node_with_its_figures_and_how_it_changed_the_answer(sc
     ]
 
 
-def test_show_last_is_the_newest_thread_and_its_newest_question_unless_all_are_asked_for(scripted: Scripted) -> None:
+def test_show_last_prints_the_newest_question_and_all_prints_all(scripted: Scripted) -> None:
     scripted()
     llamaberry("ask", "Old?", "--thread", "old")
     llamaberry("ask", "One?", "--thread", "new")
     llamaberry("ask", "Two?", "--thread", "new")
     newest = llamaberry("show", "last").stdout
     assert newest.startswith("Two?\n")
-    assert newest.endswith("1 earlier on this thread: --all shows them\n")
+    assert newest.endswith("1 earlier on this thread: --all prints them\n")
     every = llamaberry("show", "new", "--all").stdout
     assert [question in every for question in ("Old?", "One?", "Two?", "earlier")] == [False, True, True, False]
 
 
-def test_show_tells_of_a_run_that_was_degraded_or_cut_or_had_one_turn(scripted: Scripted) -> None:
+def test_show_prints_degraded_interrupted_and_single_turn_runs(scripted: Scripted) -> None:
     scripted([first("41"), *[Reply(status=400, error="No luck")]])
     llamaberry("ask", "Q", "--thread", "lost")
     lost = llamaberry("show", "lost").stdout
@@ -84,24 +84,24 @@ def test_show_tells_of_a_run_that_was_degraded_or_cut_or_had_one_turn(scripted: 
     llamaberry("ask", "And?", "--thread", "cut")
     cut = llamaberry("show", "cut").stdout
     assert "0 turns · cut" in cut
-    assert cut.endswith("`llamaberry resume cut` goes on with it\n1 earlier on this thread: --all shows them\n")
+    assert cut.endswith("`llamaberry resume cut` continues it\n1 earlier on this thread: --all prints them\n")
 
 
-def test_the_names_of_a_thread_and_a_model_cannot_steer_the_terminal(scripted: Scripted) -> None:
+def test_names_with_escape_codes_do_not_reach_the_terminal(scripted: Scripted) -> None:
     scripted()
     llamaberry("ask", "Q", "--thread", f"th{CSI}31m", "--model", f"groq:m{CSI}31m")
     assert CSI not in llamaberry("show", "last").stdout
 
 
-def test_without_colour_the_words_are_marked(scripted: Scripted) -> None:
+def test_without_colour_changes_are_marked(scripted: Scripted) -> None:
     scripted(FLIPPED)
     llamaberry("ask", "Q", "--thread", "T")
-    shown = llamaberry("show", "T", FORCE_COLOR="1", NO_COLOR="1").stdout
-    assert "[-41-] {+**42**+}" in re.sub(r"\x1b\[[\d;]*m", "", shown)
+    output = llamaberry("show", "T", FORCE_COLOR="1", NO_COLOR="1").stdout
+    assert "[-41-] {+**42**+}" in re.sub(r"\x1b\[[\d;]*m", "", output)
 
 
-def test_a_thread_that_is_not_there_is_a_mistake_with_a_remedy(scripted: Scripted, tmp_path: Path) -> None:
-    assert "no thread is kept yet" in mistake("show", "last")
+def test_a_missing_thread_is_an_error_with_a_remedy(scripted: Scripted, tmp_path: Path) -> None:
+    assert "no thread is stored yet" in mistake("show", "last")
     assert "there is no thread 'x': `llamaberry history`" in mistake("show", "x")
     assert "choose another name" in mistake("ask", "Q", "--thread", "last")
     scripted()
@@ -111,7 +111,7 @@ def test_a_thread_that_is_not_there_is_a_mistake_with_a_remedy(scripted: Scripte
 
 @pytest.fixture
 def page(scripted: Scripted, tmp_path: Path) -> str:
-    """The page of a run whose every text tries to break out of it."""
+    """The page of a run whose texts all contain markup."""
     scripted([first(f"41 {EVIL}"), refine(f"42 {EVIL}", "revise", review=EVIL), synthesis(EVIL, f"42 {EVIL}")])
     llamaberry("ask", f"How far? {EVIL}{CSI}31m", "--thread", "T", "--turns", "2")
     run = llamaberry("show", "T", "--html", str(tmp_path / "page.html"))
@@ -119,30 +119,30 @@ def page(scripted: Scripted, tmp_path: Path) -> str:
     return (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_the_page_escapes_every_text_and_fetches_nothing(page: str) -> None:
-    seen = Page(page)
-    assert seen.text.count("<script>alert(1)</script>") > 5
-    assert {tag for tag, _ in seen.elements}.isdisjoint({"script", "img", "link", "iframe", "a", "form"})
+def test_the_page_escapes_every_text_and_loads_nothing(page: str) -> None:
+    parsed = Page(page)
+    assert parsed.text.count("<script>alert(1)</script>") > 5
+    assert {tag for tag, _ in parsed.elements}.isdisjoint({"script", "img", "link", "iframe", "a", "form"})
     assert not [
-        name for _, attrs in seen.elements for name in attrs if name in ("src", "href") or name.startswith("on")
+        name for _, attrs in parsed.elements for name in attrs if name in ("src", "href") or name.startswith("on")
     ]
     assert ("meta", {"http-equiv": "Content-Security-Policy"}) in [
-        (t, {k: a[k] for k in a if k != "content"}) for t, a in seen.elements
+        (t, {k: a[k] for k in a if k != "content"}) for t, a in parsed.elements
     ]
     assert "default-src 'none'" in page
     assert "\x1b" not in page
 
 
-def test_the_page_folds_the_reasoning_and_marks_the_flips(page: str) -> None:
-    seen = Page(page)
-    nodes = [attrs["class"] for tag, attrs in seen.elements if tag == "article" and "class" in attrs]
+def test_the_page_folds_replies_and_marks_changed_answers(page: str) -> None:
+    parsed = Page(page)
+    nodes = [attrs["class"] for tag, attrs in parsed.elements if tag == "article" and "class" in attrs]
     assert nodes == ["node", "node flip", "node"]
-    assert [attrs for tag, attrs in seen.elements if tag == "details"] == [{}] * 3
+    assert [attrs for tag, attrs in parsed.elements if tag == "details"] == [{}] * 3
     assert "<del>41</del>" in page
     assert "<ins>42</ins>" in page
 
 
-def test_a_pipe_that_is_closed_early_is_no_error(scripted: Scripted) -> None:
+def test_show_accepts_a_closed_pipe(scripted: Scripted) -> None:
     scripted()
     llamaberry("ask", "--quiet", QUESTION)
     with begun("show", "last") as run:

@@ -1,4 +1,4 @@
-"""The command line's threads: kept, gone on with, resumed, listed, forgotten, and lost without losing the answer."""
+"""The command line's threads: stored, continued, resumed, listed, deleted; and answers without storage."""
 
 import json
 import os
@@ -26,8 +26,8 @@ from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first,
 from testing.scripts import HANG
 
 
-def test_a_thread_goes_on_is_listed_shown_and_forgotten(scripted: Scripted, tmp_path: Path) -> None:
-    """The second question sees the first, with its answer; the file is its owner's alone, whatever the umask."""
+def test_a_thread_is_continued_listed_printed_and_deleted(scripted: Scripted, tmp_path: Path) -> None:
+    """The second question sees the first, with its answer; only the owner can read the file, with any umask."""
     groq = scripted([first("41"), refine("42", "revise"), synthesis("It is 42."), first("43"), first("9")])
     old = os.umask(0)
     try:
@@ -42,8 +42,8 @@ def test_a_thread_goes_on_is_listed_shown_and_forgotten(scripted: Scripted, tmp_
     listed = history.splitlines()
     assert re.fullmatch(r"\d{8}-\d{6}-\w{4} · [\d-]{10} [\d:]{5} · answered · Something else", listed[0])
     assert re.fullmatch(r"Sums · .* · answered · And one more\?", listed[1])
-    shown = re.sub(r"[\d.]+ s|[\d,]+ tokens", "…", one).splitlines()
-    lines = [line for line in shown if line.startswith(("turn", "──", "It is", "4"))]
+    output = re.sub(r"[\d.]+ s|[\d,]+ tokens", "…", one).splitlines()
+    lines = [line for line in output if line.startswith(("turn", "──", "It is", "4"))]
     assert lines == [
         "── What is 6 x 7? ──",
         "turn 1 · first · … · … · 41",
@@ -62,13 +62,14 @@ def test_a_thread_goes_on_is_listed_shown_and_forgotten(scripted: Scripted, tmp_
             assert database.execute(f"SELECT count(*) FROM {table} WHERE thread_id = 'Sums'").fetchone() == (0,)
 
 
-def test_resume_takes_up_the_newest_cut_thread_with_the_dials_of_its_run(scripted: Scripted) -> None:
-    """No call that was answered is made again; another model may take over, and the answer comes once."""
+def test_resume_continues_the_newest_thread_with_its_settings(scripted: Scripted) -> None:
+    """No finished call is repeated; another model may continue."""
     groq = scripted([first("old"), HANG, first("41"), HANG, refine("42", "revise"), synthesis("It is 42.")])
     words = ("--turns", "2", "--temperature", "0.25", "--max-tokens", "99", "--system-prompt", "Think.")
     cut(groq, 2, "ask", "An older one", "--thread", "Old")
     cut(groq, 4, "ask", "Q", *words, "--model", "groq:one", "--thread", "New")
-    assert [line.split(" · ")[2] for line in llamaberry("history").stdout.splitlines()] == ["cut", "cut"]
+    lines = llamaberry("history").stdout.splitlines()
+    assert [line.split(" · ")[2] for line in lines] == ["interrupted", "interrupted"]
     assert "`llamaberry resume New`" in mistake("ask", "Another", "--thread", "New")
     run = llamaberry("resume", "--model", "groq:two", "--json")
     state = json.loads(run.stdout)
@@ -79,13 +80,13 @@ def test_resume_takes_up_the_newest_cut_thread_with_the_dials_of_its_run(scripte
         body = request.body
         assert (body["model"], body["temperature"], body["max_tokens"]) == (model, 0.25, 99)
         assert body["messages"][0]["content"] == "Think."
-    refused(llamaberry("resume", "New"), "was not cut")
+    refused(llamaberry("resume", "New"), "was not interrupted")
 
 
 def test_ctrl_c_then_resume(scripted: Scripted) -> None:
     groq = scripted([first("41"), HANG, refine("42"), synthesis("It is 42.")])
-    _, told = cut(groq, 2, "ask", "Q", "--turns", "2", by=signal.SIGINT)
-    name = re.fullmatch(r"llamaberry: `llamaberry resume (\S+)` goes on from here\n", told)
+    _, hint = cut(groq, 2, "ask", "Q", "--turns", "2", by=signal.SIGINT)
+    name = re.fullmatch(r"llamaberry: `llamaberry resume (\S+)` continues from here\n", hint)
     assert name
     run = llamaberry("resume", name[1], "--show", "full")
     assert (run.returncode, run.stderr, len(groq.requests)) == (0, "", 4)
@@ -93,44 +94,44 @@ def test_ctrl_c_then_resume(scripted: Scripted) -> None:
     assert "It is 42." in run.stdout
 
 
-def test_with_nothing_kept_each_command_says_so(groq: ScriptedGroq) -> None:
+def test_without_threads_each_command_says_so(groq: ScriptedGroq) -> None:
     resume, named, forget = at_once(("resume",), ("resume", "Nobody"), ("forget", "Nobody"))
-    refused(resume, "no thread was cut")
+    refused(resume, "no thread was interrupted")
     refused(named, "'Nobody'")
     refused(forget, "'Nobody'")
 
 
-def test_a_run_killed_between_a_turn_and_its_checkpoint_is_resumed(scripted: Scripted, tmp_path: Path) -> None:
-    """The turn's writes are there, and nothing is due next: the run is not over all the same, and no turn is lost."""
+def test_a_run_killed_before_its_checkpoint_is_resumed(scripted: Scripted, tmp_path: Path) -> None:
+    """The turn's writes are stored without a checkpoint after them: the run is interrupted, and no turn is lost."""
     groq = scripted([first("41"), HANG, refine("42", "revise"), synthesis("It is 42.")])
     cut(groq, 2, "ask", "6 x 7?", "--turns", "2")
     with closing(sqlite3.connect(tmp_path / "threads.sqlite", isolation_level=None)) as threads:
         threads.execute("DELETE FROM checkpoints WHERE checkpoint_id = (SELECT max(checkpoint_id) FROM checkpoints)")
-    assert " · cut · " in llamaberry("history").stdout
+    assert " · interrupted · " in llamaberry("history").stdout
     kept(llamaberry("resume", "-q"), "It is 42.\n")
     assert len(groq.requests) == 4
 
 
-def test_a_second_question_cut_in_its_first_turn_has_no_turns_and_no_answer_yet(scripted: Scripted) -> None:
-    """What the first question came to is never shown as its own; and a third may be asked in its place."""
+def test_an_interrupted_first_turn_hides_the_previous_answer(scripted: Scripted) -> None:
+    """A third question may replace the second."""
     groq = scripted([first("old answer"), HANG, HANG, first("new answer")])
     words = ("--turns", "1", "--thread", "T", "--show", "full")
     llamaberry("ask", "First?", *words)
-    told = [cut(groq, 2, "ask", "Second?", *words, by=signal.SIGINT)[0]]
-    told += llamaberry("history", "T").stdout.split("── Second? ──")[1:]
-    told += [cut(groq, 3, "resume", "T", by=signal.SIGINT)[0]]
-    assert ["old answer" in text for text in told] == [False, False, False]
+    outputs = [cut(groq, 2, "ask", "Second?", *words, by=signal.SIGINT)[0]]
+    outputs += llamaberry("history", "T").stdout.split("── Second? ──")[1:]
+    outputs += [cut(groq, 3, "resume", "T", by=signal.SIGINT)[0]]
+    assert ["old answer" in text for text in outputs] == [False, False, False]
     kept(llamaberry(*NAMED), "new answer\n")
 
 
-def test_a_failed_call_that_cost_a_turn_is_exit_code_3_unless_accepted(scripted: Scripted) -> None:
+def test_a_lost_turn_exits_with_3_unless_accepted(scripted: Scripted) -> None:
     scripted(lambda request: Reply(status=400) if len(request.messages) > 2 else good_model(request))
-    asked = ("ask", "Q", "--quiet")
-    codes = [run.returncode for run in at_once(asked, (*asked, "--accept-degraded"), (*ASK, "--accept-degraded"))]
+    ask = ("ask", "Q", "--quiet")
+    codes = [run.returncode for run in at_once(ask, (*ask, "--accept-degraded"), (*ASK, "--accept-degraded"))]
     assert codes == [3, 0, 0]
 
 
-def test_checkpoints_name_a_file_or_none(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_checkpoints_can_be_a_file_or_none(groq: ScriptedGroq, tmp_path: Path) -> None:
     kept(llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=str(tmp_path / "elsewhere" / "mine.db")))
     assert (tmp_path / "elsewhere" / "mine.db").stat().st_size > 0
     words = (ASK, ("history",), ("history", "T"), ("forget", "T"))
@@ -141,15 +142,14 @@ def test_checkpoints_name_a_file_or_none(groq: ScriptedGroq, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
 
 
-def test_two_questions_at_once_both_end_well(groq: ScriptedGroq) -> None:
-    """On one database, which neither of them finds there."""
+def test_two_questions_at_once_share_a_new_database(groq: ScriptedGroq) -> None:
     for run in at_once(ASK, ASK):
         kept(run)
     assert llamaberry("history").stdout.count(" · answered · Q") == 2
 
 
 def damage(path: Path, how: str) -> None:
-    """Write a database that is none, one whose first page is sound and the rest not, or another program's."""
+    """Write a file that is not a database, one that is valid only in its first page, or another program's."""
     if how == "no database":
         path.write_bytes(b"not a database" * 500)
     elif how == "another's":
@@ -161,7 +161,7 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(("how", "words"), [("no database", NAMED), ("half of it", ("history",)), ("another's", NAMED)])
-def test_a_damaged_file_is_told_and_an_answer_given(groq: object, tmp_path: Path, how: str, words: Any) -> None:
+def test_a_damaged_database_does_not_cost_the_answer(groq: object, tmp_path: Path, how: str, words: Any) -> None:
     damage(path := tmp_path / "threads.sqlite", how)
     answer, other = at_once(ASK, words)
     not_kept(answer, str(path))
@@ -174,7 +174,7 @@ def lock(path: Path) -> sqlite3.Connection:
     return other
 
 
-def test_a_locked_file_is_told_and_an_answer_given(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_a_locked_database_does_not_cost_the_answer(groq: ScriptedGroq, tmp_path: Path) -> None:
     kept(llamaberry(*ASK))
     with closing(lock(tmp_path / "threads.sqlite")):
         answer, other = at_once(ASK, NAMED)
@@ -183,8 +183,7 @@ def test_a_locked_file_is_told_and_an_answer_given(groq: ScriptedGroq, tmp_path:
     assert "damaged" not in answer.stderr + other.stderr  # nobody should move it away
 
 
-def test_a_file_that_is_locked_in_mid_run_costs_no_answer(scripted: Scripted, tmp_path: Path) -> None:
-    """What was paid for is told, and so is that it is not kept."""
+def test_a_database_locked_during_a_run_does_not_cost_the_answer(scripted: Scripted, tmp_path: Path) -> None:
     locks: list[sqlite3.Connection] = []
 
     def script(request: Request) -> str:
@@ -199,7 +198,7 @@ def test_a_file_that_is_locked_in_mid_run_costs_no_answer(scripted: Scripted, tm
     assert re.fullmatch(r"llamaberry: .*locked.*\n", run.stderr)
 
 
-def test_a_place_that_cannot_be_written_is_told_and_an_answer_given(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_an_unwritable_location_does_not_cost_the_answer(groq: ScriptedGroq, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     not_kept(llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=str(tmp_path)), str(tmp_path))
     answer, other = at_once(ASK, NAMED, LLAMABERRY_HOME=str(tmp_path / "file"))
@@ -207,8 +206,7 @@ def test_a_place_that_cannot_be_written_is_told_and_an_answer_given(groq: Script
     refused(other, str(tmp_path / "file"))
 
 
-def test_a_question_that_was_refused_spoils_no_thread(groq: ScriptedGroq) -> None:
-    """A blank one: the thread can still be asked, listed and deleted."""
+def test_a_refused_question_does_not_spoil_its_thread(groq: ScriptedGroq) -> None:
     refused(llamaberry("ask", "", "--thread", "T"), "blank")
     kept(llamaberry(*NAMED))
     assert "T · " in llamaberry("history").stdout

@@ -8,7 +8,7 @@ from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llamaberry import build_graph
-from llamaberry.cli.past_run import run_of
+from llamaberry.cli.past_run import read_run
 from testing.collector import Collector, metadata
 from testing.command import llamaberry
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
@@ -170,7 +170,7 @@ def test_answer_changed_compares_with_the_edited_turn(scripted: Scripted) -> Non
     (root,) = collector.traced_runs
     (node,) = [run for run in root.child_runs if run.name == "refine_turn 3"]
     assert node.metadata["answer_changed"] is True
-    assert [(past.name, past.flipped) for past in run_of("T", state).nodes] == [
+    assert [(past.name, past.changed) for past in read_run("T", state).nodes] == [
         ("first_turn", False),
         ("refine_turn 2", True),
         ("refine_turn 3", True),

@@ -1,0 +1,52 @@
+"""`llamaberry ask`: answer a question, here or on a server."""
+
+from typing import Annotated, Any
+
+import typer
+
+from llamaberry.cli.options import (
+    AcceptDegradedOption,
+    JsonOption,
+    QuestionArgument,
+    QuietOption,
+    ShowOption,
+    TraceOption,
+    context_options,
+    output_mode,
+    read_question,
+)
+from llamaberry.console import DEGRADED
+from llamaberry.graph.errors import SetupError
+
+
+@context_options()
+def ask(
+    question: QuestionArgument,
+    settings: dict[str, Any],
+    show: ShowOption = "turns",
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+    thread: Annotated[str | None, typer.Option(help="Start or continue the conversation of this name.")] = None,
+    review: Annotated[bool, typer.Option("--review", help="Pause after each turn, and ask what to do.")] = False,
+    server: Annotated[str | None, typer.Option(help="Run it on a server, such as http://host:port.")] = None,
+    accept_degraded: AcceptDegradedOption = False,
+    trace: TraceOption = False,
+) -> int:
+    """Answer a question, and print the turns as they arrive."""
+    if review:
+        settings["review"] = "each_turn"
+    if question == "-" and review:
+        raise SetupError("--review reads decisions from standard input: pass the question as an argument")
+    if server is not None and trace:
+        raise SetupError("--trace: a run on a server is traced there; leave out --trace or --server")
+    question = read_question(question)
+    mode = output_mode(show, quiet=quiet, json=json)
+    if server is not None:
+        from llamaberry.cli.remote_session import RemoteSession
+
+        code = RemoteSession(mode, settings, server, thread).ask(question)
+    else:
+        from llamaberry.cli.session import LocalSession
+
+        code = LocalSession(mode, settings, thread, trace=trace).ask(question)
+    return 0 if code == DEGRADED and accept_degraded else code

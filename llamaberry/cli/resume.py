@@ -1,0 +1,39 @@
+"""`llamaberry resume`: continue an interrupted run."""
+
+from typing import Annotated, Any
+
+import typer
+
+from llamaberry.cli.options import (
+    AcceptDegradedOption,
+    JsonOption,
+    QuietOption,
+    ShowOption,
+    TraceOption,
+    context_options,
+    output_mode,
+)
+from llamaberry.console import DEGRADED
+
+
+@context_options()
+def resume(
+    settings: dict[str, Any],
+    thread: Annotated[
+        str | None, typer.Argument(help="The thread; without it, the newest one that was interrupted.")
+    ] = None,
+    show: ShowOption = "turns",
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+    accept_degraded: AcceptDegradedOption = False,
+    trace: TraceOption = False,
+) -> int:
+    """Continue an interrupted question.
+
+    No finished turn is lost or paid for twice. It keeps its settings, except those given here.
+    """
+    from llamaberry.cli.session import LocalSession
+
+    session = LocalSession(output_mode(show, quiet=quiet, json=json), settings, thread, trace=trace)
+    code = session.run(session.resume())
+    return 0 if code == DEGRADED and accept_degraded else code

@@ -1,0 +1,52 @@
+"""`llamaberry show`: past runs as trees in the terminal, or as a page."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llamaberry.graph.errors import SetupError
+
+if TYPE_CHECKING:
+    from llamaberry.cli.past_run import Run
+
+
+def show(
+    thread: Annotated[str, typer.Argument(help="The thread, or `last` for the newest one.")],
+    all_: Annotated[bool, typer.Option("--all", help="All questions of the thread, not only its newest one.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page for a browser to this file.")] = None,
+) -> None:
+    """Print a past run as a tree, or write it to a page.
+
+    It shows each turn with its seconds and tokens, and how it changed the answer.
+    """
+    runs = asyncio.run(_load(thread))
+    hidden = 0 if all_ else len(runs) - 1
+    if html is None:
+        from llamaberry.cli.tree import print_trees
+
+        print_trees(runs[hidden:], hidden)
+        return
+    from llamaberry.cli.page import page
+
+    try:
+        html.write_text(page(runs[hidden:]), encoding="utf-8")
+    except OSError as error:
+        raise SetupError(f"{html} cannot be written: {error.strerror}") from error
+    typer.echo(f"written to {html}")
+
+
+async def _load(name: str) -> "list[Run]":
+    """Return the runs of the thread (`last`: of the newest one), the oldest first."""
+    from llamaberry import threads
+    from llamaberry.cli.past_run import read_run
+
+    async with threads.open_graph() as graph:
+        if name == "last":
+            stored = await threads.list_threads(graph)
+            if not stored:
+                raise SetupError("no thread is stored yet: `llamaberry ask` starts one")
+            name = stored[0].name
+        await threads.find_thread(graph, name)
+        return [read_run(name, state) for state in await threads.question_states(graph, name)]
