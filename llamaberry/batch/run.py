@@ -69,7 +69,7 @@ async def batch(
 
     Raises:
         SetupError: something has to be put right; what was answered is kept, and the same call goes on.
-        ModelError: at least HOPELESS questions failed one after the other; likewise.
+        ModelError: at least MAX_CONSECUTIVE_FAILURES questions failed one after the other; likewise.
     """
     paced = current_pacer.set(Pacer(tell))
     try:
