@@ -83,6 +83,16 @@ def test_resume_continues_the_newest_thread_with_its_settings(scripted: Scripted
     refused(llamaberry("resume", "New"), "was not interrupted")
 
 
+def test_resume_reads_the_settings_of_older_versions(scripted: Scripted, tmp_path: Path) -> None:
+    groq = scripted([first("41"), HANG, refine("42", "revise"), synthesis("It is 42.")])
+    cut(groq, 2, "ask", "Q", "--turns", "2", "--temperature", "0.25")
+    with closing(sqlite3.connect(tmp_path / "threads.sqlite", isolation_level=None)) as threads:
+        threads.execute("UPDATE checkpoints SET metadata = replace(metadata, '\"settings\"', '\"dials\"')")
+        assert threads.execute("SELECT count(*) FROM checkpoints WHERE metadata LIKE '%dials%'").fetchone() != (0,)
+    kept(llamaberry("resume", "-q"), "It is 42.\n")
+    assert groq.requests[2].body["temperature"] == 0.25
+
+
 def test_ctrl_c_then_resume(scripted: Scripted) -> None:
     groq = scripted([first("41"), HANG, refine("42"), synthesis("It is 42.")])
     _, hint = cut(groq, 2, "ask", "Q", "--turns", "2", by=signal.SIGINT)

@@ -192,7 +192,7 @@ def test_ask_review_asks_after_each_turn_until_it_gets_one_of_the_choices(script
     run = llamaberry("ask", "Q", "--review", "--show", "full", stdin="what?\nh count the zero\n\na 43\n")
     assert run.returncode == 0, run.stderr
     assert run.stderr.count("── review of turn") == 3
-    assert run.stderr.count("[Enter] go on") == 4
+    assert run.stderr.count("[Enter] continue") == 4
     assert "count the zero" in asked(groq, 1)[-1]
     assert run.stdout.count("turn 2 ·") == 1
     assert "── answer ──\nThe answer is 42.\n" in run.stdout
@@ -230,7 +230,7 @@ def test_bytes_that_are_no_text_are_asked_for_again(scripted: Scripted) -> None:
     command = [*COMMAND, "ask", "-q", "Q", "--review"]
     run = subprocess.run(command, input=b"h caf\xe9\ns\n", capture_output=True, env=strict, timeout=60)
     assert (run.returncode, b"Traceback" in run.stderr) in {(0, False), (130, False)}
-    assert "--review reads its answers" in mistake("ask", "-", "--review", stdin="Q")
+    assert "--review reads decisions" in mistake("ask", "-", "--review", stdin="Q")
 
 
 def test_a_review_needs_threads_that_are_kept(scripted: Scripted) -> None:
