@@ -114,7 +114,7 @@ def evaluate(
         limit=limit,
         arms=arms,
         out=out,
-        dials=dials,
+        settings=dials,
         concurrency=concurrency,
         shared_turns=shared_turns,
         judge=judge,
