@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llamaberry.evaluation.folder import Folder
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, good_model
 from tests.cli.test_ask import llamaberry, mistake
 from tests.cli.test_threads import HANG, at_once, begun, refused, until
@@ -194,6 +196,14 @@ def test_a_folder_with_other_content_is_refused_and_unchanged(groq: ScriptedGroq
     assert "cannot be used" in mistake("eval", data, "--out", str(file / "below"))
     assert [path.name for path in foreign.iterdir()] == ["letter.txt"]
     assert groq.requests == []
+
+
+def test_results_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    folder = shutil.copytree(Path(__file__).parents[2] / "evals" / "results" / "local-seed-3", tmp_path / "results")
+    settings = json.loads((folder / "settings.json").read_text())
+    started_at = settings.pop("begun")
+    opened = Folder(folder, settings, {})
+    assert (len(opened.results), opened.settings["started_at"]) == (480, started_at)
 
 
 def test_an_invalid_result_is_refused_with_its_line_number(groq: ScriptedGroq, tmp_path: Path) -> None:
