@@ -1,1 +1,1 @@
-"""What Llamaberry costs beside the plain loop, measured: `python -m benchmarks`. soak.py looks for leaks."""
+"""Benchmarks: the cost of a run against a plain loop (`python -m benchmarks`), and batch, scale and soak tests."""

@@ -1,9 +1,9 @@
-"""Measure Llamaberry beside the plain loop.
+"""Compare the cost of a run with that of the plain loop.
 
     python -m benchmarks [--only overhead,throughput,tokens,start,growth] [--quick] [--out DIR] [--local]
 
-Prints tables, and writes the results as JSON, the plots and the tables of docs/performance.md. `--quick` measures too
-little to mean anything: it shows that all works, and writes to --out alone. Linux.
+Prints tables, and writes the results as JSON, and the plots and tables of docs/performance.md. `--quick` makes too few
+runs for meaningful figures: it is a test, and writes to --out only. Linux.
 """
 
 import argparse
@@ -34,38 +34,41 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, Json]]] = {
 
 
 def main() -> None:
-    """Measure what is asked for, and show and write all that is there."""
-    parser = argparse.ArgumentParser(description="Measure Llamaberry beside the plain loop.")
-    parser.add_argument("--only", default="", help=f"some of {','.join(MEASURES)}; layers goes with overhead")
-    parser.add_argument("--quick", action="store_true", help="a few runs of each: to see that it works")
-    parser.add_argument("--local", action="store_true", help="the local model, too (minutes)")
-    parser.add_argument("--out", type=Path, help="where the JSON goes, and then nothing else is written")
+    """Run the chosen benchmarks; print and write all available results."""
+    parser = argparse.ArgumentParser(description="Compare the cost of a run with that of the plain loop.")
+    parser.add_argument("--only", default="", help=f"some of {','.join(MEASURES)}; overhead includes layers")
+    parser.add_argument("--quick", action="store_true", help="a few runs of each, as a test")
+    parser.add_argument("--local", action="store_true", help="measure the local model too (takes minutes)")
+    parser.add_argument("--out", type=Path, help="write the JSON here, and nothing else")
     options = parser.parse_args()
     if options.quick and not options.out:
-        parser.error("--quick needs --out DIR: its figures are not to stand among the real ones")
-    wanted = set(filter(None, options.only.split(","))) or set(MEASURES) - {"local"}
-    if unknown := wanted - set(MEASURES):
-        parser.error(f"--only {','.join(sorted(unknown))}: there is {', '.join(MEASURES)}")
-    wanted |= {"local"} if options.local else set()
-    wanted |= {"layers"} if "overhead" in wanted and not options.quick else set()
+        parser.error("--quick needs --out DIR: its figures must not replace the real ones")
+    names = set(filter(None, options.only.split(","))) or set(MEASURES) - {"local"}
+    if unknown := names - set(MEASURES):
+        parser.error(f"--only {','.join(sorted(unknown))}: choose from {', '.join(MEASURES)}")
+    if options.local:
+        names.add("local")
+    if "overhead" in names and not options.quick:
+        names.add("layers")
     console, errors = Console(), Console(stderr=True)
-    console.width = max(console.width, 130)  # a pipe has 80
+    console.width = max(console.width, 130)  # in a pipe it is 80
     folder = options.out or RESULTS
     folder.mkdir(parents=True, exist_ok=True)
-    with serving():
-        for name in (name for name in MEASURES if name in wanted):
-            begun, about = time.monotonic(), machine()
-            found = asyncio.run(MEASURES[name](quick=options.quick, say=errors.print))
-            about |= {"command": f"python -m benchmarks {' '.join(sys.argv[1:])}".strip(), "quick": options.quick}
-            found = {"machine": about | {"seconds": round(time.monotonic() - begun, 1)}} | found
-            (folder / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    command = f"python -m benchmarks {' '.join(sys.argv[1:])}".strip()
+    with serving(module="benchmarks.server"):
+        for name in (name for name in MEASURES if name in names):
+            started_at, details = time.monotonic(), machine()
+            figures = asyncio.run(MEASURES[name](quick=options.quick, log=errors.print))
+            details |= {"command": command, "quick": options.quick, "seconds": round(time.monotonic() - started_at, 1)}
+            text = json.dumps({"machine": details} | figures, indent=1) + "\n"
+            (folder / f"{name}.json").write_text(text, encoding="utf-8")
     results = _read(folder)
-    shown = report.tables(results, _read(RESULTS / "before"))
-    for table in shown:
+    tables = report.tables(results, _read(RESULTS / "before"))
+    for table in tables:
         console.print(report.as_rich(table))
     if folder == RESULTS:
         plots.draw(results, report.PAGE.with_suffix(""))
-        report.write_page(results, shown)
+        report.write_page(results, tables)
 
 
 def _read(folder: Path) -> Json:

@@ -1,8 +1,8 @@
-"""The plain loop that Llamaberry is measured against: the method as it was first published, without a framework.
+"""The plain loop, the baseline of the benchmarks: the method as first published, without a framework.
 
-A first turn, refine turns, a synthesis: each call with a system prompt of its own, and with the question and all
-earlier turns concatenated into one user message. The client is groq's own or, for the local model, openai's: they are
-called in the same way. As a program it asks once and prints as it reads: `python -m benchmarks.baseline "question"`.
+A first turn, refine turns, a synthesis: each call has its own system prompt, and the question and all earlier turns in
+one user message. The client is groq's or, for the local model, openai's, which has the same interface. As a program it
+answers one question and prints the replies as they are streamed: `python -m benchmarks.baseline "question"`.
 """
 
 import asyncio
@@ -24,61 +24,65 @@ This is the synthesis. You are a careful thinker. You are given a question and s
 compare the turns, and write one final answer. Reply in markdown under these headings: ## Analysis of Turns, \
 ## Comparison, ## Final Reasoning, ## Comprehensive Answer, ## Concise Answer."""
 
-Shown = Callable[[str], object]
-
 
 class Reply(NamedTuple):
-    """What one call gave: the text, and the client's usage object (None where it was streamed)."""
+    """The reply of one call: the text, and the client's usage object (None if it was streamed)."""
 
     text: str
     usage: Any
 
 
 async def answer(
-    client: Any, question: str, *, model: str, turns: int = 3, max_tokens: int = 2048, stream: Shown | None = None
+    client: Any,
+    question: str,
+    *,
+    model: str,
+    turns: int = 3,
+    max_tokens: int = 2048,
+    on_text: Callable[[str], object] | None = None,
 ) -> list[Reply]:
-    """Return all replies: the turns', and the synthesis's where there is more than one turn to weigh.
+    """Return the replies of the turns, and of the synthesis if there is more than one turn.
 
-    `client` is an AsyncGroq or an AsyncOpenAI; `stream` is given each piece of text as it comes.
+    `client` is an AsyncGroq or an AsyncOpenAI. With `on_text` the replies are streamed to it.
     """
     replies: list[Reply] = []
 
-    async def ask(system: str, user: str) -> None:
+    async def call(system: str, user: str) -> None:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        asked = {"model": model, "messages": messages, "temperature": 0.7, "max_tokens": max_tokens}
-        if stream is None:
-            done = await client.chat.completions.create(**asked)
-            replies.append(Reply(done.choices[0].message.content, done.usage))
+        request = {"model": model, "messages": messages, "temperature": 0.7, "max_tokens": max_tokens}
+        if on_text is None:
+            completion = await client.chat.completions.create(**request)
+            replies.append(Reply(completion.choices[0].message.content, completion.usage))
             return
         text = ""
-        async for chunk in await client.chat.completions.create(**asked, stream=True):
+        async for chunk in await client.chat.completions.create(**request, stream=True):
             piece = chunk.choices[0].delta.content or ""
-            stream(piece)
+            on_text(piece)
             text += piece
         replies.append(Reply(text, None))
 
-    await ask(FIRST, question)
+    await call(FIRST, question)
     for _ in range(turns - 1):
-        await ask(REFINE, _told(question, replies))
+        await call(REFINE, _user_message(question, replies))
     if turns > 1:
-        await ask(SYNTHESIS, _told(question, replies))
+        await call(SYNTHESIS, _user_message(question, replies))
     return replies
 
 
-def _told(question: str, replies: Sequence[Reply]) -> str:
+def _user_message(question: str, replies: Sequence[Reply]) -> str:
     turns = "\n\n".join(f"Turn {number}:\n{reply.text}" for number, reply in enumerate(replies, 1))
     return f"Question: {question}\n\nTurns so far:\n\n{turns}"
 
 
 def main() -> None:
-    """Ask GROQ_API_BASE the question once, in three turns, and print the text as it comes."""
+    """Answer the question once, in three turns, with the Groq at GROQ_API_BASE; stream the text to stdout."""
     from groq import AsyncGroq
 
-    def show(piece: str) -> None:
+    def write(piece: str) -> None:
         sys.stdout.write(piece)
         sys.stdout.flush()
 
-    asyncio.run(answer(AsyncGroq(), sys.argv[1], model="openai/gpt-oss-120b", stream=show))
+    asyncio.run(answer(AsyncGroq(), sys.argv[1], model="openai/gpt-oss-120b", on_text=write))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Where the CPU of a run goes: the plain loop, and then one layer more at a time, down to the graph itself.
+"""The CPU of a run by layer: the plain loop, then one more layer at a time, up to the graph.
 
-Each layer sends what Llamaberry sends, word for word, so that the difference between two of them is the layer's own.
+Every layer above the plain loop sends Llamaberry's exact messages, so the difference of two layers is the upper one's.
 """
 
 import os
@@ -24,7 +24,7 @@ LAYERS = {
     "baseline": "the plain loop: groq's client",
     "conversation": "the same client, with Llamaberry's prompts",
     "chat_model": "langchain-groq and langchain-core",
-    "langgraph": "LangGraph: a chain of such calls as nodes",
+    "langgraph": "LangGraph: a chain of these calls as nodes",
     "ours": "Llamaberry",
 }
 
@@ -34,7 +34,7 @@ class _Replies(TypedDict):
 
 
 def _chain(chat: BaseChatModel, prompts: list[Any]) -> Run:
-    """Return a bare graph with a node for each prompt."""
+    """Return a bare graph with one node per prompt."""
     builder = StateGraph(_Replies)
 
     def node(prompt: Any) -> Any:
@@ -52,9 +52,9 @@ def _chain(chat: BaseChatModel, prompts: list[Any]) -> Run:
     return lambda: chain.ainvoke({"texts": []})
 
 
-async def measure(*, quick: bool, say: Callable[[str], None]) -> Json:
-    """Measure the CPU of each layer at three turns, without latency."""
-    say("layers")
+async def measure(*, quick: bool, log: Callable[[str], None]) -> Json:
+    """Measure the CPU of each layer at three turns without latency."""
+    log("layers")
     context = Context(model=f"groq:{model(0)}", max_turns=TURNS)
     client, chat = AsyncGroq(), ChatGroq(model=model(0), temperature=0.7, max_tokens=2048, max_retries=0)
     prompts = await _prompts(context)
@@ -81,7 +81,7 @@ async def measure(*, quick: bool, say: Callable[[str], None]) -> Json:
 
 
 async def _prompts(context: Context) -> list[Any]:
-    """Return what a run sends: the messages of each call."""
+    """Return the messages of each call of a run."""
     before = os.environ["GROQ_API_BASE"]
     with ScriptedGroq(lambda request: reply_to(request), keep_alive=False) as groq:
         os.environ["GROQ_API_BASE"] = groq.url

@@ -1,4 +1,4 @@
-"""What all measurements share: variants run in turns, so that a noisy machine troubles each of them alike; medians."""
+"""Helpers of all benchmarks: interleaved runs, so that a noisy machine affects all variants alike, and medians."""
 
 import gc
 import os
@@ -20,33 +20,33 @@ Run = Callable[[], Awaitable[object]]
 
 
 def figure(samples: Sequence[float], digits: int = 3) -> Json:
-    """Return the median, and the quartiles as its spread."""
+    """Return the median and the quartiles."""
     low, _, high = statistics.quantiles(samples, n=4) if len(samples) > 1 else (samples[0],) * 3
     return {"median": round(statistics.median(samples), digits), "low": round(low, digits), "high": round(high, digits)}
 
 
 def ratio(samples: Sequence[float], base: Sequence[float]) -> Json:
-    """Return how many times `base` the samples are, round by round."""
+    """Return the ratio of the samples to `base`, round by round."""
     return figure([one / other for one, other in zip(samples, base, strict=True)])
 
 
 async def interleaved(variants: Mapping[str, Run], *, rounds: int, repeat: int = 1) -> Json:
-    """Run each variant `repeat` times in each round, one after the other; the first is what the others are ratios of.
+    """Run each variant `repeat` times per round, one after another, after an uncounted warm-up round.
 
-    Returns of each its milliseconds a run, of this process's CPU ("cpu_ms") and of the clock ("wall_ms"), and the
-    ratios. A round before the first one warms up, and is not counted.
+    Returns for each variant the milliseconds per run of this process's CPU ("cpu_ms") and of the clock ("wall_ms"), and
+    their ratios to the first variant.
     """
     cpu: dict[str, list[float]] = {name: [] for name in variants}
     wall: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(rounds + 1):
         for name, run in variants.items():
-            gc.collect()  # nobody pays for another's rubbish
-            spent, begun = time.process_time(), time.perf_counter()
+            gc.collect()  # so that no variant collects the garbage of another
+            cpu_start, wall_start = time.process_time(), time.perf_counter()
             for _ in range(repeat):
                 await run()
             if number:
-                cpu[name].append((time.process_time() - spent) * 1000 / repeat)
-                wall[name].append((time.perf_counter() - begun) * 1000 / repeat)
+                cpu[name].append((time.process_time() - cpu_start) * 1000 / repeat)
+                wall[name].append((time.perf_counter() - wall_start) * 1000 / repeat)
     base = next(iter(variants))
     return {
         name: {
@@ -59,8 +59,14 @@ async def interleaved(variants: Mapping[str, Run], *, rounds: int, repeat: int =
     }
 
 
+def resident_mib(process: int | str = "self") -> float:
+    """Return the resident memory of a process in MiB. Linux."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def machine() -> Json:
-    """Say what was measured, on what, and when."""
+    """Return the date, the commit, the machine and the package versions."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -1,4 +1,4 @@
-"""Overhead: CPU and wall time of a run beside the plain loop, by turns, latency, streaming and checkpointer."""
+"""Overhead: CPU and wall time compared with the plain loop, by turns, latency, streaming and checkpointer."""
 
 import tempfile
 from collections.abc import Callable
@@ -20,13 +20,13 @@ SAVERS = ("none", "memory", "sqlite")
 
 
 def plain(client: AsyncGroq, turns: int, latency_ms: int = 0, *, stream: bool = False) -> Run:
-    """Return the plain loop of so many turns."""
-    show = len if stream else None
-    return lambda: baseline.answer(client, QUESTION, model=model(latency_ms), turns=turns, stream=show)
+    """Return a run of the plain loop."""
+    on_text = len if stream else None  # len ignores the text
+    return lambda: baseline.answer(client, QUESTION, model=model(latency_ms), turns=turns, on_text=on_text)
 
 
 def ours(saver: Any, turns: int, latency_ms: int = 0, *, stream: bool = False) -> Run:
-    """Return the graph of so many turns: awaited, or streamed as the command line does it. Each run has a thread."""
+    """Return a run of the graph, streamed as on the command line or not; with a saver each has its own thread."""
     graph = build_graph(saver)
     context = Context(model=f"groq:{model(latency_ms)}", max_turns=turns)
     threads = count()
@@ -42,13 +42,13 @@ def ours(saver: Any, turns: int, latency_ms: int = 0, *, stream: bool = False) -
     return run
 
 
-async def measure(*, quick: bool, say: Callable[[str], None]) -> Json:
-    """Measure against turns (no latency, no checkpointer), and at three turns against all else."""
+async def measure(*, quick: bool, log: Callable[[str], None]) -> Json:
+    """Measure each number of turns (no latency, no checkpointer), and all other variants at three turns."""
     client = AsyncGroq()
     by_turns, by_setting = [], []
     for stream in (False, True):
         for turns in (1,) if quick else range(1, 11):
-            say(f"overhead: {turns} turns{', streamed' if stream else ''}")
+            log(f"overhead: {turns} turns{', streamed' if stream else ''}")
             variants = {"baseline": plain(client, turns, stream=stream), "ours": ours(None, turns, stream=stream)}
             cost = await interleaved(variants, rounds=1 if quick else 7, repeat=1 if quick or stream else 3)
             by_turns.append({"turns": turns, "stream": stream, **cost})
@@ -57,7 +57,7 @@ async def measure(*, quick: bool, say: Callable[[str], None]) -> Json:
             savers = {"none": None, "memory": InMemorySaver(), "sqlite": sqlite}
             for latency_ms in (0,) if quick else (0, 50, 200):
                 for stream in (False,) if quick else (False, True):
-                    say(f"overhead: {latency_ms} ms{', streamed' if stream else ''}")
+                    log(f"overhead: {latency_ms} ms{', streamed' if stream else ''}")
                     variants = {"baseline": plain(client, 3, latency_ms, stream=stream)}
                     variants |= {name: ours(savers[name], 3, latency_ms, stream=stream) for name in SAVERS}
                     rounds = 1 if quick else 9 if latency_ms == 200 else 15

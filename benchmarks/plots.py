@@ -1,4 +1,4 @@
-"""The plots of docs/performance.md, as SVG."""
+"""The plots of docs/performance.md as SVG files."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 from benchmarks.measure import Json
 
 PLAIN, OURS = "#888888", "#7b2d8b"
+VARIANTS = (("baseline", "plain loop", PLAIN), ("ours", "Llamaberry", OURS))
 
 
-def draw(results: Json, folder: Path) -> list[Path]:
-    """Draw a plot of each measurement that is there; return the files."""
+def draw(results: Json, folder: Path) -> None:
+    """Draw a plot of each available result."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -17,53 +18,54 @@ def draw(results: Json, folder: Path) -> list[Path]:
     from matplotlib import pyplot as plt
 
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
     for name, plot in {"overhead": _overhead, "throughput": _throughput, "tokens": _tokens, "growth": _growth}.items():
         if name in results:
             figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
             plot(results[name], *axes)
-            for one in axes:
-                one.spines[["top", "right"]].set_visible(False)
-                one.set_ylim(bottom=0)
+            for panel in axes:
+                panel.spines[["top", "right"]].set_visible(False)
+                panel.set_ylim(bottom=0)
             axes[0].legend(frameon=False)
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
             plt.close(figure)
-            files.append(folder / f"{name}.svg")
-    return files
 
 
-def _overhead(found: Json, *axes: Any) -> None:
-    for one, stream in zip(axes, (False, True), strict=True):
-        rows = [row for row in found["by_turns"] if row["stream"] == stream]
-        for name, label, colour in (("baseline", "plain loop", PLAIN), ("ours", "Llamaberry", OURS)):
-            cost = [row[name]["cpu_ms"]["median"] for row in rows]
-            one.plot([row["turns"] for row in rows], cost, "o-", color=colour, label=label)
-        one.set(xlabel="turns", ylabel="CPU ms a run", title="streamed" if stream else "not streamed")
+def _overhead(result: Json, *axes: Any) -> None:
+    for panel, stream in zip(axes, (False, True), strict=True):
+        rows = [row for row in result["by_turns"] if row["stream"] == stream]
+        for name, label, colour in VARIANTS:
+            cpu_ms = [row[name]["cpu_ms"]["median"] for row in rows]
+            panel.plot([row["turns"] for row in rows], cpu_ms, "o-", color=colour, label=label)
+        panel.set(xlabel="turns", ylabel="CPU ms per run", title="streamed" if stream else "not streamed")
 
 
-def _throughput(found: Json, left: Any, right: Any) -> None:
-    places = [row["at_once"] for row in found["rows"]]
-    for name, label, colour in (("baseline", "plain loop", PLAIN), ("ours", "Llamaberry", OURS)):
-        left.plot(places, [row[name]["runs_per_s"]["median"] for row in found["rows"]], "o-", color=colour, label=label)
-        right.plot(places, [row[name]["p50_s"]["median"] for row in found["rows"]], "o-", color=colour)
-    left.set(xscale="log", xlabel="runs at once", ylabel="runs a second")
-    right.set(xscale="log", xlabel="runs at once", ylabel="seconds of a run (p50)")
+def _throughput(result: Json, left: Any, right: Any) -> None:
+    concurrency = [row["at_once"] for row in result["rows"]]
+    for panel, key in ((left, "runs_per_s"), (right, "p50_s")):
+        for name, label, colour in VARIANTS:
+            values = [row[name][key]["median"] for row in result["rows"]]
+            panel.plot(concurrency, values, "o-", color=colour, label=label)
+    left.set(xscale="log", xlabel="concurrent runs", ylabel="runs per second")
+    right.set(xscale="log", xlabel="concurrent runs", ylabel="seconds per run (p50)")
 
 
-def _tokens(found: Json, left: Any, right: Any) -> None:
-    rows = [row for row in found["scripted"] if row["reply_tokens"] == 400]
-    places = [row["refine_turns"] for row in rows]
-    for one, kept, title in ((left, "later_prompts", "prompts are kept"), (right, "later_replies", "replies too")):
-        for name, label, colour in (("baseline", "plain loop", PLAIN), ("ours", "Llamaberry", OURS)):
-            one.plot(places, [row[name][kept] for row in rows], "o-", color=colour, label=label)
-        one.set(xlabel="refine turns", ylabel="prompt tokens not served", title=title)
+def _tokens(result: Json, left: Any, right: Any) -> None:
+    rows = [row for row in result["scripted"] if row["reply_tokens"] == 400]
+    turns = [row["refine_turns"] for row in rows]
+    for panel, key, title in (
+        (left, "later_prompts", "cache of prompts"),
+        (right, "later_replies", "cache of prompts and replies"),
+    ):
+        for name, label, colour in VARIANTS:
+            panel.plot(turns, [row[name][key] for row in rows], "o-", color=colour, label=label)
+        panel.set(xlabel="refine turns", ylabel="uncached prompt tokens", title=title)
 
 
-def _growth(found: Json, left: Any, right: Any) -> None:
-    places = [row["turns"] for row in found["rows"]]
+def _growth(result: Json, left: Any, right: Any) -> None:
+    turns = [row["turns"] for row in result["rows"]]
     for key, label, colour in (("reply_bytes", "replies", PLAIN), ("checkpoints_bytes", "checkpoints", OURS)):
-        left.plot(places, [row[key] / 1024 for row in found["rows"]], "o-", color=colour, label=label)
+        left.plot(turns, [row[key] / 1024 for row in result["rows"]], "o-", color=colour, label=label)
     for name, colour in (("none", PLAIN), ("sqlite", OURS)):
-        right.plot(places, [row[name]["wall_ms"]["median"] for row in found["rows"]], "o-", color=colour)
-    left.set(xlabel="turns", ylabel="KiB of a thread in SQLite")
-    right.set(xlabel="turns", ylabel="wall ms a run, no latency")
+        right.plot(turns, [row[name]["wall_ms"]["median"] for row in result["rows"]], "o-", color=colour)
+    left.set(xlabel="turns", ylabel="KiB per thread in SQLite")
+    right.set(xlabel="turns", ylabel="wall ms per run, no latency")

@@ -1,129 +1,113 @@
-"""What do one and two server processes do in a second, and what does a run cost? Aegra as deploy/ sets it up.
+"""Throughput and cost of one and of two server processes: Aegra, set up as in deploy/.
 
     python -m benchmarks.scale [--runs 120] [--delay 1] [--tokens]
 
-Runs of four calls, all begun at once, against a scripted Groq that waits before each reply. Prints for one process and
-for two: runs a second, seconds of processor time a run (of the servers), memory, connections and what a run takes in
-PostgreSQL; then the ratio. All is on one machine, PostgreSQL, Redis, nginx and the scripted Groq as well: what they
-take, the servers lack. Linux; PostgreSQL, Redis, nginx and Python 3.12 have to be installed.
+Starts all runs (of four calls each) at once, against a scripted Groq that waits before each reply. Prints for one and
+for two processes: runs per second, the servers' processor seconds per run, memory, connections, and PostgreSQL's growth
+per run; then the ratio of the rates. PostgreSQL, Redis, nginx and the scripted Groq share the machine with the servers.
+Linux; PostgreSQL, Redis, nginx and Python 3.12 must be installed.
 """
 
 import argparse
 import asyncio
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
 from langgraph_sdk import get_client
+from rich.console import Console
 
+from benchmarks.measure import resident_mib
+from benchmarks.server import serving
 from testing.cluster import KEY, Cluster, cluster
 
-GROQ = Path(__file__).parents[1] / "testing" / "scripted_groq.py"
-WARM = 5
+WARM_UP_RUNS = 5
+DATABASE_SIZE = "SELECT pg_database_size(current_database())"
 
 
 class Figures(NamedTuple):
-    """What a number of server processes did."""
+    """The figures of a number of server processes."""
 
-    rate: float  # runs a second
-    seconds: float  # of processor time a run
-    memory: float  # MiB of the largest process
-    connections: int  # of all processes to PostgreSQL, at their most
-    size: float  # KiB of PostgreSQL a run
-
-
-def say(line: str) -> None:
-    """Print a line at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    runs_per_s: float
+    cpu_s_per_run: float
+    memory_mib: float  # of the largest process
+    connections: int  # peak of all processes' connections to PostgreSQL
+    kib_per_run: float  # in PostgreSQL
 
 
-def used(made: Cluster) -> tuple[float, float]:
-    """Return the servers' seconds of processor time, and the most memory of one in MiB."""
-    seconds, memory = 0.0, 0.0
-    for port in made.ports:
-        folder = Path("/proc", str(made.running[str(port)].pid))
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        pages = int((folder / "statm").read_text().split()[1])
-        memory = max(memory, pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
-    return seconds, memory
+def server_usage(servers: Cluster) -> tuple[float, float]:
+    """Return the servers' processor seconds, and the memory of the largest in MiB."""
+    processes = [servers.running[str(port)].pid for port in servers.ports]
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in processes]
+    ticks = sum(int(fields[11]) + int(fields[12]) for fields in stats)
+    return ticks / os.sysconf("SC_CLK_TCK"), max(map(resident_mib, processes))
 
 
-async def load(made: Cluster, runs: int, modes: Any) -> int:
-    """Begin so many runs, each on a thread of its own, and wait until all have ended; return the most connections."""
-    async with get_client(url=made.address, api_key=KEY) as client:
+async def load(servers: Cluster, runs: int, modes: Any) -> int:
+    """Start the runs, each on its own thread, and wait until all have ended; return the peak number of connections."""
+    async with get_client(url=servers.address, api_key=KEY) as client:
 
-        async def begin(number: int) -> None:
+        async def start(number: int) -> None:
             thread = (await client.threads.create())["thread_id"]
-            asked = {"query": f"What is number {number}?"}
-            await client.runs.create(thread, "llamaberry", input=asked, stream_mode=modes)
+            question = {"query": f"What is number {number}?"}
+            await client.runs.create(thread, "llamaberry", input=question, stream_mode=modes)
 
-        before = asked_of(made, "SELECT count(*) FROM runs")
-        for first in range(0, runs, 10):
-            await asyncio.gather(*(begin(number) for number in range(first, min(first + 10, runs))))
-        most = 0
-        ended = "SELECT count(*) FROM runs WHERE status = 'success'"
-        while asked_of(made, ended) < before + runs:
-            most = max(most, asked_of(made, "SELECT count(*) - 1 FROM pg_stat_activity WHERE datname IS NOT NULL"))
-            if lost := asked_of(made, "SELECT count(*) FROM runs WHERE status IN ('error', 'interrupted')"):
-                raise RuntimeError(f"{lost} runs failed: see {made.folder}")
+        before = query_number(servers, "SELECT count(*) FROM runs")
+        for offset in range(0, runs, 10):
+            await asyncio.gather(*(start(number) for number in range(offset, min(offset + 10, runs))))
+        connections = 0
+        while query_number(servers, "SELECT count(*) FROM runs WHERE status = 'success'") < before + runs:
+            now = query_number(servers, "SELECT count(*) - 1 FROM pg_stat_activity WHERE datname IS NOT NULL")
+            connections = max(connections, now)
+            failed = query_number(servers, "SELECT count(*) FROM runs WHERE status IN ('error', 'interrupted')")
+            if failed:
+                raise RuntimeError(f"{failed} runs failed: see {servers.folder}")
             await asyncio.sleep(0.1)
-    return most
+    return connections
 
 
-def asked_of(made: Cluster, query: str) -> int:
+def query_number(servers: Cluster, query: str) -> int:
     """Return a number from PostgreSQL."""
-    with psycopg.connect(made.database) as connection:
-        found = connection.execute(query).fetchone()  # type: ignore[arg-type]
-    return int(found[0]) if found else 0
+    with psycopg.connect(servers.database) as connection:
+        row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
 
 
-def measure(groq: str, servers: int, runs: int, modes: Any) -> Figures:
-    """Start so many servers, and measure."""
-    with cluster(groq, servers) as made:
-        asyncio.run(load(made, WARM * servers, modes))
-        size, (seconds, _), begun = asked_of(made, SIZE), used(made), time.monotonic()
-        connections = asyncio.run(load(made, runs, modes))
-        wall = time.monotonic() - begun
-        after, memory = used(made)
-        grown = (asked_of(made, SIZE) - size) / 1024 / runs
-    return Figures(runs / wall, (after - seconds) / runs, memory, connections, grown)
-
-
-SIZE = "SELECT pg_database_size(current_database())"
+def measure(groq: str, count: int, runs: int, modes: Any) -> Figures:
+    """Start `count` servers, and measure the runs after a warm-up."""
+    with cluster(groq, count) as servers:
+        asyncio.run(load(servers, WARM_UP_RUNS * count, modes))
+        size, (cpu_start, _) = query_number(servers, DATABASE_SIZE), server_usage(servers)
+        wall_start = time.monotonic()
+        connections = asyncio.run(load(servers, runs, modes))
+        seconds = time.monotonic() - wall_start
+        cpu_end, memory = server_usage(servers)
+        growth = (query_number(servers, DATABASE_SIZE) - size) / 1024
+    return Figures(runs / seconds, (cpu_end - cpu_start) / runs, memory, connections, growth / runs)
 
 
 def main() -> None:
     """Start the scripted Groq, measure one process and two, and print the figures."""
-    parser = argparse.ArgumentParser(description="Runs a second of one server process and of two.")
+    parser = argparse.ArgumentParser(description="Measure the runs per second of one server process and of two.")
     parser.add_argument("--runs", type=int, default=120)
     parser.add_argument("--delay", type=float, default=1, help="seconds before a reply's first byte")
-    parser.add_argument(
-        "--tokens", action="store_true", help="stream the tokens too, as `llamaberry ask --server` does"
-    )
+    parser.add_argument("--tokens", action="store_true", help="stream tokens, as `llamaberry ask --server` does")
     options = parser.parse_args()
     modes = ["messages-tuple", "updates", "values"] if options.tokens else ["values"]
-    command = [sys.executable, str(GROQ), "--delay", str(options.delay)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        if server.stdin is None or server.stdout is None:
-            raise RuntimeError("the scripted Groq has no pipes")
-        groq = server.stdout.readline().strip()
-        say("processes  runs/s  CPU s/run  MiB  connections  KiB/run")
+    console = Console(highlight=False)
+    with serving("--delay", str(options.delay)) as groq:
+        console.print("processes  runs/s  CPU s/run  MiB  connections  KiB/run")
         rates = []
-        for servers in (1, 2):
-            figures = measure(groq, servers, options.runs, modes)
-            rates.append(figures.rate)
-            say(
-                f"{servers:>9}  {figures.rate:>6.2f}  {figures.seconds:>9.3f}  {figures.memory:>3.0f}"
-                f"  {figures.connections:>11}  {figures.size:>7.1f}"
+        for count in (1, 2):
+            figures = measure(groq, count, options.runs, modes)
+            rates.append(figures.runs_per_s)
+            console.print(
+                f"{count:>9}  {figures.runs_per_s:>6.2f}  {figures.cpu_s_per_run:>9.3f}  {figures.memory_mib:>3.0f}"
+                f"  {figures.connections:>11}  {figures.kib_per_run:>7.1f}"
             )
-        server.stdin.close()  # it ends with its standard input
-    say(f"two processes do {rates[1] / rates[0]:.2f} times the runs of one")
+    console.print(f"two processes: {rates[1] / rates[0]:.2f} times the runs per second of one")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""The scripted Groq of all measurements: a process of its own, whose replies are as long as real ones.
+"""The scripted Groq of the benchmarks: a process of its own, whose replies are as long as real ones.
 
-A model's name says what it waits before a reply's first byte, in milliseconds: "after-200-ms". Another name waits for
-nothing.
+The model's name sets the delay before a reply's first byte: "after-200-ms". Other names have no delay.
 """
 
 import os
@@ -12,39 +11,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 
+from benchmarks.measure import ROOT
 from testing.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
 
-TOKENS = 400
-"""Of a reply, four characters each: what a large model writes about a school problem."""
+REPLY_TOKENS = 400
+"""Tokens of a reply, at four characters each: the length of a large model's reply to a school problem."""
 
-_WAIT = re.compile(r"after-(\d+)-ms")
+_DELAY = re.compile(r"after-(\d+)-ms")
 _STEP = "Put the value of the step before into the condition that the question sets, and see whether both sides agree."
-_numbers = count()  # no two replies are the same
 _WHY = "The condition holds for this value and for no other, since each side of it grows by its own constant amount."
+_numbers = count()  # makes every reply different
 
 
-def reply_to(request: Request, tokens: int = TOKENS) -> str:
-    """Write the reply that is asked for, by the words with which both ways to ask begin, about so many tokens long."""
-    asked = [str(message["content"]) for message in request.messages]
+def reply_to(request: Request, tokens: int = REPLY_TOKENS) -> str:
+    """Return a reply of about `tokens` tokens for the step that the prompt (Llamaberry's or the plain loop's) names."""
+    system, last = (str(request.messages[index]["content"]) for index in (0, -1))
     number = next(_numbers)
     steps = [(f"{_STEP} ({number}.{n})", _WHY) for n in range(max(1, tokens * 4 // 240))]
-    if any("This is the synthesis." in said for said in (asked[0], asked[-1])):
-        return synthesis(analysis=" ".join(f"{said} {why}" for said, why in steps))
-    if any("This is a refine turn." in said for said in (asked[0], asked[-1])):
+    if "This is the synthesis." in system + last:
+        return synthesis(analysis=" ".join(f"{step} {why}" for step, why in steps))
+    if "This is a refine turn." in system + last:
         return refine(steps=steps)
     return first(steps=steps)
 
 
 def model(latency_ms: int) -> str:
-    """Return the name of the model that waits so long."""
+    """Return the name of the model with this delay."""
     return f"after-{latency_ms}-ms"
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """Run the server in a process of its own, and set the environment to reach it; yield its address."""
-    command = [sys.executable, "-m", "benchmarks.server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+def serving(*options: str, module: str = "testing.scripted_groq") -> Iterator[str]:
+    """Run a scripted Groq in its own process, and set the environment to use it; yield its address."""
+    command = [sys.executable, "-m", module, *options]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         if server.stdin is None or server.stdout is None:
             raise RuntimeError("the scripted Groq has no pipes")
         url = server.stdout.readline().strip()
@@ -53,16 +53,16 @@ def serving() -> Iterator[str]:
         try:
             yield url
         finally:
-            server.stdin.close()  # it ends with its standard input
+            server.stdin.close()  # the server ends when its standard input closes
 
 
 def main() -> None:
     """Print the address, and serve until standard input closes."""
 
     def script(request: Request) -> Reply:
-        groq.requests.clear()  # nobody will look
-        wait = _WAIT.search(str(request.body.get("model")))
-        return Reply(reply_to(request), delay=int(wait[1]) / 1000 if wait else 0)
+        groq.requests.clear()  # not used here; they would take memory
+        delay = _DELAY.search(str(request.body.get("model")))
+        return Reply(reply_to(request), delay=int(delay[1]) / 1000 if delay else 0)
 
     with ScriptedGroq(script) as groq:
         sys.stdout.write(f"{groq.url}\n")

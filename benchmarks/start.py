@@ -1,4 +1,4 @@
-"""Start: imports, `llamaberry --version`, and the time to the first token on the screen; each in a new process."""
+"""Startup: imports, `llamaberry --version`, and the time to the first token; each in a new process."""
 
 import os
 import subprocess
@@ -22,9 +22,9 @@ PROGRAMS: dict[str, Sequence[str]] = {
 }
 
 
-async def measure(*, quick: bool, say: Callable[[str], None]) -> Json:
-    """Start each program several times, in turns."""
-    say("start")
+async def measure(*, quick: bool, log: Callable[[str], None]) -> Json:
+    """Start each program several times, interleaved."""
+    log("start")
     rounds = 1 if quick else 9
     with tempfile.TemporaryDirectory() as home:
         env = os.environ | {"LLAMABERRY_HOME": home, "NO_COLOR": "1"}
@@ -40,36 +40,36 @@ def _figures(
     programs: dict[str, Sequence[str]],
     env: dict[str, str],
     rounds: int,
-    timed: Callable[[Sequence[str], dict[str, str]], float],
+    timer: Callable[[Sequence[str], dict[str, str]], float],
     *,
     base: str,
 ) -> Json:
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for number in range(rounds + 1):
         for name, arguments in programs.items():
-            taken = timed([sys.executable, *arguments], env)
-            if number:  # the first one fills the disk's cache
-                seconds[name].append(taken)
-    return {name: {"s": figure(taken), "ratio": ratio(taken, seconds[base])} for name, taken in seconds.items()}
+            elapsed = timer([sys.executable, *arguments], env)
+            if number:  # the first round fills the disk cache
+                seconds[name].append(elapsed)
+    return {name: {"s": figure(samples), "ratio": ratio(samples, seconds[base])} for name, samples in seconds.items()}
 
 
 def _to_the_end(command: Sequence[str], env: dict[str, str]) -> float:
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started_at
 
 
 def _to_the_first_token(command: Sequence[str], env: dict[str, str]) -> float:
-    """Wait until the reply's first heading stands in the output."""
-    begun, seen = time.perf_counter(), b""
+    """Wait until the first heading of the reply is in the output."""
+    started_at, output = time.perf_counter(), b""
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE) as program:
         if program.stdout is None:
             raise RuntimeError("the program has no output")
-        while b"##" not in seen:
+        while b"##" not in output:
             piece = os.read(program.stdout.fileno(), 65536)
             if not piece:
-                raise RuntimeError(f"{' '.join(command)} ended without a word of a reply")
-            seen += piece
-        taken = time.perf_counter() - begun
+                raise RuntimeError(f"{' '.join(command)} ended without a reply")
+            output += piece
+        elapsed = time.perf_counter() - started_at
         program.stdout.read()
-    return taken
+    return elapsed

@@ -1,6 +1,6 @@
 """Studio's requests to the server."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from langgraph_sdk.client import SyncLangGraphClient
 
@@ -26,7 +26,10 @@ class Studio(NamedTuple):
     def before(self, *nodes: str, turns: int | None = None) -> Any:
         """Return the newest state of the thread in which `nodes` are next."""
         for state in self.client.threads.get_history(self.thread, limit=50):
-            if state["next"] == list(nodes) and turns in (None, len(dict(state["values"]).get("turns", []))):
+            if state["next"] == list(nodes) and turns in (
+                None,
+                len(cast("dict[str, Any]", state["values"]).get("turns", [])),
+            ):
                 return state
         raise LookupError(nodes)
 

@@ -47,7 +47,7 @@ def evaluate(
         limit=limit,
         arms=arms,
         out=out,
-        dials=settings,
+        settings=settings,
         concurrency=concurrency,
         shared_turns=shared_turns,
         judge=judge,

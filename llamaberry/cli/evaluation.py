@@ -1,4 +1,4 @@
-"""`llamaberry eval`: from the options to the report."""
+"""Run `llamaberry eval`: from the options to the report."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ from llamaberry.tracing.langsmith import tracing_session
 
 
 def run(
-    data: Path | None,
+    path: Path | None,
     *,
     suite: str | None,
     size: int,
@@ -34,7 +34,7 @@ def run(
     limit: int | None,
     arms: str,
     out: Path | None,
-    dials: dict[str, Any],
+    settings: dict[str, Any],
     concurrency: int | None,
     shared_turns: bool,
     judge: str | None,
@@ -42,76 +42,73 @@ def run(
     retry_errors: bool,
     as_json: bool,
 ) -> int:
-    """Make the runs that are still to be made, write and print the report, and return the exit code.
+    """Answer the missing questions, write and print the report, and return the exit code.
 
     Raises:
-        SetupError: an option, the data, the folder or the model has to be put right first.
+        SetupError: an option, the data, the folder or the model is invalid.
     """
-    os.environ.setdefault("TQDM_DISABLE", "1")  # LangSmith's own bars; read when tqdm is imported, which the suite does
+    os.environ.setdefault("TQDM_DISABLE", "1")  # hides LangSmith's progress bars; must be set before tqdm is imported
     prices = _prices(price)
-    context = _context(dials, OPTIONS)
+    context = _context(settings, OPTIONS)
     if judge is not None:
         client_settings(_context({"model": judge}, {"model": "--judge"}))
-    named = [Arm.named(name) for name in dict.fromkeys(name.strip() for name in arms.split(","))]
-    questions = _questions(data, suite, size, seed, limit, judge)
-    for line in questions.bad:
-        print_error(f"{data}, {line}: left out")
-    folder = out or Path("eval-" + (data.stem if data else "-".join(questions.settings["suite"])))
-    evaluation = Evaluation(questions, named, context, folder, shared_turns=shared_turns, judge=judge)
-    at_once = concurrency or (local_server.slots() if evaluation.settings["model"].startswith("local:") else 8)
-    # Off, but for the experiments: a run that is not theirs is no trace of its own.
+    parsed_arms = [Arm.parse(name) for name in dict.fromkeys(name.strip() for name in arms.split(","))]
+    data = _data(path, suite, size, seed, limit, judge)
+    for message in data.invalid:
+        print_error(f"{path}, {message}: skipped")
+    folder = out or Path("eval-" + (path.stem if path else "-".join(data.settings["suite"])))
+    evaluation = Evaluation(data, parsed_arms, context, folder, shared_turns=shared_turns, judge=judge)
+    slots = concurrency or (local_server.slots() if evaluation.folder.settings["model"].startswith("local:") else 8)
+    # Only the experiments are traced: they enable tracing for their own runs.
     with tracing_session(report=False, runs=[]) as client, tracing_context(enabled=False):
         try:
-            asyncio.run(evaluation.run(concurrency=at_once, again=retry_errors, client=client))
+            asyncio.run(evaluation.run(concurrency=slots, retry_failed=retry_errors, client=client))
         except KeyboardInterrupt:
-            print_error("the same command goes on from here")
+            print_error("interrupted: run the same command to resume")
             raise
         finally:
             local_server.close()
-    made = report(evaluation.results, prices=prices, settings=evaluation.settings)
-    text = made.model_dump_json(indent=2) + "\n"
-    (folder / "report.json").write_text(text, encoding="utf-8")
-    (folder / "report.html").write_text(page(made), encoding="utf-8")
+    full_report = report(evaluation.results, prices=prices, settings=evaluation.folder.settings)
+    json_report = full_report.model_dump_json(indent=2) + "\n"
+    (folder / "report.json").write_text(json_report, encoding="utf-8")
+    (folder / "report.html").write_text(page(full_report), encoding="utf-8")
     console = plain_console()
     if as_json:
-        console.out(text, highlight=False, end="")
+        console.out(json_report, highlight=False, end="")
     else:
-        print_report(made, console)
-        console.print(f"{folder / 'report.html'} and report.json hold it, {folder / RESULTS} each reply.", style="dim")
+        print_report(full_report, console)
+        files = f"The report is in {folder / 'report.html'} and report.json, each reply in {folder / RESULTS}."
+        console.print(files, style="dim")
     failed = [result for result in evaluation.results if result.error is not None]
     if failed:
-        many = f"{len(failed)} of {len(evaluation.results)} runs failed, and count by what they answered"
-        print_error(f"{many}; --retry-errors asks those again. The first: {failed[0].error}")
-    nothing = all(result.error is not None and result.answer is None for result in evaluation.results)
-    return FAILURE if nothing else 0
+        count = f"{len(failed)} of {len(evaluation.results)} runs failed"
+        print_error(f"{count}; --retry-errors retries them. First error: {failed[0].error}")
+    all_failed = all(result.error is not None and result.answer is None for result in evaluation.results)
+    return FAILURE if all_failed else 0
 
 
 def _prices(price: str | None) -> Prices | None:
-    """Read INPUT/OUTPUT or INPUT/OUTPUT/CACHED, in USD a million tokens."""
+    """Parse INPUT/OUTPUT or INPUT/OUTPUT/CACHED, in USD per million tokens."""
     if price is None:
         return None
+    parts = price.split("/")
     try:
-        given = [float(part) for part in price.split("/")]
-        if len(given) not in (2, 3) or not all(0 <= part < float("inf") for part in given):
-            raise ValueError(price)
+        return Prices.model_validate(dict(zip(("input", "output", "cached")[: len(parts)], parts, strict=True)))
     except ValueError:
         raise SetupError(f"--price {price}: write INPUT/OUTPUT or INPUT/OUTPUT/CACHED, such as 0.15/0.60") from None
-    return Prices(input=given[0], output=given[1], cached=given[2] if len(given) == 3 else None)
 
 
-def _context(dials: dict[str, Any], names: dict[str, str]) -> Context:
+def _context(settings: dict[str, Any], names: dict[str, str]) -> Context:
     try:
-        return Context(**dials)
+        return Context(**settings)
     except ValidationError as error:
         raise SetupError(describe_validation_error(error, names)) from None
 
 
-def _questions(
-    data: Path | None, suite: str | None, size: int, seed: int, limit: int | None, judge: str | None
-) -> Data:
-    if (data is None) == (suite is None):
-        raise SetupError("name what to ask: a JSONL file of questions, or tasks by --suite, and not both")
-    if data is not None:
-        return read_file(data, judged=judge is not None, limit=limit)
+def _data(path: Path | None, suite: str | None, size: int, seed: int, limit: int | None, judge: str | None) -> Data:
+    if (path is None) == (suite is None):
+        raise SetupError("give either a JSONL file of questions, or tasks with --suite, and not both")
+    if path is not None:
+        return read_file(path, judged=judge is not None, limit=limit)
     tasks = [task.strip() for task in (suite or "").split(",")]
     return generate(tasks, size=size, seed=seed)

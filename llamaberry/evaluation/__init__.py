@@ -1,1 +1,1 @@
-"""Does thinking again pay? Questions with known answers, put to several arms, and what came of it."""
+"""Measure on questions with known answers whether refining pays: several arms answer the same questions."""

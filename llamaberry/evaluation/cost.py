@@ -1,4 +1,4 @@
-"""What answers cost: tokens, and dollars where their prices are told."""
+"""The cost of answers: tokens, and US dollars if prices are known."""
 
 from collections.abc import Sequence
 
@@ -7,22 +7,22 @@ from pydantic import BaseModel, NonNegativeFloat
 from llamaberry.evaluation.results import Result, Tokens
 
 
-class Prices(BaseModel, frozen=True):
-    """US dollars per million tokens; input that came from a cache costs as much as other input, unless told."""
+class Prices(BaseModel, frozen=True, allow_inf_nan=False):
+    """US dollars per million tokens; without `cached`, cached input costs as much as other input."""
 
     input: NonNegativeFloat
     output: NonNegativeFloat
     cached: NonNegativeFloat | None = None
 
     def of(self, tokens: Tokens) -> float:
-        """Return the dollars that these tokens cost."""
+        """Return the price of these tokens in US dollars."""
         cached = self.input if self.cached is None else self.cached
-        fresh = tokens.input - tokens.cached
-        return (fresh * self.input + tokens.cached * cached + tokens.output * self.output) / 1e6
+        uncached_tokens = tokens.input - tokens.cached
+        return (uncached_tokens * self.input + tokens.cached * cached + tokens.output * self.output) / 1e6
 
 
 class Cost(BaseModel, frozen=True):
-    """Means of one question, of tokens and of dollars; `cached` is the part of the input that came from a cache."""
+    """Mean tokens and US dollars per question; `cached` is the part of `input` that a prefix cache served."""
 
     input: float
     cached: float
@@ -30,26 +30,25 @@ class Cost(BaseModel, frozen=True):
     total: float
     usd: float | None
     questions: int
-    """How many questions the means are of: those of whose replies the provider counted every one."""
+    """Number of questions averaged: those whose every reply has token usage."""
     tokens_per_right: float | None
-    """All their tokens over their right answers: None where none is right."""
+    """All their tokens divided by their right answers; None if no answer is right."""
     usd_per_right: float | None
 
 
-def spent(results: Sequence[Result], prices: Prices | None) -> Cost | None:
-    """Return what these results cost, a question; None where the provider counted nothing."""
-    told = [(result, [reply.tokens for reply in result.replies if reply.tokens]) for result in results]
-    counted = [(result, calls) for result, calls in told if calls and len(calls) == len(result.replies)]
-    if not counted:
+def mean_cost(results: Sequence[Result], prices: Prices | None) -> Cost | None:
+    """Return the mean cost of a question, or None if no question has token usage for all its replies."""
+    metered = [result for result in results if result.replies and all(reply.tokens for reply in result.replies)]
+    if not metered:
         return None
-    calls = [call for _, of_result in counted for call in of_result]
-    n, right = len(counted), sum(result.right for result, _ in counted)
+    calls = [reply.tokens for result in metered for reply in result.replies if reply.tokens]
+    n, right = len(metered), sum(result.right for result in metered)
     tokens = Tokens(
         input=sum(call.input for call in calls),
         output=sum(call.output for call in calls),
         cached=sum(call.cached for call in calls),
     )
-    total, usd = tokens.input + tokens.output, None if prices is None else prices.of(tokens)
+    total, usd = tokens.input + tokens.output, prices.of(tokens) if prices else None
     return Cost(
         input=tokens.input / n,
         cached=tokens.cached / n,

@@ -1,4 +1,4 @@
-"""A model that says whether an answer is right: for answers that no rule can check, and only where it is asked for."""
+"""A model that judges whether an answer is right, for answers that no checker can compare."""
 
 import asyncio
 import re
@@ -25,36 +25,38 @@ _VERDICT = re.compile(r"\W*(?:verdict\W+)?(right|wrong)\W*", re.IGNORECASE)
 
 
 class Judge:
-    """Asks the judging model; the same answer to the same question is judged once, `results` being what it was."""
+    """Asks the judging model, once for each different answer to a question; `results` are judged already."""
 
     def __init__(self, model: str, results: Iterable[Result] = (), *, concurrency: int) -> None:
         self._context = Context(model=model, temperature=0, max_tokens=1024)
         self._slots = asyncio.Semaphore(concurrency)
-        said = ((result.id, reply.answer, reply.right) for result in results for reply in result.replies)
-        self._known = {(id, normalise(answer)): right for id, answer, right in said if answer is not None}
-        self._asked: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        replies = ((result.id, reply) for result in results for reply in result.replies)
+        self._verdicts = {(id, normalise(r.answer)): r.right for id, r in replies if r.answer is not None}
+        self._running: dict[tuple[str, str], asyncio.Task[bool]] = {}
 
-    async def right(self, case: Case, answer: str) -> bool:
-        """Return the model's verdict; raise ModelError where it gives none, SetupError where it can't be asked."""
+    async def is_right(self, case: Case, answer: str) -> bool:
+        """Return the verdict. Raises ModelError if the model gives none, SetupError if it cannot be called."""
         key = (case.id, normalise(answer))
-        if key in self._known:
-            return self._known[key]
-        if key not in self._asked:
-            self._asked[key] = asyncio.create_task(self._ask(case, answer))
-        return await self._asked[key]
+        if key in self._verdicts:
+            return self._verdicts[key]
+        if key not in self._running:
+            self._running[key] = asyncio.create_task(self._judge(case, answer))
+        return await self._running[key]
 
-    async def _ask(self, case: Case, answer: str) -> bool:
-        told = f"<question>\n{case.question}\n</question>\n<reference>\n{case.expected}\n</reference>\n"
-        messages: list[AnyMessage] = [SystemMessage(SYSTEM), HumanMessage(f"{told}<candidate>\n{answer}\n</candidate>")]
+    async def _judge(self, case: Case, answer: str) -> bool:
+        prompt = (
+            f"<question>\n{case.question}\n</question>\n<reference>\n{case.expected}\n</reference>\n"
+            f"<candidate>\n{answer}\n</candidate>"
+        )
         async with self._slots:
-            asked = await self._reply(messages)
-        last = asked.message.text.strip().rpartition("\n")[2]
-        verdict = _VERDICT.fullmatch(last)
+            response = await self._call([SystemMessage(SYSTEM), HumanMessage(prompt)])
+        last_line = response.message.text.strip().rpartition("\n")[2]
+        verdict = _VERDICT.fullmatch(last_line)
         if verdict is None:
-            raise ModelError(f"the judge {asked.model} says neither right nor wrong: choose another")
+            raise ModelError(f"the judge {response.model} did not end with right or wrong: use another --judge")
         return verdict[1].lower() == "right"
 
-    async def _reply(self, messages: list[AnyMessage]) -> ModelReply:
+    async def _call(self, messages: list[AnyMessage]) -> ModelReply:
         attempt = 1
         while True:
             try:

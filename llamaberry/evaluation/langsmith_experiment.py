@@ -1,8 +1,8 @@
-"""An evaluation in LangSmith: the questions are a dataset, each arm an experiment, each result a row with its feedback.
+"""Send an evaluation to LangSmith: one dataset, an experiment per arm, a row with feedback per result.
 
-LangSmith's evaluation blocks the loop that it runs in, so each arm has a thread and a loop of its own, which ask the
-evaluation's loop for each result: the runs of the graph stand below the experiment's, and a service that is slow or
-gone holds up nothing.
+LangSmith's `aevaluate` blocks its event loop, so each arm runs it in a thread with a loop of its own. These threads
+request each result from the evaluation's loop. The graph's runs appear below the experiment's rows, and a LangSmith
+that is slow or down does not delay the evaluation.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
@@ -25,90 +24,100 @@ from langsmith.utils import LangSmithNotFoundError, get_env_var
 
 from llamaberry.console import print_error
 from llamaberry.evaluation.data import Case, Data
-from llamaberry.evaluation.langsmith_rows import FEEDBACK, Sent, dataset_name, example_of, feedback_of, outputs_of
+from llamaberry.evaluation.folder import Folder
+from llamaberry.evaluation.langsmith_rows import FEEDBACK, SentRows, dataset_name, example_of, feedback_of, outputs_of
 from llamaberry.evaluation.results import Arm, Result
 from llamaberry.tracing import langsmith as tracing
 
-START_S, END_S = 15.0, 10.0
-"""The most seconds that an evaluation waits for LangSmith: at its beginning, and, when all results are there, for more
-of them to be taken."""
+START_TIMEOUT_S, IDLE_TIMEOUT_S, FLUSH_TIMEOUT_S = 15.0, 10.0, 60.0
+"""The longest waits for LangSmith: to open the experiments; for the next row, once all results are complete; and for
+the client to send its queue."""
 
-_FLUSH_S = 60.0
+METADATA = (
+    "data", "sha256", "suite", "size", "seed", "reasoning_gym", "questions", "model", "temperature", "max_tokens",
+    "shared_turns", "judge", "prompts", "llamaberry",
+)  # fmt: skip
+"""Settings sent to LangSmith as experiment metadata; paths, commands and machine details are left out."""
 
 T = TypeVar("T")
-Made = Callable[[Case, Arm], Awaitable[Result]]
+ResultOf = Callable[[Case, Arm], Awaitable[Result]]
 
 
 class Experiments:
-    """Sends an evaluation to LangSmith. What it does not take is said once, and sent when the evaluation runs again."""
+    """Sends an evaluation to LangSmith. Rows that fail are reported once, and sent when the evaluation runs again."""
 
-    def __init__(
-        self, client: Client, data: Data, arms: Sequence[Arm], settings: dict[str, Any], folder: Path, *, at_once: int
-    ) -> None:
-        self._client, self._data, self._arms, self._at_once = client, data, arms, at_once
+    def __init__(self, client: Client, data: Data, arms: Sequence[Arm], folder: Folder, *, concurrency: int) -> None:
+        self._client, self._data, self._arms, self._concurrency = client, data, arms, concurrency
         self._cases = {case.id: case for case in data.cases}
-        self._kept = Sent(folder, dataset_name(data))
-        self._about = {key: settings[key] for key in _ABOUT if settings.get(key) is not None}
-        self._over = False
-        self._noted = 0
+        self._sent = SentRows(folder.path, dataset_name(data))
+        self._metadata = {key: folder.settings[key] for key in METADATA if folder.settings.get(key) is not None}
+        self._stopped = False
+        self._rows_sent = 0
 
-    async def send(self, made: Made) -> None:
-        """Send each result that LangSmith has not taken yet, as it is `made`; return when that is done, or can't be."""
+    async def send(self, result_of: ResultOf) -> None:
+        """Send each result that LangSmith lacks, awaiting `result_of`; return when all are sent or sending failed."""
         if "true" in (get_env_var("HIDE_INPUTS"), get_env_var("HIDE_OUTPUTS")):
-            print_error("no experiment is sent to LangSmith: its dataset would be the questions that are to be hidden")
+            print_error("no experiment is sent to LangSmith: its dataset would contain the hidden questions")
             return
-        if all(self._kept.has(arm, self._cases) for arm in self._arms):
+        if all(self._sent.has(arm, self._cases) for arm in self._arms):
             return
         opening = _in_thread(self._open)
-        await asyncio.wait({opening}, timeout=START_S)
+        await asyncio.wait({opening}, timeout=START_TIMEOUT_S)
         if not opening.done():
             tracing.flush_timed_out = True
             opening.cancel()
-            self._failed(TimeoutError(f"no answer within {START_S:g} s"))
+            self._failed(TimeoutError(f"no answer within {START_TIMEOUT_S:g} s"))
         elif error := opening.exception():
             self._failed(error)
         else:
-            await self._send(made, opening.result())
+            await self._send(result_of, opening.result())
 
-    async def _send(self, made: Made, due: dict[Arm, tuple[TracerSession, list[Example]]]) -> None:
-        left, all_made = sum(len(examples) for _, examples in due.values()), asyncio.Event()
+    async def _send(self, result_of: ResultOf, experiments: dict[Arm, tuple[TracerSession, list[Example]]]) -> None:
+        pending = sum(len(examples) for _, examples in experiments.values())
+        all_results = asyncio.Event()
         sender, loop = asyncio.current_task(), asyncio.get_running_loop()
 
         async def result(case: Case, arm: Arm) -> Result:
-            nonlocal left
+            nonlocal pending
             if sender and sender.cancelling():
                 raise asyncio.CancelledError
             try:
-                return await made(case, arm)
+                return await result_of(case, arm)
             finally:
-                left -= 1
-                if left <= 0:
-                    all_made.set()
+                pending -= 1
+                if pending <= 0:
+                    all_results.set()
 
-        async def ask(case: Case, arm: Arm) -> Result:
-            if self._over:
+        async def result_from_thread(case: Case, arm: Arm) -> Result:
+            if self._stopped:
                 raise asyncio.CancelledError
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(result(case, arm), loop))
 
         def evaluate(arm: Arm, project: TracerSession, examples: list[Example]) -> None:
-            asyncio.run(self._evaluate(arm, project, examples, ask))
+            asyncio.run(self._evaluate(arm, project, examples, result_from_thread))
 
-        threads = {_in_thread(partial(evaluate, arm, *lacking)) for arm, lacking in due.items() if lacking[1]}
+        threads = {
+            _in_thread(partial(evaluate, arm, project, examples))
+            for arm, (project, examples) in experiments.items()
+            if examples
+        }
         if not threads:
             return
         finished = asyncio.ensure_future(asyncio.wait(threads))
-        waiting = asyncio.ensure_future(all_made.wait())
+        waiting = asyncio.ensure_future(all_results.wait())
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # aevaluate prints there, where the report will stand
+            with contextlib.redirect_stdout(io.StringIO()):  # aevaluate prints to stdout, which is the report's
                 await asyncio.wait({finished, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                noted = -1
-                while not finished.done() and noted != self._noted:
-                    noted = self._noted
-                    await asyncio.wait({finished}, timeout=END_S)
+                previous = -1
+                while not finished.done() and previous != self._rows_sent:
+                    previous = self._rows_sent
+                    await asyncio.wait({finished}, timeout=IDLE_TIMEOUT_S)
             if not finished.done():
-                self._failed(TimeoutError(f"not taken within {END_S:g} s; run it again to send the rest"))
+                self._failed(
+                    TimeoutError(f"no row accepted within {IDLE_TIMEOUT_S:g} s; run it again to send the rest")
+                )
         finally:
-            self._over = True
+            self._stopped = True
             waiting.cancel()
             if not finished.done():
                 await asyncio.wait({finished}, timeout=1)
@@ -123,55 +132,54 @@ class Experiments:
         tracing.report_failure(error, "experiment")
 
     def _open(self) -> dict[Arm, tuple[TracerSession, list[Example]]]:
-        """Find or make the dataset and the experiments; return what each of these lacks."""
+        """Find or create the dataset and the experiments; return for each arm the examples that LangSmith lacks."""
         dataset, examples = self._dataset()
-        due = {}
+        experiments = {}
         for arm in self._arms:
             project = self._experiment(arm, dataset)
-            taken = self._kept.taken[arm.name]
-            due[arm] = project, [example for name, example in examples.items() if name not in taken]
-            if due[arm][1]:
+            missing = [example for id, example in examples.items() if id not in self._sent.cases[arm.name]]
+            experiments[arm] = project, missing
+            if missing:
                 print_error(f"LangSmith experiment {project.name!r}: {(project.url or '').partition('?')[0]}")
-        return due
+        return experiments
 
     def _dataset(self) -> tuple[UUID, dict[str, Example]]:
-        name, client = self._kept.dataset, self._client
+        """Find or create the dataset; return its id, and its examples by case id."""
+        name, client = self._sent.dataset, self._client
         try:
             dataset = client.read_dataset(dataset_name=name)
         except LangSmithNotFoundError:
             source = ", ".join(f"{key} {value}" for key, value in self._data.settings.items())
-            dataset = client.create_dataset(name, description=f"Questions that `llamaberry eval` asks: {source}")
-        names = {uuid5(dataset.id, name): name for name in self._cases}
-        there = {example.id: example for example in client.list_examples(dataset_id=dataset.id)}
-        if lacking := [(number, self._cases[name]) for number, name in names.items() if number not in there]:
-            examples = [example_of(case) | {"id": number} for number, case in lacking]
-            client.create_examples(dataset_id=dataset.id, examples=examples)
-            there = {example.id: example for example in client.list_examples(dataset_id=dataset.id)}
-        return dataset.id, {name: there[number] for number, name in names.items() if number in there}
+            dataset = client.create_dataset(name, description=f"Questions of `llamaberry eval`: {source}")
+        example_ids = {uuid5(dataset.id, case): case for case in self._cases}
+        existing = {example.id: example for example in client.list_examples(dataset_id=dataset.id)}
+        if missing := example_ids.keys() - existing.keys():
+            new = [example_of(self._cases[case]) | {"id": id} for id, case in example_ids.items() if id in missing]
+            client.create_examples(dataset_id=dataset.id, examples=new)
+            existing = {example.id: example for example in client.list_examples(dataset_id=dataset.id)}
+        return dataset.id, {case: existing[id] for id, case in example_ids.items() if id in existing}
 
     def _experiment(self, arm: Arm, dataset: UUID) -> TracerSession:
-        if number := self._kept.begun.get(arm.name):
-            with contextlib.suppress(LangSmithNotFoundError):  # deleted there
-                project: TracerSession = self._client.read_project(project_id=number)
+        if id := self._sent.experiments.get(arm.name):
+            with contextlib.suppress(LangSmithNotFoundError):  # deleted in LangSmith
+                project: TracerSession = self._client.read_project(project_id=id)
                 return project
         project = self._client.create_project(
-            f"{arm.name} {self._about['model']} {uuid4().hex[:8]}",
+            f"{arm.name} {self._metadata['model']} {uuid4().hex[:8]}",
             reference_dataset_id=dataset,
-            metadata=self._about | {"arm": arm.name},
+            metadata=self._metadata | {"arm": arm.name},
             num_examples=len(self._cases),
             evaluator_keys=FEEDBACK,
         )
-        self._kept.begin(arm, project.id)
+        self._sent.add_experiment(arm, project.id)
         return project
 
-    async def _evaluate(
-        self, arm: Arm, project: TracerSession, examples: list[Example], ask: Callable[[Case, Arm], Awaitable[Result]]
-    ) -> None:
+    async def _evaluate(self, arm: Arm, project: TracerSession, examples: list[Example], result_of: ResultOf) -> None:
         results: dict[str, Result] = {}
 
-        @traceable(name=f"eval {arm.name}", process_inputs=lambda given: dict(given["inputs"]))
+        @traceable(name=f"eval {arm.name}", process_inputs=lambda arguments: dict(arguments["inputs"]))
         async def target(inputs: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
-            result = results[metadata["id"]] = await ask(self._cases[metadata["id"]], arm)
+            result = results[metadata["id"]] = await result_of(self._cases[metadata["id"]], arm)
             return outputs_of(result)
 
         def feedback(run: Run, example: Example) -> EvaluationResults:
@@ -180,63 +188,56 @@ class Experiments:
             return {"results": [EvaluationResult(key=key, score=score) for key, score in scores.items()]}
 
         rows: asyncio.Queue[str] = asyncio.Queue()
-        noting = asyncio.create_task(self._note(arm, rows))
+        recording = asyncio.create_task(self._record_sent(arm, rows))
         try:
-            # What is killed or fails is no row of the experiment: it will be one when it has been made.
+            # A target that is cancelled or fails leaves no row; the next run of the evaluation sends it.
             experiment = await aevaluate(
                 target,
                 data=examples,
                 evaluators=[feedback],
                 experiment=project,
-                metadata=self._about | {"arm": arm.name},
-                max_concurrency=self._at_once,
+                metadata=self._metadata | {"arm": arm.name},
+                max_concurrency=self._concurrency,
                 client=self._client,
                 blocking=False,
                 error_handling="ignore",
                 disable_evaluator_tracing=True,
             )
             async for row in experiment:
-                name = (row["example"].metadata or {})["id"]
-                if name in results:
-                    rows.put_nowait(name)
+                id = (row["example"].metadata or {})["id"]
+                if id in results:
+                    rows.put_nowait(id)
         finally:
             await rows.join()
-            noting.cancel()
+            recording.cancel()
 
-    async def _note(self, arm: Arm, rows: asyncio.Queue[str]) -> None:
-        """Keep which rows LangSmith has taken, as soon as it has, so that none is sent again."""
+    async def _record_sent(self, arm: Arm, rows: asyncio.Queue[str]) -> None:
+        """Record the rows that LangSmith has received as soon as it has, so that none is sent twice."""
         failures = tracing.failures
         while True:
-            names = [await rows.get()]
-            await asyncio.sleep(0.1)  # aevaluate hands feedback to threads that it does not wait for
+            ids = [await rows.get()]
+            await asyncio.sleep(0.1)  # aevaluate sends feedback from threads that it does not wait for
             while not rows.empty():
-                names.append(rows.get_nowait())
-            begun = time.monotonic()
-            await asyncio.to_thread(self._client.flush, _FLUSH_S)
-            if tracing.failures == failures and time.monotonic() - begun < _FLUSH_S:
-                self._kept.take(arm, names)
-                self._noted += len(names)
+                ids.append(rows.get_nowait())
+            started_at = time.monotonic()
+            await asyncio.to_thread(self._client.flush, FLUSH_TIMEOUT_S)
+            if tracing.failures == failures and time.monotonic() - started_at < FLUSH_TIMEOUT_S:
+                self._sent.add_cases(arm, ids)
+                self._rows_sent += len(ids)
             failures = tracing.failures
-            for _ in names:
+            for _ in ids:
                 rows.task_done()
 
 
-_ABOUT = (
-    "data", "sha256", "suite", "size", "seed", "reasoning_gym", "questions", "model", "temperature", "max_tokens",
-    "shared_turns", "judge", "prompts", "llamaberry",
-)  # fmt: skip
-"""What of the settings an experiment is known by: no path, no command and no machine is told."""
-
-
 def _in_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
-    """Run a function in a thread that nothing waits for at the end of the process."""
+    """Run a function in a daemon thread, which does not delay the end of the process."""
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
 
     def work() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+        except BaseException as error:  # noqa: BLE001 - the awaiting task handles it
             future.set_exception(error)
 
     threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()

@@ -1,25 +1,22 @@
-"""What is measured of one arm, and of two arms on the same questions: arithmetic alone."""
+"""The figures of one arm, and the comparison of two arms on the same questions."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import BaseModel
 
-from llamaberry.evaluation.cost import Cost, Prices, spent
-from llamaberry.evaluation.results import Arm, Reply, Result
+from llamaberry.evaluation.cost import Cost, Prices, mean_cost
+from llamaberry.evaluation.results import Arm, Result
 from llamaberry.graph.answers import normalise
 from llamaberry.graph.errors import SetupError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-NEEDS = 'the report needs scipy and matplotlib: pip install "llamaberry[eval]"'
+INSTALL_HINT = 'the report needs scipy and matplotlib: pip install "llamaberry[eval]"'
 
 
 class Rate(BaseModel, frozen=True):
-    """So many right of `n`: their share from 0 to 1, with its 95% interval by Wilson; None where `n` is 0."""
+    """`right` of `n`, as a share from 0 to 1 with its 95% Wilson interval; share and interval are None if `n` is 0."""
 
     right: int
     n: int
@@ -29,17 +26,17 @@ class Rate(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, verdicts: Iterable[bool]) -> Self:
-        """Count the right ones."""
-        kept = list(verdicts)
-        right, n = sum(kept), len(kept)
+        """Return the rate of true verdicts."""
+        outcomes = list(verdicts)
+        right, n = sum(outcomes), len(outcomes)
         if not n:
             return cls(right=0, n=0)
-        low, high = _binomial()(right, n).proportion_ci(confidence_level=0.95, method="wilson")
+        low, high = _binomial_test(right, n).proportion_ci(confidence_level=0.95, method="wilson")
         return cls(right=right, n=n, share=right / n, low=float(low), high=float(high))
 
 
 class Change(BaseModel, frozen=True):
-    """What a step did to the answers that stood before it: how many questions went from what to what."""
+    """The effect of a step on the answers before it, as counts of questions."""
 
     fixed: int = 0
     broken: int = 0
@@ -48,13 +45,13 @@ class Change(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, before_and_after: Iterable[tuple[bool, bool]]) -> Self:
-        """Count the questions that were right or wrong before, and are right or wrong after."""
-        seen = Counter(before_and_after)
+        """Count the questions by whether their answers were right before and after the step."""
+        counts = Counter(before_and_after)
         return cls(
-            fixed=seen[False, True],
-            broken=seen[True, False],
-            kept_right=seen[True, True],
-            kept_wrong=seen[False, False],
+            fixed=counts[False, True],
+            broken=counts[True, False],
+            kept_right=counts[True, True],
+            kept_wrong=counts[False, False],
         )
 
     @property
@@ -64,45 +61,45 @@ class Change(BaseModel, frozen=True):
 
     @property
     def p(self) -> float:
-        """The chance that as uneven a split of fixed and broken comes of nothing (McNemar's exact test, two-sided)."""
+        """The p-value of McNemar's exact test, two-sided, of `fixed` against `broken`."""
         changed = self.fixed + self.broken
-        return float(_binomial()(min(self.fixed, self.broken), changed, 0.5).pvalue) if changed else 1.0
+        return float(_binomial_test(self.fixed, changed).pvalue) if changed else 1.0
 
 
 class ArmFigures(BaseModel, frozen=True):
-    """What one arm came to. Every question counts: one whose calls failed is wrong, unless it has a right answer."""
+    """The figures of one arm. Every question counts; without an answer it counts as wrong."""
 
     name: str
     missing: int
-    """Questions that other arms have, and this one has not."""
+    """Questions that other arms answered and this arm did not."""
     accuracy: Rate
     by_turn: dict[str, Rate]
-    """ "turn 1", "turn 2", … and "final", over all questions: whether the newest answer up to there is right."""
+    """ "turn 1", "turn 2", … and "final", each over all questions: whether the newest answer by then is right."""
     steps: dict[str, Change]
-    """ "turn 2", … and "synthesis": what the step did, over the questions that had it."""
+    """ "turn 2", … and "synthesis": the effect of the step, over the questions that reached it."""
     refining: Change
-    """From turn 1 to the last turn, the synthesis left out."""
+    """From turn 1 to the last turn, before the synthesis."""
     overall: Change
     """From turn 1 to the final answer."""
     agreement: float | None
-    """The share of questions that give one answer in all turns (or draws), among those with two answers or more."""
-    spent: Cost | None
-    """None where the provider counted no tokens."""
+    """The share of questions whose turns (or draws) all give one answer, among those with two answers or more."""
+    cost: Cost | None
+    """None if the provider reported no usage."""
     seconds_mean: float | None
     seconds_median: float | None
-    """Of the questions with a reply: the time that the model took for its replies, as measured under the
-    concurrency of the evaluation itself; waiting between attempts is not in it."""
+    """Model time per question, over the questions with a reply. It is measured at the evaluation's concurrency; the
+    waits between attempts are not included."""
     replies: int
     unparsed: float | None
-    """The share of replies in which no answer could be read."""
-    cut: float | None
-    """The share of replies that ended at the limit of tokens."""
+    """The share of replies without a readable answer."""
+    truncated: float | None
+    """The share of replies that ended at the token limit."""
     errors: int
     degraded: int
 
 
 class Pair(BaseModel, frozen=True):
-    """Two arms on the questions that both were asked."""
+    """Two arms compared on the questions that both answered."""
 
     first: str
     second: str
@@ -111,51 +108,52 @@ class Pair(BaseModel, frozen=True):
     only_second: int
     neither: int
     points: float | None
-    """Percentage points by which the second is right more often; None where they share no question."""
+    """Accuracy of `second` minus that of `first`, in percentage points; None if they share no question."""
     p: float
-    """McNemar's exact test, two-sided: how often as uneven a split comes about where the arms are equally good."""
+    """The p-value of McNemar's exact test, two-sided."""
 
     @property
     def n(self) -> int:
-        """The number of questions that both were asked."""
+        """The number of questions that both arms answered."""
         return self.both + self.only_first + self.only_second + self.neither
 
 
-def figures(name: str, results: Sequence[Result], *, missing: int, prices: Prices | None) -> ArmFigures:
-    """Return what the arm of this name came to in these results of its own.
+def arm_figures(name: str, results: Sequence[Result], *, missing: int, prices: Prices | None) -> ArmFigures:
+    """Return the figures of the arm with this name, from its results.
 
     Raises:
-        SetupError: there is no such arm, or scipy is not installed.
+        SetupError: no arm has this name, or scipy is not installed.
     """
-    last = Arm.named(name).turns
+    last = Arm.parse(name).turns
+    turns = range(1, last + 1) if last > 1 else range(0)
     replies = [reply for result in results for reply in result.replies]
     seconds = [sum(reply.seconds for reply in result.replies) for result in results if result.replies]
-    final = [result.right for result in results]
-    by_turn = {turn: [_stands(result, turn) for result in results] for turn in range(1, last + 1)} if last > 1 else {}
-    rates = {f"turn {turn}": Rate.of(right) for turn, right in by_turn.items()}
+    answers = [answers for result in results if len(answers := _normalised_answers(result)) > 1]
+    accuracy = Rate.of(result.right for result in results)
+    by_turn = {f"turn {turn}": Rate.of(_right_after(result, turn) for result in results) for turn in turns}
     return ArmFigures(
         name=name,
         missing=missing,
-        accuracy=Rate.of(final),
-        by_turn=rates and rates | {"final": Rate.of(final)},
-        steps=_steps(results, last) if last > 1 else {},
-        refining=Change.of(zip(by_turn.get(1, []), by_turn.get(last, []), strict=True)),
-        overall=Change.of(zip(by_turn.get(1, []), final if by_turn else [], strict=True)),
-        agreement=_mean([len(set(said)) == 1 for said in map(_said, results) if len(said) > 1]),
-        spent=spent(results, prices),
+        accuracy=accuracy,
+        by_turn=by_turn and by_turn | {"final": accuracy},
+        steps=_steps(results, last) if turns else {},
+        refining=Change.of((_right_after(r, 1), _right_after(r, last)) for r in results if turns),
+        overall=Change.of((_right_after(r, 1), r.right) for r in results if turns),
+        agreement=_mean([len(set(of_one)) == 1 for of_one in answers]),
+        cost=mean_cost(results, prices),
         seconds_mean=_mean(seconds),
         seconds_median=median(seconds) if seconds else None,
         replies=len(replies),
         unparsed=_mean([reply.answer is None for reply in replies]),
-        cut=_mean([reply.finish_reason == "length" for reply in replies]),
+        truncated=_mean([reply.finish_reason == "length" for reply in replies]),
         errors=sum(result.error is not None for result in results),
         degraded=sum(result.degraded is not None for result in results),
     )
 
 
-def pair(first: str, second: str, one: Mapping[str, Result], other: Mapping[str, Result]) -> Pair:
-    """Return how two arms compare; each one's results are given by the question's id."""
-    # Seen as a step from the first arm to the second: fixed is what only the second has right.
+def compare_arms(first: str, second: str, one: Mapping[str, Result], other: Mapping[str, Result]) -> Pair:
+    """Return the comparison of two arms, given the results of each by question id."""
+    # As a step from the first arm to the second: "fixed" are the questions that only the second has right.
     change = Change.of((one[key].right, other[key].right) for key in one if key in other)
     return Pair(
         first=first,
@@ -169,30 +167,25 @@ def pair(first: str, second: str, one: Mapping[str, Result], other: Mapping[str,
     )
 
 
-def _turn(reply: Reply) -> int | None:
-    number = reply.step.removeprefix("turn ")
-    return int(number) if number.isdecimal() else None
-
-
-def _stands(result: Result, last: int) -> bool:
-    """Whether the newest answer that was stated up to this turn is right; a turn that states none changes nothing."""
-    stated = [(turn, reply.right) for reply in result.replies if (turn := _turn(reply)) and reply.answer is not None]
-    return max(((turn, right) for turn, right in stated if turn <= last), default=(0, False))[1]
+def _right_after(result: Result, turn: int) -> bool:
+    """Whether the newest answer by the end of this turn is right; a turn without an answer changes nothing."""
+    steps = {f"turn {number}" for number in range(1, turn + 1)}
+    return next((r.right for r in reversed(result.replies) if r.step in steps and r.answer is not None), False)
 
 
 def _steps(results: Sequence[Result], last: int) -> dict[str, Change]:
-    def had(step: str) -> list[Result]:
+    def with_step(step: str) -> list[Result]:
         return [result for result in results if any(reply.step == step for reply in result.replies)]
 
-    steps = {
-        f"turn {turn}": Change.of((_stands(r, turn - 1), _stands(r, turn)) for r in had(f"turn {turn}"))
-        for turn in range(2, last + 1)
-    }
-    return steps | {"synthesis": Change.of((_stands(r, last), r.right) for r in had("synthesis"))}
+    steps = {}
+    for turn in range(2, last + 1):
+        step = f"turn {turn}"
+        steps[step] = Change.of((_right_after(r, turn - 1), _right_after(r, turn)) for r in with_step(step))
+    return steps | {"synthesis": Change.of((_right_after(r, last), r.right) for r in with_step("synthesis"))}
 
 
-def _said(result: Result) -> list[str]:
-    """Return the answers of the turns or draws, as they are compared."""
+def _normalised_answers(result: Result) -> list[str]:
+    """Return the answers of the turns or draws in comparable form."""
     return [normalise(r.answer) for r in result.replies if r.answer is not None and r.step != "synthesis"]
 
 
@@ -200,9 +193,10 @@ def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def _binomial() -> "Callable[..., Any]":
+def _binomial_test(successes: int, n: int) -> Any:
+    """Return scipy's two-sided test of `successes` in `n` against a chance of one half."""
     try:
         from scipy.stats import binomtest
     except ImportError as error:
-        raise SetupError(NEEDS) from error
-    return binomtest  # type: ignore[no-any-return]
+        raise SetupError(INSTALL_HINT) from error
+    return binomtest(successes, n, 0.5)

@@ -1,4 +1,4 @@
-"""The report as one self-contained page: no script, nothing fetched, every text escaped; it is drawn in SVG."""
+"""The report as one self-contained HTML page: SVG plots, no script, no request, every text escaped."""
 
 import json
 from xml.etree.ElementTree import Element
@@ -25,7 +25,7 @@ th, td { padding: .25rem .75rem .25rem 0; text-align: right; vertical-align: bot
 th, tr { border-bottom: 1px solid var(--line); }
 th, td { white-space: pre; }
 th { font-size: .85rem; font-weight: 600; }
-.word { text-align: left; }
+.text { text-align: left; }
 .note { color: var(--soft); font-size: .85rem; margin: 0; }
 dl { display: grid; grid-template-columns: minmax(6rem, auto) 1fr; gap: .25rem 1rem; font-size: .9rem; }
 dt { color: var(--soft); }
@@ -33,61 +33,71 @@ dd { margin: 0; white-space: pre-wrap; }
 """
 
 TERMS = {
-    "asked": "The questions of the arm. One whose calls failed counts as wrong, unless the turns before it left a "
-    "right answer; none is left out.",
-    "95% interval": "Wilson's: where the true accuracy may lie, given that so many questions were asked.",
-    "agree": "The share of questions whose turns (or draws) all state the same answer, among those with two or more.",
-    "fixed, broken": "Questions that were wrong and became right, or were right and became wrong: by the step, or "
-    "from turn 1 to the final answer. A reply that states no answer changes nothing.",
-    "after turn k": "The newest answer stated by then. A run that ended early carries its answer on, so that every "
-    "turn is of all questions.",
-    "tokens": "Means of one question, of input (with what came from a cache) and output, over the questions of whose "
-    "replies the provider counted every one.",
-    "tokens per right one": "All those tokens over the right answers they led to.",
-    "s mean, s median": "Seconds that the model took for the replies to one question, measured under the concurrency "
-    "of the evaluation itself.",
-    "no answer read": "The share of replies in which no answer could be found.",
-    "cut": "The share of replies that ended at the limit of tokens.",
-    "errors": "Questions where a call failed for good. Degraded: those that ended on less than was planned.",
-    "p": "McNemar's exact test, two-sided, on the questions that only one of the two arms has right: how often as "
-    "uneven a split comes about where the arms are equally good. Below 0.05 a difference counts as shown.",
+    "n": "The number of questions of the arm. A question without an answer counts as wrong.",
+    "95% interval": "Wilson's interval for the accuracy.",
+    "agree": "The share of questions whose turns (or draws) all give the same answer, among those with two answers or "
+    "more.",
+    "fixed, broken": "Questions whose answer changed from wrong to right, or from right to wrong: by the step, or from "
+    "turn 1 to the final answer. A reply without an answer changes nothing.",
+    "after turn k": "The newest answer by the end of the turn. A run that ended earlier keeps its last answer, so that "
+    "every turn covers all questions.",
+    "tokens": "Means per question of input (including cached input) and output, over the questions whose every reply "
+    "has token usage.",
+    "tokens per right answer": "All those tokens divided by the number of right answers.",
+    "s mean, s median": "Model seconds per question, measured at the concurrency of the evaluation.",
+    "no answer": "The share of replies without a readable answer.",
+    "truncated": "The share of replies that ended at the token limit.",
+    "errors": "Questions with a call that failed after its retries. Degraded: questions that ended with fewer turns "
+    "than planned, or without a synthesis.",
+    "p": "McNemar's exact test, two-sided: the probability of a split at least as uneven if both arms were equally "
+    "good. Below 0.05 a difference counts as significant.",
 }
-"""What each figure is, in a line."""
+"""The definition of each figure."""
+
+_TITLE = "Does refining help?"
 
 
 def page(report: Report) -> str:
-    """Return the page of this report; the same report gives the same bytes.
+    """Return the report's page; the same report gives the same bytes.
 
     Raises:
         SetupError: matplotlib is not installed.
     """
-    figures = [tag("figure", tag("figcaption", title), drawing) for title, drawing in plots(report)]
-    parts = [tag("h1", "Does thinking again pay?"), tag("p", {"class": "recommendation"}, report.recommendation)]
-    parts += [tag("p", {"class": "gap"}, gap) for gap in gaps(report)]
-    parts += [tag("div", {"class": "plots"}, *figures)]
-    parts += [_table(table) for table in tables(report)]
-    parts += [tag("h2", "How it was run"), _list({key: _told(value) for key, value in report.settings.items()})]
-    parts += [tag("h2", "What the figures are"), _list(TERMS)]
-    return document("Does thinking again pay?", _CSS, tag("body", tag("main", *parts)))
+    figures = [tag("figure", tag("figcaption", title), svg) for title, svg in plots(report)]
+    settings = {key: _format_setting(value) for key, value in report.settings.items()}
+    parts = [
+        tag("h1", _TITLE),
+        tag("p", {"class": "recommendation"}, report.recommendation),
+        *(tag("p", {"class": "gap"}, gap) for gap in gaps(report)),
+        tag("div", {"class": "plots"}, *figures),
+        *map(_table, tables(report)),
+        tag("h2", "Settings"),
+        _definitions(settings),
+        tag("h2", "Definitions"),
+        _definitions(TERMS),
+    ]
+    return document(_TITLE, _CSS, tag("body", tag("main", *parts)))
 
 
 def _table(table: Table) -> Element:
-    def cell(name: str, place: int, text: str, **more: str) -> Element:
-        return tag(name, {**({"class": "word"} if place < table.words else {}), **more}, text)
+    def cell(name: str, column: int, text: str, **attributes: str) -> Element:
+        if column < table.text_columns:
+            attributes["class"] = "text"
+        return tag(name, attributes, text)
 
-    head = tag("tr", *(cell("th", place, heading, scope="col") for place, heading in enumerate(table.headings)))
-    rows = [tag("tr", *(cell("td", place, text) for place, text in enumerate(row))) for row in table.rows]
-    drawn = tag("table", tag("caption", table.title), tag("thead", head), tag("tbody", *rows))
-    # A box that scrolls is reached by the keyboard too.
-    box = tag("div", {"class": "wide", "tabindex": "0", "role": "region", "aria-label": table.title}, drawn)
+    head = tag("tr", *(cell("th", column, heading, scope="col") for column, heading in enumerate(table.headings)))
+    rows = [tag("tr", *(cell("td", column, text) for column, text in enumerate(row))) for row in table.rows]
+    content = tag("table", tag("caption", table.title), tag("thead", head), tag("tbody", *rows))
+    # tabindex makes the scrolling box reachable by keyboard.
+    box = tag("div", {"class": "wide", "tabindex": "0", "role": "region", "aria-label": table.title}, content)
     return tag("section", box, *([tag("p", {"class": "note"}, table.note)] if table.note else []))
 
 
-def _list(items: dict[str, str]) -> Element:
+def _definitions(items: dict[str, str]) -> Element:
     return tag("dl", *(part for term, text in items.items() for part in (tag("dt", term), tag("dd", text))))
 
 
-def _told(value: object) -> str:
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+def _format_setting(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

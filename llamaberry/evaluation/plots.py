@@ -1,11 +1,11 @@
-"""The report's four plots, as SVG that stands inside a page: no colour of paper, and ink in the colour of its text."""
+"""The report's four plots as SVG elements for the page: transparent, with lines and text in the page's text colour."""
 
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, fromstring
 
-from llamaberry.evaluation.measures import NEEDS, ArmFigures, Rate
+from llamaberry.evaluation.measures import INSTALL_HINT, ArmFigures, Rate
 from llamaberry.evaluation.report import Report
 from llamaberry.graph.errors import SetupError
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK = "#010203"  # becomes the colour of the text around it
+_INK = "#010203"  # a marker, replaced by the page's text colour
 _GRID = "#8080804d"
 _FIXED, _BROKEN = "#16a34a", "#dc2626"
-# Of middling lightness, so that each stands out from white and from black.
+# Medium lightness: visible on white and on black.
 _COLOURS = ["#3b82f6", "#d97706", "#16a34a", "#a855f7", "#ec4899", "#7d8796"]
-_MARKERS = "osD^vPX"  # one more than colours: the seventh arm looks like no other
-_STYLE: Any = {  # its type names every key of every version
-    "svg.fonttype": "none",  # texts stay texts: they can be searched, and read aloud
+_MARKERS = "osD^vPX"  # 7 markers and 6 colours: 42 distinct pairs
+_STYLE: Any = {  # matplotlib types the keys as a literal of all their names
+    "svg.fonttype": "none",  # text stays text: searchable, and readable by screen readers
     "svg.hashsalt": "llamaberry",
     "text.parse_math": False,
     "text.color": _INK,
@@ -40,11 +40,11 @@ _STYLE: Any = {  # its type names every key of every version
     "lines.markersize": 6,
     "errorbar.capsize": 3,
 }
-_WIDTH = 4.6  # inches: on a telephone it is shrunk a little, and stays readable
+_WIDTH_INCHES = 4.6  # readable when a phone's screen shrinks it
 
 
 def plots(report: Report) -> list[tuple[str, Element]]:
-    """Return each plot with its title, those left out for which there are no figures.
+    """Return the title and SVG of each plot that has figures to show.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -52,24 +52,24 @@ def plots(report: Report) -> list[tuple[str, Element]]:
     try:
         from matplotlib import rc_context
     except ImportError as error:
-        raise SetupError(NEEDS) from error
-    asked = [(number, arm) for number, arm in enumerate(report.arms) if arm.accuracy.n]
-    refined = [(number, arm) for number, arm in asked if arm.by_turn]
-    counted = [(number, arm) for number, arm in asked if arm.spent]
+        raise SetupError(INSTALL_HINT) from error
+    arms = [(number, arm) for number, arm in enumerate(report.arms) if arm.accuracy.n]
+    with_turns = [(number, arm) for number, arm in arms if arm.by_turn]
+    with_cost = [(number, arm) for number, arm in arms if arm.cost]
     with rc_context(_STYLE):
-        drawn = [
-            ("Accuracy of each arm, with its 95% interval", asked and _accuracy(asked)),
-            ("Accuracy turn by turn", refined and _by_turn(refined)),
-            ("What each step fixed, and what it broke", _steps([arm for _, arm in refined])),
-            ("Accuracy against cost", counted and _cost(counted)),
+        figures = [
+            ("Accuracy of each arm, with its 95% interval", arms and _accuracy(arms)),
+            ("Accuracy turn by turn", with_turns and _by_turn(with_turns)),
+            ("Answers that each step fixed and broke", _steps([arm for _, arm in with_turns])),
+            ("Accuracy against cost", with_cost and _cost(with_cost)),
         ]
-        return [(title, _svg(figure, f"plot{n}", title)) for n, (title, figure) in enumerate(drawn) if figure]
+        return [(title, _svg(figure, f"plot{n}", title)) for n, (title, figure) in enumerate(figures) if figure]
 
 
 def _accuracy(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
     figure, axes = _figure(0.9 + 0.38 * len(arms))
     for row, (number, arm) in enumerate(arms):
-        colour, marker = _look(number)
+        colour, marker = _colour_and_marker(number)
         share, below, above = _interval(arm.accuracy)
         axes.errorbar([share], [row], xerr=[[below], [above]], color=colour, marker=marker)
         axes.annotate(f"{share:.0f}%", (share, row), (0, 6), textcoords="offset points", ha="center")
@@ -84,20 +84,13 @@ def _accuracy(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
 def _by_turn(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
     figure, axes = _figure(2.6 + _legend_inches(arms))
     last = max(len(arm.by_turn) - 1 for _, arm in arms)
-    for place, (number, arm) in enumerate(arms):
-        colour, marker = _look(number)
-        shift = 0.08 * (place - (len(arms) - 1) / 2)  # so that intervals do not lie upon each other
-        # The final answers stand below one another, however many turns came before them.
+    for index, (number, arm) in enumerate(arms):
+        colour, marker = _colour_and_marker(number)
+        shift = 0.08 * (index - (len(arms) - 1) / 2)  # keeps the intervals apart
+        # The final answers of all arms share one position, whatever their number of turns.
         steps = [(last + 1 if name == "final" else n) + shift for n, name in enumerate(arm.by_turn, start=1)]
-        shares = [_interval(rate) for rate in arm.by_turn.values()]
-        axes.errorbar(
-            steps,
-            [share for share, _, _ in shares],
-            yerr=[[below for _, below, _ in shares], [above for _, _, above in shares]],
-            color=colour,
-            marker=marker,
-            label=arm.name,
-        )
+        shares, below, above = zip(*map(_interval, arm.by_turn.values()), strict=True)
+        axes.errorbar(steps, shares, yerr=[below, above], color=colour, marker=marker, label=arm.name)
     axes.set_xticks(range(1, last + 2), [*map(str, range(1, last + 1)), "final"])
     axes.set_xlabel("turn")
     axes.set_ylabel("% right")
@@ -111,19 +104,19 @@ def _steps(arms: Sequence[ArmFigures]) -> "Figure | None":
     if not rows:
         return None
     figure, axes = _figure(1.2 + 0.3 * len(rows))
-    places = range(len(rows))
+    positions = range(len(rows))
     fixed, broken = [change.fixed for _, change in rows], [change.broken for _, change in rows]
     bars = [(fixed, 1, _FIXED, "fixed"), (broken, -1, _BROKEN, "broken")]
     for counts, side, colour, label in bars:
-        axes.barh(places, [side * count for count in counts], color=colour, label=label, height=0.6)
+        axes.barh(positions, [side * count for count in counts], color=colour, label=label, height=0.6)
         for row, count in enumerate(counts):
-            at = (side * count, row)
-            where = "left" if side > 0 else "right"
-            axes.annotate(f"{count}", at, (4 * side, 0), textcoords="offset points", ha=where, va="center")
+            align = "left" if side > 0 else "right"
+            offset = (4 * side, 0)
+            axes.annotate(f"{count}", (side * count, row), offset, textcoords="offset points", ha=align, va="center")
     widest = max([*fixed, *broken, 1])
     axes.set_xlim(-1.25 * widest, 1.25 * widest)
     axes.axvline(0, color=_INK, linewidth=0.8)
-    axes.set_yticks(places, [name for name, _ in rows])
+    axes.set_yticks(positions, [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xticks([])
     axes.set_xlabel("questions")
@@ -135,16 +128,14 @@ def _steps(arms: Sequence[ArmFigures]) -> "Figure | None":
 def _cost(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
     figure, axes = _figure(2.6 + _legend_inches(arms))
     for number, arm in arms:
-        colour, marker = _look(number)
+        colour, marker = _colour_and_marker(number)
         share, below, above = _interval(arm.accuracy)
-        tokens = arm.spent.total if arm.spent else 0
-        axes.errorbar(
-            [tokens], [share], yerr=[[below], [above]], color=colour, marker=marker, label=arm.name, linestyle="none"
-        )
-    axes.set_xlim(0, 1.1 * max(arm.spent.total for _, arm in arms if arm.spent) or 1)
+        tokens = arm.cost.total if arm.cost else 0
+        axes.errorbar([tokens], [share], yerr=[[below], [above]], fmt=marker, color=colour, label=arm.name)
+    axes.set_xlim(0, 1.1 * max(arm.cost.total for _, arm in arms if arm.cost) or 1)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.set_xlabel("tokens a question")
+    axes.set_xlabel("tokens per question")
     axes.set_ylabel("% right")
     _legend(figure)
     return figure
@@ -153,7 +144,7 @@ def _cost(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
 def _figure(inches: float) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH, inches), layout="constrained")
+    figure = Figure(figsize=(_WIDTH_INCHES, inches), layout="constrained")
     return figure, figure.subplots()
 
 
@@ -165,33 +156,33 @@ def _legend_inches(arms: Sequence[object]) -> float:
     return 0.22 * ((len(arms) + 1) // 2)
 
 
-def _look(number: int) -> tuple[str, str]:
-    """Return the colour and the marker of an arm: the same in every plot."""
+def _colour_and_marker(number: int) -> tuple[str, str]:
+    """Return the colour and marker of an arm, the same in every plot."""
     return _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
 
 
 def _interval(rate: Rate) -> tuple[float, float, float]:
-    """Return the share in percent, and how far its interval reaches below and above."""
+    """Return the share in percent, and the distances to the ends of its interval."""
     share, low, high = (100 * (value or 0) for value in (rate.share, rate.low, rate.high))
-    return share, max(share - low, 0), max(high - share, 0)  # rounding makes -1e-15 of 0
+    return share, max(share - low, 0), max(high - share, 0)  # rounding may turn 0 into -1e-15
 
 
 def _svg(figure: "Figure", name: str, title: str) -> Element:
-    """Return the figure as an element; `name` keeps its ids apart from those of the page's other figures."""
-    written = io.BytesIO()
-    figure.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    svg = fromstring(written.getvalue())
+    """Return the figure as an element; the prefix `name` makes its ids unique in the page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = fromstring(buffer.getvalue())
     for element in svg.iter():
-        element.tag = element.tag.rpartition("}")[2]  # within HTML there are no namespaces
+        element.tag = element.tag.rpartition("}")[2]  # HTML has no namespaces
         attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
         for key, value in attributes.items():
-            marked = f"{name}-{value}" if key == "id" else value.replace("url(#", f"url(#{name}-")
-            marked = f"#{name}-{value[1:]}" if key == "href" else marked
-            attributes[key] = marked.replace(_INK, "currentColor")
+            prefixed = f"{name}-{value}" if key == "id" else value.replace("url(#", f"url(#{name}-")
+            prefixed = f"#{name}-{value[1:]}" if key == "href" else prefixed
+            attributes[key] = prefixed.replace(_INK, "currentColor")
         element.attrib = attributes
     for defs in svg.findall("defs"):
         for style in defs.findall("style"):
-            defs.remove(style)  # it would hold for the whole page
+            defs.remove(style)  # it would apply to the whole page
     for size in ("width", "height"):
         del svg.attrib[size]
     svg.attrib |= {"role": "img", "aria-label": title}

@@ -1,4 +1,4 @@
-"""What an evaluation keeps: a line of JSON for each question in each arm."""
+"""The records of an evaluation: one line of JSON per question and arm."""
 
 import re
 from typing import Literal, NamedTuple, Self
@@ -7,14 +7,16 @@ from pydantic import BaseModel, ConfigDict
 
 from llamaberry.graph.errors import SetupError
 
-_ARM = re.compile(r"single|turns:(?P<turns>[1-9][0-9]?)(?P<early>\+early)?|self-consistency:(?P<draws>[1-9][0-9]?)")
-_MOST_DRAWS = 40  # the paper's own largest number
+# 40 draws are the largest vote in the self-consistency paper.
+_ARM = re.compile(
+    r"single|turns:(?P<turns>[2-9]|10)(?P<early>\+early)?|self-consistency:(?P<draws>[2-9]|[1-3][0-9]|40)"
+)
 
 
 class Arm(NamedTuple):
-    """A way to answer: so many turns, perhaps fewer where two agree, or the vote of so many first turns.
+    """A way to answer a question: up to `turns` turns and a synthesis, or a vote of `draws` independent first turns.
 
-    The vote is self-consistency (arXiv 2203.11171): what thinking again has to be measured against at equal cost.
+    The vote is self-consistency (arXiv 2203.11171), the baseline that refining has to beat at equal cost.
     """
 
     name: str
@@ -23,29 +25,23 @@ class Arm(NamedTuple):
     draws: int = 1
 
     @classmethod
-    def named(cls, name: str) -> Self:
+    def parse(cls, name: str) -> Self:
         """Return the arm of this name: "single", "turns:3", "turns:3+early", "self-consistency:3".
 
         Raises:
-            SetupError: there is none of this name.
+            SetupError: no arm has this name.
         """
-        found = _ARM.fullmatch(name)
-        turns, draws = int((found and found["turns"]) or 1), int((found and found["draws"]) or 1)
-        if (
-            found is None
-            or turns > 10
-            or draws > _MOST_DRAWS
-            or name in ("turns:1", "turns:1+early", "self-consistency:1")
-        ):
+        match = _ARM.fullmatch(name)
+        if match is None:
             raise SetupError(
-                f"there is no arm {name!r}: write single, turns:N, turns:N+early (N from 2 to 10) "
-                f"or self-consistency:K (K from 2 to {_MOST_DRAWS})"
+                f"unknown arm {name!r}: write single, turns:N, turns:N+early (N from 2 to 10) "
+                "or self-consistency:K (K from 2 to 40)"
             )
-        return cls(name, turns, bool(found["early"]), draws)
+        return cls(name, int(match["turns"] or 1), bool(match["early"]), int(match["draws"] or 1))
 
 
 class Tokens(BaseModel):
-    """The tokens of one or more calls; `cached` are those of the input that came from a prefix cache."""
+    """Token counts of one or more calls; `cached` is the part of `input` that a prefix cache served."""
 
     input: int = 0
     output: int = 0
@@ -53,40 +49,38 @@ class Tokens(BaseModel):
 
 
 class Reply(BaseModel):
-    """One call of the model: a turn, a draw of a vote, or the synthesis. `answer` is None where none could be read."""
+    """One model call: a turn, a draw of a vote, or the synthesis. `answer` is None if the reply states none."""
 
     model_config = ConfigDict(frozen=True)
 
     step: str
-    """ "turn 1", "turn 2", "synthesis"; of a vote "draw 1", "draw 2"."""
+    """ "turn 1", "turn 2", "synthesis"; in a vote "draw 1", "draw 2"."""
     answer: str | None
     right: bool
     verdict: Literal["keep", "revise"] | None = None
     finish_reason: str | None = None
     seconds: float = 0
     tokens: Tokens | None = None
-    """None where the provider counted none."""
+    """None if the provider reported no usage."""
     text: str = ""
     """The reply as written."""
 
 
 class Result(BaseModel):
-    """What one arm made of one question."""
-
-    model_config = ConfigDict(frozen=True)
+    """The outcome of one question in one arm."""
 
     id: str
     task: str
-    """The suite's task, or "" for a file of one's own."""
+    """The suite's task, or "" for questions from a file."""
     arm: str
     question: str
     expected: str
-    answer: str | None
-    """The arm's answer: after several turns the synthesis's concise one, of a vote the winner's; None without any."""
-    right: bool
-    """Whether `answer` is right. Where the arm failed, it is not: a failure counts against it."""
-    replies: list[Reply]
+    answer: str | None = None
+    """The arm's answer: the synthesis's concise answer, the winner of the vote, or None."""
+    right: bool = False
+    """Whether `answer` is right; False if there is no answer."""
+    replies: list[Reply] = []
     stop_reason: str | None = None
     degraded: str | None = None
     error: str | None = None
-    """Why there is no answer, or why there is no more than the turns before: a call failed for good."""
+    """The failed call that left the result without an answer, or with fewer turns than planned."""

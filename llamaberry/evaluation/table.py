@@ -1,8 +1,8 @@
-"""The report as tables, narrow enough for a terminal: what the command prints, and what the page shows."""
+"""The report as tables that fit a terminal: the command prints them, and the page shows them."""
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llamaberry.console import plain
 from llamaberry.evaluation.measures import Change, Rate
@@ -13,49 +13,50 @@ if TYPE_CHECKING:
 
 
 class Table(NamedTuple):
-    """Rows of texts below headings; the first `words` columns are words, the others figures."""
+    """Headings and rows of cells; the first `text_columns` columns hold text, the others figures."""
 
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
-    words: int = 1
+    text_columns: int = 1
     note: str = ""
 
 
 def tables(report: Report) -> list[Table]:
-    """Return what there is to tell, in the order in which it is read; a table without a row is left out."""
-    found = [_arms(report), _turns(report), _cost(report), _dollars(report), _replies(report), _pairs(report)]
-    found += [_tasks(report)] if len(report.tasks) > 1 else []
-    return [table for table in found if table.rows]
+    """Return the report's tables in reading order, without the empty ones."""
+    candidates = [_arms(report), _turns(report), _cost(report), _dollars(report), _replies(report), _pairs(report)]
+    if len(report.tasks) > 1:
+        candidates.append(_tasks(report))
+    return [table for table in candidates if table.rows]
 
 
 def print_report(report: Report, console: "Console") -> None:
-    """Print the tables, what is missing, and the sentence that says what they mean."""
+    """Print the tables, the arms with missing questions, and the recommendation."""
     from rich import box
-    from rich.table import Table as Drawn
+    from rich.table import Table as RichTable
     from rich.text import Text
 
     for table in tables(report):
-        drawn = Drawn(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-        for place, heading in enumerate(table.headings):
-            # Where it is too narrow the first column gives way, which holds the names.
-            drawn.add_column(heading, justify="left" if place < table.words else "right", no_wrap=place > 0)
-            drawn.columns[place].overflow = "fold"
+        grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+        for column, heading in enumerate(table.headings):
+            # In a narrow terminal only the first column, which holds the names, is wrapped.
+            justify: Any = "left" if column < table.text_columns else "right"
+            grid.add_column(heading, justify=justify, no_wrap=column > 0, overflow="fold")
         for row in table.rows:
-            drawn.add_row(*map(Text, row))
+            grid.add_row(*map(Text, row))
         note = [Text(table.note, "dim")] if table.note else []
-        console.print(Text(table.title, "bold"), drawn, *note, "", sep="\n")
+        console.print(Text(table.title, "bold"), grid, *note, "", sep="\n")
     for gap in gaps(report):
         console.print(Text(gap, "yellow"))
     console.print(Text(plain(report.recommendation), "bold"))
 
 
 def gaps(report: Report) -> list[str]:
-    """Return a sentence for each arm that lacks questions which other arms have."""
+    """Return a sentence for each arm that lacks questions which other arms answered."""
     return [
-        f"{arm.name} lacks {arm.missing} of the {report.questions} questions: compare it by the pairs alone."
+        f"{arm.name} lacks {arm.missing} of the {report.questions} questions: compare it by the pairs only."
         if arm.accuracy.n
-        else f"{arm.name} was asked none of the {report.questions} questions."
+        else f"{arm.name} has none of the {report.questions} questions."
         for arm in report.arms
         if arm.missing
     ]
@@ -69,60 +70,60 @@ def _arms(report: Report) -> Table:
         )
         for arm in report.arms
     ]
-    return Table("Arms", ("arm", "asked", "right", "accuracy", "95% interval", "agree", "fixed", "broken"), rows)
+    headings = ("arm", "n", "right", "accuracy", "95% interval", "agree", "fixed", "broken")
+    return Table("Arms", headings, rows)
 
 
 def _turns(report: Report) -> Table:
     def row(name: str, rate: Rate | None, change: Change | None) -> tuple[str, ...]:
-        changes = (change.fixed, change.broken, change.kept_right, change.kept_wrong) if change else None
-        return name, *(_rate(rate) if rate else ("", "")), *(map(str, changes) if changes else [""] * 4)
+        counts = (change.fixed, change.broken, change.kept_right, change.kept_wrong) if change else ("",) * 4
+        return name, *(_rate(rate) if rate else ("", "")), *map(str, counts)
 
     rows = []
     for arm in report.arms:
         if not arm.by_turn:
             continue
-        first, *later = [name for name in arm.by_turn if name != "final"]
-        told = [row(first, arm.by_turn[first], None)]
-        told += [row(name, arm.by_turn[name], arm.steps[name]) for name in later]
-        told += [row("refining", None, arm.refining)]
-        told += [
+        turns = [row(name, rate, arm.steps.get(name)) for name, rate in arm.by_turn.items() if name != "final"]
+        of_arm = [
+            *turns,
+            row("refining", None, arm.refining),
             row("synthesis", arm.by_turn["final"], arm.steps["synthesis"]),
-            row("in all", None, arm.overall),
+            row("overall", None, arm.overall),
         ]
-        rows += [(arm.name if number == 0 else "", *cells) for number, cells in enumerate(told)]
+        rows += [("" if index else arm.name, *cells) for index, cells in enumerate(of_arm)]
     headings = ("arm", "after", "accuracy", "interval", "fixed", "broken", "kept\nright", "kept\nwrong")
-    return Table("Turn by turn", headings, rows, words=2)
+    return Table("Turn by turn", headings, rows, text_columns=2)
 
 
 def _cost(report: Report) -> Table:
     rows = []
     for arm in report.arms:
-        means = (arm.spent.input, arm.spent.cached, arm.spent.output, arm.spent.total) if arm.spent else [None] * 4
-        per_right = arm.spent.tokens_per_right if arm.spent else None
+        cost = arm.cost
+        tokens = (cost.input, cost.cached, cost.output, cost.total, cost.tokens_per_right) if cost else (None,) * 5
         seconds = [_number(seconds, 1) for seconds in (arm.seconds_mean, arm.seconds_median)]
-        rows.append((arm.name, *map(_number, means), _number(per_right), *seconds))
-    headings = ("arm", "input", "cached", "output", "tokens", "tokens per\nright one", "s\nmean", "s\nmedian")
-    return Table("A question's cost", headings, rows)
+        rows.append((arm.name, *map(_number, tokens), *seconds))
+    headings = ("arm", "input", "cached", "output", "tokens", "tokens per\nright answer", "s\nmean", "s\nmedian")
+    return Table("Cost per question", headings, rows)
 
 
 def _dollars(report: Report) -> Table:
     rows = [
-        (arm.name, _usd(arm.spent.usd), _usd(arm.spent.usd_per_right))
+        (arm.name, _usd(arm.cost.usd), _usd(arm.cost.usd_per_right))
         for arm in report.arms
-        if arm.spent and arm.spent.usd is not None
+        if arm.cost and arm.cost.usd is not None
     ]
-    return Table("US dollars", ("arm", "a question", "a right answer"), rows)
+    return Table("US dollars", ("arm", "per question", "per right answer"), rows)
 
 
 def _replies(report: Report) -> Table:
     rows = [
         (
-            *(arm.name, f"{arm.replies:,}", _percent(arm.unparsed), _percent(arm.cut)),
+            *(arm.name, f"{arm.replies:,}", _percent(arm.unparsed), _percent(arm.truncated)),
             *(f"{arm.errors}", f"{arm.degraded}"),
         )
         for arm in report.arms
     ]
-    return Table("What went wrong", ("arm", "replies", "no answer read", "cut", "errors", "degraded"), rows)
+    return Table("Problems", ("arm", "replies", "no answer", "truncated", "errors", "degraded"), rows)
 
 
 def _pairs(report: Report) -> Table:
@@ -134,9 +135,9 @@ def _pairs(report: Report) -> Table:
         )
         for pair in report.pairs
     ]
-    count = f"{len(rows)} comparisons, p not corrected for it" if len(rows) > 1 else "1 comparison"
+    correction = f"p is not corrected for the {len(rows)} comparisons. " if len(rows) > 1 else ""
     headings = ("pair", "both\nright", "only the\nfirst", "only the\nother", "neither", "points", "p")
-    return Table("Pairs of arms", headings, rows, note=f"{count}. Points: how far the first is ahead of the other.")
+    return Table("Pairs of arms", headings, rows, note=f"{correction}Points: the lead of the first arm.")
 
 
 def _tasks(report: Report) -> Table:
@@ -146,11 +147,11 @@ def _tasks(report: Report) -> Table:
         for name, rate in arms.items()
     ]
     rows = [
-        (task if number == 0 else "", *cell[1:])
-        for task, of_task in groupby(cells, key=lambda cell: cell[0])
-        for number, cell in enumerate(of_task)
+        ("" if index else task, *row[1:])
+        for task, of_task in groupby(cells, key=lambda row: row[0])
+        for index, row in enumerate(of_task)
     ]
-    return Table("Tasks", ("task", "arm", "asked", "right", "accuracy", "interval"), rows, words=2)
+    return Table("Tasks", ("task", "arm", "n", "right", "accuracy", "interval"), rows, text_columns=2)
 
 
 def _rate(rate: Rate) -> tuple[str, str]:

@@ -1,11 +1,11 @@
-"""Whether an answer is right: in whatever form a model gives it, and never where it is another."""
+"""The checkers accept a right answer in any form, and no other answer."""
 
 import time
 from collections.abc import Callable
 
 import pytest
 
-from llamaberry.evaluation.checkers import choice, exact, fitting, number
+from llamaberry.evaluation.checkers import choice, exact, infer_checker, number
 
 NUMBERS = [
     ("42", "42"),
@@ -50,7 +50,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("answer", "expected"), NUMBERS)
-def test_a_number_is_right_however_it_is_written(answer: str, expected: str) -> None:
+def test_number_accepts_every_notation(answer: str, expected: str) -> None:
     assert number(answer, expected)
 
 
@@ -64,7 +64,7 @@ NO_NUMBERS = [
     ("0.5%", "50%"),
     ("0.5%", "50"),
     ("50%", "0.05"),
-    ("12345678", "12345679"),  # a whole number has to be met, however large
+    ("12345678", "12345679"),  # integers must match exactly, however large
     ("36 legs, 12 animals", "36"),
     ("2024-01-05", "5"),
     ("5/1/2024", "2024"),
@@ -88,7 +88,7 @@ NO_NUMBERS = [
 
 
 @pytest.mark.parametrize(("answer", "expected"), NO_NUMBERS)
-def test_another_number_is_wrong_and_a_date_a_time_or_a_power_is_none(answer: str, expected: str) -> None:
+def test_number_rejects_other_numbers_dates_times_and_powers(answer: str, expected: str) -> None:
     assert not number(answer, expected)
 
 
@@ -96,14 +96,12 @@ def test_another_number_is_wrong_and_a_date_a_time_or_a_power_is_none(answer: st
     ("answer", "tolerance", "right"),
     [("3.14", None, False), ("3.14159265", None, True), ("3.14", 0.01, True), ("3.3", 0.1, False), ("1", 2.5, True)],
 )
-def test_a_tolerance_is_absolute_and_without_one_a_millionth_is_forgiven(
-    answer: str, tolerance: float | None, right: bool
-) -> None:
+def test_tolerance_is_absolute_and_a_millionth_by_default(answer: str, tolerance: float | None, right: bool) -> None:
     assert number(answer, "3.1415926", tolerance) is right
 
 
-def test_a_tolerance_is_met_to_the_very_decimal() -> None:
-    """1.3 - 1 is more than 0.3 in floating point."""
+def test_tolerance_is_exact_in_decimal() -> None:
+    """In floating point 1.3 - 1 is more than 0.3."""
     assert number("1.3", "1", 0.3)
     assert not number("1.31", "1", 0.3)
     assert not number("1.0000001", "1", 0)
@@ -136,7 +134,7 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("answer", "expected"), CHOICES)
-def test_a_choice_is_right_however_it_is_stated(answer: str, expected: str) -> None:
+def test_choice_accepts_every_phrasing(answer: str, expected: str) -> None:
     assert choice(answer, expected)
 
 
@@ -162,7 +160,7 @@ NO_CHOICES = [
 
 
 @pytest.mark.parametrize(("answer", "expected"), NO_CHOICES)
-def test_another_choice_several_or_none_is_wrong(answer: str, expected: str) -> None:
+def test_choice_rejects_other_letters_several_or_none(answer: str, expected: str) -> None:
     assert not choice(answer, expected)
 
 
@@ -177,7 +175,7 @@ def test_another_choice_several_or_none_is_wrong(answer: str, expected: str) -> 
         ("", "Paris", False),
     ],
 )
-def test_a_text_is_compared_but_for_its_form(answer: str, expected: str, right: bool) -> None:
+def test_exact_ignores_the_form_of_a_text(answer: str, expected: str, right: bool) -> None:
     assert exact(answer, expected) is right
 
 
@@ -189,9 +187,8 @@ FITTING = {
 
 
 @pytest.mark.parametrize(("name", "expected"), [(name, text) for name, texts in FITTING.items() for text in texts])
-def test_the_checker_that_fits_takes_what_is_expected_as_right(name: str, expected: str) -> None:
-    """And a question whose answer it could not read gets another checker."""
-    assert fitting(expected) == name
+def test_inferred_checker_accepts_the_expected_answer(name: str, expected: str) -> None:
+    assert infer_checker(expected) == name
     assert {"number": number, "choice": choice, "exact": exact}[name](expected, expected)
 
 
@@ -199,13 +196,12 @@ PIECES = ["9", "9,", "1.", "-", "1e", "1/", "1 ", "999,", "\\frac{", "10^", "A "
 PIECES += ["\\", "\\boxed{", "answer ", "A or ", "B because ", "A, ", "½"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("check", [exact, number, choice, lambda answer, _: fitting(answer)])
-def test_200_000_characters_of_anything_are_checked_at_once(check: Callable[[str, str], object]) -> None:
-    """Twice as much takes no more than some four times as long: what is quadratic takes minutes."""
+@pytest.mark.parametrize("check", [exact, number, choice, lambda answer, _: infer_checker(answer)])
+def test_checking_200_000_characters_takes_linear_time(check: Callable[[str, str], object]) -> None:
+    """Quadratic time would take minutes."""
     for piece in PIECES:
         text = piece * (200_000 // len(piece))
-        begun = time.process_time()
+        started_at = time.process_time()
         check(text, "42")
         check(f"1/{text}", text)
-        assert time.process_time() - begun < 5, piece
+        assert time.process_time() - started_at < 5, piece

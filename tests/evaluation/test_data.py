@@ -1,4 +1,4 @@
-"""The questions of an evaluation: what a file may hold, and what is told of the lines that are none."""
+"""Questions from a file and from reasoning-gym, and the messages for invalid lines."""
 
 import json
 import re
@@ -53,31 +53,31 @@ BAD = {
     row(checker="regex"): "checker: ",
     row(tolerance=-1): "tolerance: ",
     b'{"question": "Q", "answer": "1", "tolerance": Infinity}': "tolerance: ",
-    row(answer="Paris", checker="number"): "'Paris' holds no number",
-    row(answer="Paris", checker="choice"): "'Paris' holds no choice",
+    row(answer="Paris", checker="number"): "'Paris' contains no number",
+    row(answer="Paris", checker="choice"): "'Paris' contains no choice",
 }
 
 
-@pytest.mark.parametrize(("line", "told"), BAD.items(), ids=list(BAD.values()))
-def test_a_bad_line_is_told_with_its_number_and_the_rest_goes_on(tmp_path: Path, line: bytes, told: str) -> None:
+@pytest.mark.parametrize(("line", "message"), BAD.items(), ids=list(BAD.values()))
+def test_an_invalid_line_is_reported_and_skipped(tmp_path: Path, line: bytes, message: str) -> None:
     data = read_file(write(tmp_path, row(id="same"), b"", line, GOOD))
     assert [case.id for case in data.cases] == ["same", "4"]
-    (bad,) = data.bad
-    assert bad.startswith("line 3: ")
-    assert told in bad
-    assert "\n" not in bad
+    (report,) = data.invalid
+    assert report.startswith("line 3: ")
+    assert message in report
+    assert "\n" not in report
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n \n"])
-def test_lines_of_any_system_are_read_with_a_byte_order_mark_or_without(tmp_path: Path, end: bytes) -> None:
+def test_any_line_ending_and_a_byte_order_mark_are_read(tmp_path: Path, end: bytes) -> None:
     for mark in (b"", b"\xef\xbb\xbf"):
         data = read_file(write(tmp_path, mark + GOOD, GOOD, b"", end=end))
         assert [(case.question, case.expected) for case in data.cases] == [("What is 6 x 7?", "42")] * 2
-        assert data.bad == []
+        assert data.invalid == []
 
 
-def test_no_sign_within_a_text_ends_a_line(tmp_path: Path) -> None:
-    """JSON allows them as they are; Python's own splitlines does not."""
+def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
+    """JSON allows these separators in a text; str.splitlines would split there."""
     text = "one\u2028two\u2029three\u0085four"
     (case,) = read_file(
         write(tmp_path, json.dumps({"question": text, "answer": "1"}, ensure_ascii=False).encode())
@@ -86,12 +86,12 @@ def test_no_sign_within_a_text_ends_a_line(tmp_path: Path) -> None:
     assert len(read_file(write(tmp_path, GOOD.replace(b": ", b":\r"))).cases) == 1
 
 
-def test_the_answer_may_be_a_number_and_decides_how_it_is_checked(tmp_path: Path) -> None:
+def test_the_answer_decides_the_checker(tmp_path: Path) -> None:
     rows = [row(answer=42), row(answer=4.5), row(answer="B"), row(answer="Paris"), row(answer="42", checker="exact")]
-    rows += [row(answer="3", tolerance=0.5), row(answer=7, id=12), row(note="not ours", answer="x")]
+    rows += [row(answer="3", tolerance=0.5), row(answer=7, id=12), row(note="unknown key", answer="x")]
     data = read_file(write(tmp_path, *rows))
     assert [case.id for case in data.cases] == ["1", "2", "3", "4", "5", "6", "12", "8"]
-    assert data.bad == []
+    assert data.invalid == []
     whole, part, letter, word, exact, near, *_ = data.cases
     assert right(whole, "6 x 7 = 42")
     assert right(part, "4.50")
@@ -102,47 +102,51 @@ def test_the_answer_may_be_a_number_and_decides_how_it_is_checked(tmp_path: Path
     assert not right(near, "3.6")
 
 
-def test_a_limit_takes_the_first_and_keeps_the_data_the_same(tmp_path: Path) -> None:
+def test_a_limit_takes_the_first_rows_and_keeps_the_settings(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD, GOOD, GOOD)
-    all_of_it, two = read_file(path), read_file(path, limit=2)
-    assert [case.id for case in two.cases] == ["1", "2"]
-    assert two.settings == all_of_it.settings
+    limited = read_file(path, limit=2)
+    assert [case.id for case in limited.cases] == ["1", "2"]
+    assert limited.settings == read_file(path).settings
 
 
-def test_the_settings_tell_a_file_from_an_edited_one(tmp_path: Path) -> None:
+def test_an_edited_file_has_other_settings(tmp_path: Path) -> None:
     before = read_file(write(tmp_path, GOOD)).settings
     assert read_file(write(tmp_path, GOOD, GOOD)).settings != before
 
 
-def test_what_is_no_file_of_questions_ends_in_a_line_that_says_so(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_a_file_without_questions_is_refused(groq: ScriptedGroq, tmp_path: Path) -> None:
     assert "nothing.jsonl" in mistake("eval", str(tmp_path / "nothing.jsonl"))
     assert "cannot be read" in mistake("eval", str(tmp_path))
-    assert "holds no question" in mistake("eval", str(write(tmp_path, b"")))
-    told = mistake("eval", str(write(tmp_path, b"oops")), "--out", str(tmp_path / "out"))
-    assert "holds no question" in told
-    assert "line 1: not JSON" in told
+    assert "contains no question" in mistake("eval", str(write(tmp_path, b"")))
+    error = mistake("eval", str(write(tmp_path, b"oops")), "--out", str(tmp_path / "out"))
+    assert "contains no question" in error
+    assert "line 1: not JSON" in error
     assert (groq.requests, (tmp_path / "out").exists()) == ([], False)
 
 
-def test_a_row_for_the_judge_needs_one_and_with_one_the_rest_is_judged_too(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_a_row_with_checker_judge_needs_a_judge(groq: ScriptedGroq, tmp_path: Path) -> None:
     path = write(tmp_path, row(checker="judge"), row(), row(checker="exact"))
-    told = mistake("eval", str(path), "--out", str(tmp_path / "out"))
-    assert "line 1" in told
-    assert "--judge MODEL" in told
+    error = mistake("eval", str(path), "--out", str(tmp_path / "out"))
+    assert "line 1" in error
+    assert "--judge MODEL" in error
     assert groq.requests == []
+
+
+def test_with_a_judge_rows_without_a_checker_are_judged(tmp_path: Path) -> None:
+    path = write(tmp_path, row(checker="judge"), row(), row(checker="exact"))
     assert [case.check is None for case in read_file(path, judged=True).cases] == [True, True, False]
 
 
 @needs_suite
-def test_the_same_seed_makes_the_same_questions_and_another_others() -> None:
+def test_only_the_same_seed_gives_the_same_questions() -> None:
     tasks = ["leg_counting", "syllogism"]
 
-    def asked(size: int, seed: int) -> list[tuple[str, str, str, str]]:
+    def cases(size: int, seed: int) -> list[tuple[str, str, str, str]]:
         return [case[:4] for case in generate(tasks, size=size, seed=seed).cases]
 
-    assert asked(3, 0) == asked(3, 0) == asked(5, 0)[:6]
-    assert not {question for *_, question, _ in asked(3, 0)} & {question for *_, question, _ in asked(3, 1)}
-    assert [(id, task) for id, task, *_ in asked(2, 7)] == [
+    assert cases(3, 0) == cases(3, 0) == cases(5, 0)[:6]
+    assert not {question for *_, question, _ in cases(3, 0)} & {question for *_, question, _ in cases(3, 1)}
+    assert [(id, task) for id, task, *_ in cases(2, 7)] == [
         ("leg_counting-7-0", "leg_counting"),
         ("syllogism-7-0", "syllogism"),
         ("leg_counting-7-1", "leg_counting"),
@@ -155,7 +159,7 @@ def only(task: str) -> Case:
 
 
 @needs_suite
-def test_a_generated_question_takes_the_right_answer_in_any_form_and_no_other() -> None:
+def test_a_generated_question_accepts_any_form_of_its_answer() -> None:
     legs, yes = only("leg_counting"), only("syllogism")
     assert all(right(legs, form.format(legs.expected)) for form in ("{}", "{} legs", "**{}**.", "1 + 1 = {} legs"))
     assert not right(legs, str(int(legs.expected) + 1))
@@ -165,8 +169,8 @@ def test_a_generated_question_takes_the_right_answer_in_any_form_and_no_other() 
 
 
 @needs_suite
-def test_of_many_right_answers_each_is_right() -> None:
-    """A sum to be built has no one solution; its form is forgiven as well."""
+def test_any_of_several_right_answers_is_right() -> None:
+    """A countdown has several solutions, each in several forms."""
     case = only("countdown")
     assert all(right(case, form.format(case.expected)) for form in ("{}", "**{}**", "`{}`", "(({}))"))
     assert not right(case, f"{case.expected} + 1 - 1")
@@ -174,7 +178,7 @@ def test_of_many_right_answers_each_is_right() -> None:
 
 @needs_suite
 @pytest.mark.parametrize("task", ["graph_color", "rubiks_cube"])
-def test_where_the_suite_names_no_answer_none_is_not_one(task: str) -> None:
+def test_no_answer_is_wrong_if_the_suite_names_none(task: str) -> None:
     case = only(task)
     assert case.expected == ""
     assert not right(case, "None")
@@ -182,7 +186,7 @@ def test_where_the_suite_names_no_answer_none_is_not_one(task: str) -> None:
 
 
 @needs_suite
-def test_a_verifier_that_takes_everything_is_not_believed() -> None:
+def test_a_verifier_that_accepts_everything_is_ignored() -> None:
     case = only("game_of_life_halting")
     assert right(case, f"**{case.expected}**")
     assert not right(case, "I do not know")
@@ -191,7 +195,7 @@ def test_a_verifier_that_takes_everything_is_not_believed() -> None:
 @needs_suite
 @pytest.mark.parametrize("task", ["prime_factorization", "game_of_life", "countdown", "leg_counting"])
 @pytest.mark.parametrize("answer", ["", "foo", "(((", "{}", "1/0", "\0", "\ud800", "9" * 30_000])
-def test_no_answer_is_too_odd_to_be_wrong(task: str, answer: str) -> None:
+def test_a_malformed_answer_is_wrong(task: str, answer: str) -> None:
     assert not right(only(task), answer)
 
 
@@ -210,14 +214,14 @@ ENDLESS = ["9**9**9", "99999999!", "9**99999999", "'a' * 99999999999", "[1] * 99
 @needs_suite
 @pytest.mark.parametrize("task", ["countdown", "spiral_matrix", "string_insertion"])
 @pytest.mark.parametrize("answer", CODE + ENDLESS)
-def test_an_answer_that_is_code_is_never_run(tmp_path: Path, task: str, answer: str) -> None:
-    """Some of the suite's verifiers would."""
+def test_code_in_an_answer_is_never_run(tmp_path: Path, task: str, answer: str) -> None:
+    """Some of the suite's verifiers evaluate answers as Python."""
     assert not right(only(task), answer.format(str(tmp_path / "written")))
     assert list(tmp_path.iterdir()) == []
 
 
 @needs_suite
-def test_an_unknown_task_is_told_with_those_of_like_names(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_an_unknown_task_is_refused_with_similar_names(groq: ScriptedGroq, tmp_path: Path) -> None:
     assert "leg_counting" in mistake("eval", "--suite", "syllogism,leg_countin", "--out", str(tmp_path / "out"))
     for task in ("", "composite"):
         with pytest.raises(SetupError, match=re.escape(repr(task))):
@@ -225,9 +229,9 @@ def test_an_unknown_task_is_told_with_those_of_like_names(groq: ScriptedGroq, tm
     assert (groq.requests, list(tmp_path.iterdir())) == ([], [])
 
 
-def test_without_the_extra_what_to_install_is_said(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_suite_without_the_extra_says_what_to_install(scripted: Scripted, tmp_path: Path) -> None:
     (tmp_path / "reasoning_gym").mkdir()
     (tmp_path / "reasoning_gym" / "__init__.py").write_text("raise ImportError('it is not installed')")
     scripted()
-    told = mistake("eval", "--suite", "leg_counting", "--out", str(tmp_path / "out"), PYTHONPATH=str(tmp_path))
-    assert 'pip install "llamaberry[eval]"' in told
+    error = mistake("eval", "--suite", "leg_counting", "--out", str(tmp_path / "out"), PYTHONPATH=str(tmp_path))
+    assert 'pip install "llamaberry[eval]"' in error

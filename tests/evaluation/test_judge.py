@@ -1,4 +1,4 @@
-"""A model that marks: where no rule can check an answer, and only where it is asked for."""
+"""The judge: a model that decides whether an answer is right."""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ JUDGE = ("--judge", "groq:judge", "--concurrency", "1")
 
 
 def judging(verdicts: list[str | Reply], answers: list[str]) -> Any:
-    """A model that answers so, and a judge that says so."""
-    left: dict[str, list[Any]] = {"judge": list(verdicts), "openai/gpt-oss-120b": [first(answer) for answer in answers]}
-    return lambda request: left[request.body["model"]].pop(0)
+    """A model that gives these answers in order, and a judge that gives these verdicts."""
+    replies: dict[str, list[Any]] = {
+        "judge": list(verdicts),
+        "openai/gpt-oss-120b": [first(answer) for answer in answers],
+    }
+    return lambda request: replies[request.body["model"]].pop(0)
 
 
 def judged(groq: ScriptedGroq) -> list[Request]:
@@ -31,56 +34,50 @@ def judged(groq: ScriptedGroq) -> list[Request]:
         ("RIGHT\n", True),
     ],
 )
-def test_the_judges_last_line_is_the_verdict(scripted: Scripted, tmp_path: Path, verdict: str, right: bool) -> None:
+def test_the_verdict_is_the_last_line(scripted: Scripted, tmp_path: Path, verdict: str, right: bool) -> None:
     groq = scripted(judging([verdict], ["in the city of lights"]))
     (line,) = evaluate(questions(tmp_path, "Q"), tmp_path / "out", *JUDGE, "--arms", "single")
     assert (line["right"], line["error"], [reply["right"] for reply in line["replies"]]) == (right, None, [right])
     (request,) = judged(groq)
     assert request.body["temperature"] < 0.01
-    told = request.messages[1]["content"]
-    assert all(f">\n{text}\n</" in told for text in ("Q", "42", "in the city of lights"))
+    prompt = request.messages[1]["content"]
+    assert all(f">\n{text}\n</" in prompt for text in ("Q", "42", "in the city of lights"))
 
 
-def test_an_answer_is_judged_once_however_it_is_written_and_by_whichever_arm(
-    scripted: Scripted, tmp_path: Path
-) -> None:
-    """And not by another command of the same evaluation."""
-    groq, data, out = (
-        scripted(judging(["right", "wrong"], ["Yes", "no", "**yes**."])),
-        questions(tmp_path, "Q"),
-        tmp_path,
-    )
-    (line,) = evaluate(data, out / "out", *JUDGE, "--arms", "self-consistency:3")
+def test_an_answer_is_judged_once_in_all_forms_and_arms(scripted: Scripted, tmp_path: Path) -> None:
+    groq = scripted(judging(["right", "wrong"], ["Yes", "no", "**yes**."]))
+    data, out = questions(tmp_path, "Q"), tmp_path / "out"
+    (line,) = evaluate(data, out, *JUDGE, "--arms", "self-consistency:3")
     assert [reply["right"] for reply in line["replies"]] == [True, False, True]
     assert (line["right"], len(judged(groq))) == (True, 2)
     groq.play(judging([], ["No."]))
-    assert [line["right"] for line in evaluate(data, out / "out", *JUDGE, "--arms", "single")] == [True, False]
+    assert [line["right"] for line in evaluate(data, out, *JUDGE, "--arms", "single")] == [True, False]
 
 
-def test_a_judge_without_a_verdict_is_an_error_that_is_counted(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_missing_verdict_is_an_error_that_can_be_retried(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted(judging(["It is not right.", "right"], ["Yes", "Yes"]))
     data, out = questions(tmp_path, "P", "Q"), tmp_path / "out"
     wrong, right = evaluate(data, out, *JUDGE, "--arms", "single", failed="1 of 2")
     assert (wrong["answer"], wrong["right"], right["right"], right["error"]) == (None, False, True, None)
-    assert "neither right nor wrong" in wrong["error"]
+    assert "did not end with right or wrong" in wrong["error"]
     groq.play(judging(["right"], ["Yes"]))
     evaluate(data, out, *JUDGE, "--arms", "single", "--retry-errors")
     assert pairs(lines(out)) == [("P", "single"), ("Q", "single")]
     assert [line["right"] for line in lines(out)] == [True, True]
 
 
-def test_a_judge_that_is_out_of_capacity_is_asked_again(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_judge_at_capacity_is_retried(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted(judging([Reply(status=503), Reply(cut=-1), "right"], ["Yes"]))
     (line,) = evaluate(questions(tmp_path, "Q"), tmp_path / "out", *JUDGE, "--arms", "single")
     assert (line["right"], line["error"], len(judged(groq))) == (True, None, 3)
 
 
-def test_a_row_with_a_checker_of_its_own_is_not_judged(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_row_with_its_own_checker_is_not_judged(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted(judging([], ["6 x 7 = 42"]))
     (line,) = evaluate(questions(tmp_path, "Q", checker="number"), tmp_path / "out", *JUDGE, "--arms", "single")
     assert (line["right"], judged(groq)) == (True, [])
 
 
-def test_a_judge_that_cannot_be_set_up_is_a_line(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_an_unknown_judge_is_refused(groq: ScriptedGroq, tmp_path: Path) -> None:
     data = questions(tmp_path, "Q")
     assert "nobody" in mistake("eval", data, "--out", str(tmp_path / "out"), "--arms", "single", "--judge", "nobody:x")

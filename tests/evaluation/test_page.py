@@ -1,4 +1,4 @@
-"""The page of an evaluation: self-contained, safe to open, the same for the same report, readable at any width."""
+"""The report's page: self-contained, safe to open, deterministic, readable at any width."""
 
 import re
 from pathlib import Path
@@ -18,15 +18,15 @@ SETTINGS: dict[str, Any] = {"arms": ARMS, "model": "groq:m", "seed": 7, "machine
 
 
 def many() -> list[Result]:
-    """More arms than there are colours, names as long as they get, and as many steps."""
+    """Six arms, with the longest names and the most steps."""
     arms = ["single", "turns:2", "turns:10", "self-consistency:3", "self-consistency:40"]
-    results = [r for place, arm in enumerate(arms) for r in asked(arm, range(20 + place), first=range(5, 20))]
+    results = [r for n, arm in enumerate(arms) for r in asked(arm, range(20 + n), first=range(5, 20))]
     return results + [r.model_copy(update={"arm": "turns:10+early"}) for r in asked("turns:10", range(3, 30))]
 
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    """The page of a report whose every text tries to break out of it."""
+    """The page of a report whose every text contains markup."""
     evil = [r.model_copy(update={"id": r.id + EVIL, "task": r.task + EVIL, "question": EVIL}) for r in small()]
     return page(report(evil, settings=SETTINGS | {f"note {EVIL}": EVIL, "\x1b[31m": [EVIL, "\x1b[31m"]}))
 
@@ -47,39 +47,39 @@ def test_the_page_escapes_every_text_and_fetches_nothing(html: str) -> None:
     assert "\x1b" not in html
 
 
-def test_the_page_draws_each_plot_and_no_two_elements_share_an_id(html: str) -> None:
+def test_the_page_has_every_plot_and_unique_ids(html: str) -> None:
     elements = Page(html).elements
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert [attributes["aria-label"] for tag, attributes in elements if tag == "svg"] == [
         "Accuracy of each arm, with its 95% interval",
         "Accuracy turn by turn",
-        "What each step fixed, and what it broke",
+        "Answers that each step fixed and broke",
         "Accuracy against cost",
     ]
     for _, attributes in elements:
-        for used in re.findall(r"url\(#([^)]*)\)", " ".join(map(str, attributes.values()))):
-            assert used in ids
+        for reference in re.findall(r"url\(#([^)]*)\)", " ".join(map(str, attributes.values()))):
+            assert reference in ids
         assert "href" not in attributes or attributes["href"][1:] in ids
 
 
-def test_the_page_says_what_to_do_what_is_missing_how_it_was_run_and_what_each_figure_is(html: str) -> None:
+def test_the_page_has_recommendation_gaps_settings_and_terms(html: str) -> None:
     text = Page(html).text
-    assert "No difference between the arms could be shown with 9 questions" in text
+    assert "No difference between the arms was shown with 9 questions" in text
     assert "self-consistency:3 lacks 1 of the 10 questions" in text
-    assert "3 comparisons, p not corrected for it" in text
+    assert "p is not corrected for the 3 comparisons" in text
     assert 'machine{"cores": 2}' in text
     assert "armssingle, turns:3, self-consistency:3" in text
     for term in ("Wilson", "McNemar", "concurrency"):
         assert term in text
 
 
-def test_the_same_report_is_the_same_bytes() -> None:
+def test_the_same_report_gives_the_same_bytes() -> None:
     one = page(report(small(), settings=SETTINGS))
     assert one == page(report(small(), settings=SETTINGS))
 
 
-def test_a_plot_that_would_be_empty_is_left_out() -> None:
+def test_an_empty_plot_is_omitted() -> None:
     single = [r.model_copy(update={"replies": []}) for r in small() if r.arm == "single"]
     assert [title for title, _ in plots(report(single, settings={}))] == ["Accuracy of each arm, with its 95% interval"]
     assert "<svg" not in page(report([], settings={}))
@@ -89,7 +89,7 @@ def test_a_plot_that_would_be_empty_is_left_out() -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", ["small", "many"])
-def test_the_page_is_readable_at_any_width_in_either_scheme(
+def test_the_page_is_readable_at_any_width_and_scheme(
     browser: Browser,
     tmp_path: Path,
     name: str,
@@ -100,22 +100,22 @@ def test_the_page_is_readable_at_any_width_in_either_scheme(
     (tmp_path / "page.html").write_text(page(report(results, settings=SETTINGS)), encoding="utf-8")
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
-        said: list[str] = []
-        tab.on("console", lambda message: said.append(message.text))
+        messages: list[str] = []
+        tab.on("console", lambda message: messages.append(message.text))
         tab.goto((tmp_path / "page.html").as_uri())
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        drawn = tab.evaluate("[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().toJSON())")
-        assert len(drawn) == 4
-        assert all(300 < box["width"] <= width and box["height"] > 100 for box in drawn)
-        # Nothing that is written in a plot is cut off by its edge, or lies upon another text.
+        boxes = tab.evaluate("[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().toJSON())")
+        assert len(boxes) == 4
+        assert all(300 < box["width"] <= width and box["height"] > 100 for box in boxes)
+        # No text of a plot crosses its edge or overlaps another text.
         outside = """[...document.querySelectorAll('svg')].flatMap(svg => {
             const edge = svg.getBoundingClientRect()
             const texts = [...svg.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()])
-            const cut = texts.filter(([, b]) => b.left < edge.left - 1 || b.right > edge.right + 1
+            const outside = texts.filter(([, b]) => b.left < edge.left - 1 || b.right > edge.right + 1
                 || b.top < edge.top - 1 || b.bottom > edge.bottom + 1)
-            const upon = texts.filter(([, a], i) => texts.some(([, b], j) => i < j
+            const overlapping = texts.filter(([, a], i) => texts.some(([, b], j) => i < j
                 && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3))
-            return [...cut, ...upon].map(([text]) => `${svg.ariaLabel}: ${text}`)
+            return [...outside, ...overlapping].map(([text]) => `${svg.ariaLabel}: ${text}`)
         })"""
         assert tab.evaluate(outside) == []
         ink, paper = tab.evaluate("""['color', 'backgroundColor'].map(name => {
@@ -123,7 +123,7 @@ def test_the_page_is_readable_at_any_width_in_either_scheme(
             return name == 'color' ? getComputedStyle(text).fill : getComputedStyle(document.body)[name]
         })""")
         assert ink == ("rgb(255, 255, 255)" if scheme == "dark" else "rgb(0, 0, 0)"), paper
-        assert said == []
+        assert messages == []
         seen(tab, f"report-{name}-{width}-{scheme}")
     finally:
         tab.close()

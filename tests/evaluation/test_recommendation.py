@@ -1,4 +1,4 @@
-"""The sentence that a report ends with: what to do, and no more than was shown."""
+"""The recommendation of a report in every case."""
 
 import pytest
 
@@ -13,25 +13,25 @@ BETTER = "is right 25 points more often than single (p = 0.002)"  # ten question
 @pytest.mark.parametrize(
     ("results", "sentence"),
     [
-        ([], "No question was asked: there is nothing to compare."),
+        ([], "There are no results to compare."),
         (
             asked("single", [], failed=range(40)) + asked("turns:2", [], failed=range(40)),
-            "Every question ended in an error in single and turns:2: put that right first, and ask again.",
+            "Every question ended in an error in single and turns:2: fix the cause, and retry.",
         ),
         (
             SINGLE + asked("turns:3", [], failed=range(40)),
-            "Every question ended in an error in turns:3; of the rest: single is right on 20 of 40 questions (50%, "
+            "Every question ended in an error in turns:3; of the others: single is right on 20 of 40 questions (50%, "
             "95% interval 35 to 65%): there is no other arm to compare it with.",
         ),
         (
             asked("turns:3", range(30), first=range(20)),
-            "turns:3 is right on 30 of 40 questions (75%, 95% interval 60 to 86%), and thinking again fixed 10 of its "
-            "first answers and broke 0, p = 0.002: think again, if a vote at the same cost does no better.",
+            "turns:3 is right on 30 of 40 questions (75%, 95% interval 60 to 86%), and refining fixed 10 of its "
+            "first answers and broke 0, p = 0.002: refine, unless a vote at the same cost does as well.",
         ),
         (
             asked("turns:3", range(21), first=range(20)),
-            "turns:3 is right on 21 of 40 questions (52%, 95% interval 37 to 67%), and thinking again fixed 1 of its "
-            "first answers and broke 0, p = 1: no gain could be shown, so use 1 turn.",
+            "turns:3 is right on 21 of 40 questions (52%, 95% interval 37 to 67%), and refining fixed 1 of its "
+            "first answers and broke 0, p = 1: no gain was shown, so use 1 turn.",
         ),
         (
             asked("turns:3", range(16), first=range(20)),
@@ -39,37 +39,36 @@ BETTER = "is right 25 points more often than single (p = 0.002)"  # ten question
         ),
         (
             SINGLE + asked("turns:3", range(30)),
-            f"turns:3 {BETTER} for 4.0 times the tokens: think again; a vote at the same cost was not tried.",
+            f"turns:3 {BETTER} for 4.0 times the tokens: refine; a vote at the same cost was not measured.",
         ),
         (
             SINGLE + asked("turns:3", range(30)) + asked("self-consistency:3", range(21)),
-            f"turns:3 {BETTER} for 4.0 times the tokens, and no gain could be shown for self-consistency:3: "
-            "think again.",
+            f"turns:3 {BETTER} for 4.0 times the tokens, and no gain was shown for self-consistency:3: refine.",
         ),
         (
             SINGLE + asked("turns:3", range(30)) + asked("self-consistency:3", range(30)),
-            f"self-consistency:3 {BETTER} for 3.0 times the tokens, and turns:3 gains no more for more tokens: "
-            "vote rather than refine.",
+            f"self-consistency:3 {BETTER} for 3.0 times the tokens, and turns:3 costs more without a further gain: "
+            "vote, do not refine.",
         ),
         (
             SINGLE + asked("turns:3", range(30)) + asked("self-consistency:5", range(31)),
-            f"turns:3 {BETTER} for 4.0 times the tokens, and self-consistency:5 gains no more for no fewer tokens: "
-            "think again.",
+            f"turns:3 {BETTER} for 4.0 times the tokens, and self-consistency:5 costs as much without a further gain: "
+            "refine.",
         ),
         (
             SINGLE + asked("turns:3", range(40)) + asked("self-consistency:3", range(30)),
             "turns:3 is right 50 points more often than single (p < 0.001) for 4.0 times the tokens, and 25 points "
-            "more often than self-consistency:3 (p = 0.002): think again.",
+            "more often than self-consistency:3 (p = 0.002): refine.",
         ),
         (
             SINGLE + asked("turns:3", range(30)) + asked("self-consistency:3", range(40)),
             "self-consistency:3 is right 50 points more often than single (p < 0.001) for 3.0 times the tokens, and "
-            "25 points more often than turns:3: vote rather than refine.",
+            "25 points more often than turns:3: vote, do not refine.",
         ),
         (
             SINGLE + asked("turns:3", range(21)) + asked("self-consistency:3", range(30)),
-            f"self-consistency:3 {BETTER} for 3.0 times the tokens, and no gain could be shown for turns:3: "
-            "vote rather than refine.",
+            f"self-consistency:3 {BETTER} for 3.0 times the tokens, and no gain was shown for turns:3: "
+            "vote, do not refine.",
         ),
         (
             SINGLE + asked("self-consistency:3", range(30)),
@@ -90,18 +89,18 @@ BETTER = "is right 25 points more often than single (p = 0.002)"  # ten question
         ),
         (
             SINGLE + asked("turns:3", range(21)),
-            "No difference between the arms could be shown with 40 questions (turns:3 against single: +2.5 points, "
+            "No difference between the arms was shown with 40 questions (turns:3 against single: +2.5 points, "
             "p = 1): use single, the cheapest.",
         ),
         (
             asked("turns:3", range(22)) + asked("turns:2", range(20)),
-            "No difference between the arms could be shown with 40 questions (turns:3 against turns:2: +5 points, "
+            "No difference between the arms was shown with 40 questions (turns:3 against turns:2: +5 points, "
             "p = 0.5): use turns:2, the cheapest.",
         ),
         (
             asked("turns:3", range(30)) + asked("self-consistency:3", range(20)),
             "turns:3 is right 25 points more often than self-consistency:3 (p = 0.002) for 1.3 times the tokens: "
-            "think again.",
+            "refine.",
         ),
         (
             asked("turns:3", range(20)) + asked("self-consistency:10", range(30)),
@@ -114,5 +113,5 @@ BETTER = "is right 25 points more often than single (p = 0.002)"  # ten question
         ),
     ],
 )
-def test_the_sentence_says_what_to_do_and_claims_no_more_than_was_shown(results: list[Result], sentence: str) -> None:
+def test_the_recommendation_claims_no_more_than_the_figures(results: list[Result], sentence: str) -> None:
     assert report(results, settings={}).recommendation == sentence

@@ -1,14 +1,16 @@
-"""`llamaberry eval` cut at any moment goes on with the same command: each result once, and no finished call again."""
+"""`llamaberry eval`, killed at any moment, resumes with the same command and repeats no finished call."""
 
 import json
 import random
 import re
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from llamaberry.evaluation.folder import Folder
 from testing.command import at_once, begun, cut_at, llamaberry, mistake, refused, until
 from testing.evaluation import evaluate, lines, needs_suite, pairs, questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, good_model
@@ -27,27 +29,27 @@ CUTS = {
 
 
 @pytest.mark.parametrize("cuts", CUTS.values(), ids=list(CUTS))
-def test_killed_in_any_call_it_goes_on_with_that_call(
+def test_after_a_kill_only_the_calls_in_flight_are_repeated(
     scripted: Scripted, tmp_path: Path, cuts: list[tuple[str, str]]
 ) -> None:
     groq, data, out = scripted(hanging(*cuts)), questions(tmp_path, *"PQR"), tmp_path / "out"
-    # A case is seen through arm by arm: one that hangs in its first turn has no line yet.
+    # The arms of a case run one after another: a hanging first turn leaves both without a line.
     before = 6 - sum(2 if step == "turn 1" else 1 for _, step in cuts)
     words = ["eval", data, "--out", str(out), *WORDS]
     cut_at(groq, words, lambda: len(lines(out)) == before and set(cuts) <= called(groq).keys())
-    there = (out / "results.jsonl").read_bytes()
-    kept = evaluate(data, out, *WORDS)
-    assert (out / "results.jsonl").read_bytes().startswith(there)
-    assert pairs(kept) == [(name, arm) for name in "PQR" for arm in ("single", "turns:3")]
-    assert all(line["right"] and not line["error"] for line in kept)
-    assert [len(line["replies"]) for line in kept if line["arm"] == "turns:3"] == [4, 4, 4]
-    needed: Calls = Counter({(name, step): 1 + (step == "turn 1") for name in "PQR" for step in STEPS})
-    assert called(groq) == needed + Counter(cuts)
+    first_bytes = (out / "results.jsonl").read_bytes()
+    results = evaluate(data, out, *WORDS)
+    assert (out / "results.jsonl").read_bytes().startswith(first_bytes)
+    assert pairs(results) == [(name, arm) for name in "PQR" for arm in ("single", "turns:3")]
+    assert all(line["right"] and not line["error"] for line in results)
+    assert [len(line["replies"]) for line in results if line["arm"] == "turns:3"] == [4, 4, 4]
+    expected: Calls = Counter({(name, step): 1 + (step == "turn 1") for name in "PQR" for step in STEPS})
+    assert called(groq) == expected + Counter(cuts)
 
 
 @pytest.mark.parametrize("shared", [[], ["--shared-turns"]])
 @pytest.mark.parametrize("requests", [3, 14, 25])
-def test_killed_at_any_moment_at_most_what_was_in_flight_is_asked_again(
+def test_a_kill_at_any_moment_repeats_at_most_calls_in_flight(
     scripted: Scripted, tmp_path: Path, requests: int, shared: list[str]
 ) -> None:
     dice = random.Random(requests)
@@ -55,27 +57,27 @@ def test_killed_at_any_moment_at_most_what_was_in_flight_is_asked_again(
     data, out = questions(tmp_path, *"PQRST"), tmp_path / "out"
     words = ("--arms", "single,turns:3,turns:3+early,self-consistency:3", "--concurrency", "4", *shared)
     cut_at(groq, ["eval", data, "--out", str(out), *words], lambda: len(groq.requests) >= requests)
-    kept = evaluate(data, out, *words)
-    assert pairs(kept) == [(name, arm) for name in "PQRST" for arm in sorted(words[1].split(","))]
-    assert [line for line in kept if line["error"] or not line["right"]] == []
+    results = evaluate(data, out, *words)
+    assert pairs(results) == [(name, arm) for name in "PQRST" for arm in sorted(words[1].split(","))]
+    assert [line for line in results if line["error"] or not line["right"]] == []
     early = 0 if shared else 1
     counts = {"turn 1": 3 if shared else 6, "turn 2": 1 + early, "turn 3": 1, "synthesis": 2}
-    needed: Calls = Counter({(name, step): n for name in "PQRST" for step, n in counts.items()})
-    assert needed <= called(groq)
-    assert (called(groq) - needed).total() <= 4
+    expected: Calls = Counter({(name, step): n for name in "PQRST" for step, n in counts.items()})
+    assert expected <= called(groq)
+    assert (called(groq) - expected).total() <= 4
 
 
-def test_a_result_that_could_not_be_written_is_made_again_without_a_call(scripted: Scripted, tmp_path: Path) -> None:
-    """And half a line, as a killed process or a full disk leaves it, is cut off."""
+def test_an_unwritten_result_is_restored_without_a_call(scripted: Scripted, tmp_path: Path) -> None:
+    """The incomplete line of a killed process or a full disk is truncated."""
     results = tmp_path / "out" / "results.jsonl"
 
     def script(request: Request) -> str:
-        results.mkdir(exist_ok=True)  # nothing can be written there
+        results.mkdir(exist_ok=True)  # so that writing fails
         return good_model(request)
 
     groq, data = scripted(script), questions(tmp_path, "Q")
-    told = mistake("eval", data, "--out", str(tmp_path / "out"), "--arms", "turns:3")
-    assert "run the same command again" in told
+    error = mistake("eval", data, "--out", str(tmp_path / "out"), "--arms", "turns:3")
+    assert "the same command" in error
     assert len(groq.requests) == 4
     results.rmdir()
     results.write_bytes(b'{"id": "Q", "ta')
@@ -84,14 +86,14 @@ def test_a_result_that_could_not_be_written_is_made_again_without_a_call(scripte
     assert len(groq.requests) == 4
 
 
-def test_ctrl_c_ends_it_with_130_and_a_line_that_says_how_to_go_on(scripted: Scripted, tmp_path: Path) -> None:
+def test_ctrl_c_exits_with_130_and_says_how_to_resume(scripted: Scripted, tmp_path: Path) -> None:
     groq, data, out = scripted(hanging(("P", "turn 2"), ("Q", "turn 1"))), questions(tmp_path, *"PQ"), tmp_path / "out"
     with begun("eval", data, "--out", str(out), "--arms", "turns:3") as run:
         until(lambda: groq.open_requests == 2 and len(groq.requests) == 3)
         run.send_signal(signal.SIGINT)
         stdout, stderr = run.communicate(timeout=20)
     assert (run.returncode, stdout) == (130, "")
-    assert re.fullmatch(r"llamaberry: .*goes on.*\n", stderr)
+    assert re.fullmatch(r"llamaberry: .* to resume\n", stderr)
     assert pairs(evaluate(data, out, "--arms", "turns:3")) == [("P", "turns:3"), ("Q", "turns:3")]
     assert called(groq) == {(name, step): 1 for name in "PQ" for step in STEPS} | {
         ("P", "turn 2"): 2,
@@ -99,14 +101,9 @@ def test_ctrl_c_ends_it_with_130_and_a_line_that_says_how_to_go_on(scripted: Scr
     }
 
 
-def test_a_retry_that_is_killed_goes_on_and_an_arm_that_is_not_named_keeps_its_errors(
-    scripted: Scripted, tmp_path: Path
-) -> None:
-    groq, data, out = (
-        scripted(failing(*((name, "turn 1") for name in "PQ"))),
-        questions(tmp_path, *"PQR"),
-        tmp_path / "out",
-    )
+def test_a_killed_retry_resumes_and_other_arms_keep_errors(scripted: Scripted, tmp_path: Path) -> None:
+    groq = scripted(failing(*((name, "turn 1") for name in "PQ")))
+    data, out = questions(tmp_path, *"PQR"), tmp_path / "out"
     evaluate(data, out, "--arms", "single,self-consistency:2", failed="4 of 6")
     groq.play(hanging(("Q", "turn 1")))
     cut_at(
@@ -114,16 +111,16 @@ def test_a_retry_that_is_killed_goes_on_and_an_arm_that_is_not_named_keeps_its_e
         ["eval", data, "--out", str(out), "--arms", "single", "--retry-errors"],
         lambda: len(lines(out)) == 5 and called(groq)["Q", "turn 1"] == 1,
     )
-    kept = evaluate(data, out, "--arms", "single")
-    assert pairs(kept) == [(name, arm) for name in "PQR" for arm in ("self-consistency:2", "single")]
-    assert {(line["id"], line["arm"]) for line in kept if line["error"]} == {
+    results = evaluate(data, out, "--arms", "single")
+    assert pairs(results) == [(name, arm) for name in "PQR" for arm in ("self-consistency:2", "single")]
+    assert {(line["id"], line["arm"]) for line in results if line["error"]} == {
         (name, "self-consistency:2") for name in "PQ"
     }
     assert called(groq)["P", "turn 1"] == 1
     assert called(groq)["R", "turn 1"] == 0
 
 
-def test_two_processes_never_work_in_one_folder(scripted: Scripted, tmp_path: Path) -> None:
+def test_a_folder_is_locked_for_other_processes(scripted: Scripted, tmp_path: Path) -> None:
     groq, data, out = scripted(hanging(("Q", "turn 1"))), questions(tmp_path, "Q"), tmp_path / "out"
     command = ("eval", data, "--out", str(out), "--arms", "single")
     with begun(*command):
@@ -134,20 +131,20 @@ def test_two_processes_never_work_in_one_folder(scripted: Scripted, tmp_path: Pa
 
 
 @needs_suite
-def test_other_settings_are_refused_and_named(scripted: Scripted, tmp_path: Path) -> None:
-    """What would not compare; how much is asked, of whom at once, and how patiently, is free."""
+def test_other_settings_are_refused_with_their_names(scripted: Scripted, tmp_path: Path) -> None:
+    """Only settings that make results incomparable; a timeout or the concurrency may change."""
     groq, data, out = scripted(), questions(tmp_path, "Q"), tmp_path / "out"
     command = ("eval", data, "--out", str(out), "--arms", "single")
     before = evaluate(data, out, "--arms", "single")
-    words = {
+    errors = {
         ("--model", "groq:other"): "model 'groq:openai/gpt-oss-120b', not 'groq:other'",
         ("--temperature", "0"): "temperature 0.7, not 0.0",
         ("--max-tokens", "99"): "max_tokens 2048, not 99",
         ("--shared-turns",): "shared_turns",
         ("--judge", "groq:judge"): "judge",
     }
-    for run, told in zip(at_once(*((*command, *more) for more in words)), words.values(), strict=True):
-        refused(run, told, "--out")
+    for run, error in zip(at_once(*((*command, *more) for more in errors)), errors.values(), strict=True):
+        refused(run, error, "--out")
     assert evaluate(data, out, "--arms", "single", "--turn-timeout", "9", "--concurrency", "3") == before
     questions(tmp_path, "Another")
     assert "another evaluation" in mistake(*command)
@@ -157,28 +154,36 @@ def test_other_settings_are_refused_and_named(scripted: Scripted, tmp_path: Path
     assert (len(groq.requests), lines(out)) == (2, before)
 
 
-def test_a_folder_that_is_none_of_ours_is_left_alone(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_refused_and_unchanged(groq: ScriptedGroq, tmp_path: Path) -> None:
     data = questions(tmp_path, "Q")
-    foreign, spoiled, named, file = (tmp_path / name for name in ("foreign", "spoiled", "named", "file"))
+    foreign, no_json, no_settings, file = (tmp_path / name for name in ("foreign", "no_json", "no_settings", "file"))
     foreign.mkdir()
     (foreign / "letter.txt").write_text("Dear Sir")
-    for folder, text in ((spoiled, "{"), (named, "[]")):
+    for folder, text in ((no_json, "{"), (no_settings, "[]")):
         folder.mkdir()
         (folder / "settings.json").write_text(text)
     file.touch()
-    for folder, told in (
-        (foreign, "not empty"),
-        (spoiled, "no evaluation's"),
-        (named, "no evaluation's"),
+    for folder, error in (
+        (foreign, "neither empty nor"),
+        (no_json, "not from `llamaberry eval`"),
+        (no_settings, "not from `llamaberry eval`"),
         (file, "cannot be used"),
     ):
-        assert told in mistake("eval", data, "--out", str(folder))
+        assert error in mistake("eval", data, "--out", str(folder))
     assert "cannot be used" in mistake("eval", data, "--out", str(file / "below"))
     assert [path.name for path in foreign.iterdir()] == ["letter.txt"]
     assert groq.requests == []
 
 
-def test_a_line_that_is_no_result_is_told_with_its_number(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_results_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    folder = shutil.copytree(Path(__file__).parents[2] / "evals" / "results" / "local-seed-3", tmp_path / "results")
+    settings = json.loads((folder / "settings.json").read_text())
+    started_at = settings.pop("begun")
+    opened = Folder(folder, settings, {})
+    assert (len(opened.results), opened.settings["started_at"]) == (480, started_at)
+
+
+def test_an_invalid_result_is_refused_with_its_line_number(groq: ScriptedGroq, tmp_path: Path) -> None:
     data, out = questions(tmp_path, "P", "Q"), tmp_path / "out"
     evaluate(data, out, "--arms", "single")
     path = out / "results.jsonl"
@@ -187,11 +192,12 @@ def test_a_line_that_is_no_result_is_told_with_its_number(groq: ScriptedGroq, tm
     assert len(groq.requests) == 2
 
 
-def test_damaged_checkpoints_are_told_with_what_to_do(groq: ScriptedGroq, tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_refused_with_the_remedy(groq: ScriptedGroq, tmp_path: Path) -> None:
     data, out = questions(tmp_path, "P", "Q"), tmp_path / "out"
     before = evaluate(data, out, "--arms", "single", "--limit", "1")
-    (out / "checkpoints.sqlite").write_bytes(b"no database" * 500)
-    assert "checkpoints.sqlite" in (told := mistake("eval", data, "--out", str(out), "--arms", "single"))
-    assert "delete it" in told
+    (out / "checkpoints.sqlite").write_bytes(b"not a database" * 500)
+    error = mistake("eval", data, "--out", str(out), "--arms", "single")
+    assert "checkpoints.sqlite" in error
+    assert "delete it" in error
     (out / "checkpoints.sqlite").unlink()
     assert evaluate(data, out, "--arms", "single")[:1] == before
