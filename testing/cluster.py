@@ -22,10 +22,10 @@ import httpx
 import psycopg
 import pytest
 
-from testing.command import until
-from testing.postgres import running
+from testing.command import wait_until
+from testing.postgres import running_postgres
 from testing.scripted_groq import ScriptedGroq
-from testing.server import ROOT, clean
+from testing.server import ROOT, server_environment
 
 DEPLOY = ROOT / "deploy"
 KEY = "cluster-key-0123456789"
@@ -66,13 +66,13 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def settings() -> dict[str, str]:
+def shipped_settings() -> dict[str, str]:
     """Return the variables of deploy/llamaberry.env.example."""
     lines = (DEPLOY / "llamaberry.env.example").read_text(encoding="utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def unit() -> dict[str, str]:
+def systemd_unit() -> dict[str, str]:
     """Return the settings of deploy/llamaberry@.service."""
     lines = (DEPLOY / "llamaberry@.service").read_text(encoding="utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
@@ -87,7 +87,7 @@ class Cluster:
         self.address = f"http://127.0.0.1:{self.front}"
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         # The shipped settings, except for the addresses; no setting of the developer.
-        self.environment = clean(folder) | settings()
+        self.environment = server_environment(folder) | shipped_settings()
         self.environment |= {"AEGRA_CONFIG": str(ROOT / "langgraph.json"), "DATABASE_URL": database}
         self.environment |= {"REDIS_URL": f"redis://127.0.0.1:{self.redis}/0", "LLAMABERRY_API_KEY": KEY}
         self.environment |= {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq}
@@ -100,7 +100,7 @@ class Cluster:
         self.start_nginx()
         for port in self.ports:
             self.wait_for(port)
-        until(lambda: self.ready(self.front))
+        wait_until(lambda: self.ready(self.front))
 
     def start_redis(self) -> None:
         """Start Redis, empty, as it stores nothing permanent."""
@@ -109,7 +109,7 @@ class Cluster:
 
     def start_server(self, port: int) -> None:
         """Start a server with the command of the systemd unit."""
-        command = unit()["ExecStart"].replace("%i", str(port)).replace("${LLAMABERRY_HOST}", "127.0.0.1")
+        command = systemd_unit()["ExecStart"].replace("%i", str(port)).replace("${LLAMABERRY_HOST}", "127.0.0.1")
         uvicorn, *options = shlex.split(command)
         assert uvicorn == "/opt/llamaberry/.venv/bin/uvicorn"
         self._run(str(port), [f"{Path(server_python()).parent}/uvicorn", *options])
@@ -133,7 +133,7 @@ class Cluster:
 
         Two servers that start with an empty database at the same time both create the tables, and one fails.
         """
-        assert unit()["Restart"] == "always"
+        assert systemd_unit()["Restart"] == "always"
         restarts = iter(range(3))
 
         def started() -> bool:
@@ -142,7 +142,7 @@ class Cluster:
                 self.start_server(port)
             return self.ready(port)
 
-        until(started)
+        wait_until(started)
 
     def ready(self, port: int) -> bool:
         """Return whether a server is ready at this port, or behind it."""
@@ -174,7 +174,7 @@ class Cluster:
                 return False
             return True
 
-        until(recovered)
+        wait_until(recovered)
 
     def _run(self, name: str, command: list[str]) -> None:
         """Start a program that ends with this process, even if that is killed."""
@@ -190,7 +190,7 @@ def cluster(groq: ScriptedGroq | str, servers: int = 2) -> Iterator[Cluster]:
     """Start servers, PostgreSQL, Redis and nginx, and stop them at the end."""
     server_python(), program("redis-server"), program("nginx")
     address = groq if isinstance(groq, str) else groq.url
-    with running() as database, tempfile.TemporaryDirectory(prefix="cluster-") as folder:
+    with running_postgres() as database, tempfile.TemporaryDirectory(prefix="cluster-") as folder:
         servers_behind_nginx = Cluster(Path(folder), database, address, servers)
         try:
             servers_behind_nginx.start()

@@ -48,7 +48,7 @@ class Collector(ThreadingHTTPServer):
     def __init__(self, *, status: int = 200, delay: float = 0, drip: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), _Receiver)
         self.status, self.delay, self.drip = status, delay, drip
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.datasets: list[dict[str, Any]] = []
         self.examples: list[dict[str, Any]] = []
         self.experiments: list[dict[str, Any]] = []
@@ -59,7 +59,7 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def everything(self) -> bytes:
-        return b"\n".join(f"{path} {headers}".encode() + body for path, headers, body in self.got)
+        return b"\n".join(f"{path} {headers}".encode() + body for path, headers, body in self.requests)
 
     @property
     def runs(self) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ class Collector(ThreadingHTTPServer):
         return [value for name, value in self._sent() if name.startswith("feedback.")]
 
     def _sent(self) -> Iterator[tuple[str, Any]]:
-        for path, headers, body in self.got:
+        for path, headers, body in self.requests:
             if path.endswith("/runs/multipart"):
                 yield from _parts(headers["content-type"], body)
 
@@ -137,7 +137,9 @@ class Collector(ThreadingHTTPServer):
         """The OTLP spans, by start time."""
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-        requests = [ExportTraceServiceRequest.FromString(body) for path, _, body in self.got if path == "/v1/traces"]
+        requests = [
+            ExportTraceServiceRequest.FromString(body) for path, _, body in self.requests if path == "/v1/traces"
+        ]
         groups = [scope.spans for request in requests for one in request.resource_spans for scope in one.scope_spans]
         return sorted((span for group in groups for span in group), key=lambda span: span.start_time_unix_nano)
 
@@ -178,7 +180,7 @@ class _Receiver(BaseHTTPRequestHandler):
     do_PATCH = do_POST  # noqa: N815 - http.server's own name
 
     def _store(self, body: bytes) -> None:
-        self.server.got.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+        self.server.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
 
     def _body(self) -> bytes:
         if self.headers.get("transfer-encoding") != "chunked":
@@ -205,7 +207,7 @@ class _Receiver(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def listening(server: Collector) -> Iterator[Collector]:
+def serve_collector(server: Collector) -> Iterator[Collector]:
     """Serve in the background."""
     with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))

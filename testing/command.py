@@ -17,8 +17,8 @@ from testing.scripted_groq import ScriptedGroq
 COMMAND = [sys.executable, "-c", "from llamaberry.cli.main import main; main()"]
 QUESTION = "What is 6 times 7?"
 CSI = "\x1b["
-ASK = ("ask", "Q", "--quiet", "--turns", "1")
-NAMED = (*ASK, "--thread", "T")
+ASK_ONE_TURN = ("ask", "Q", "--quiet", "--turns", "1")
+ASK_IN_THREAD = (*ASK_ONE_TURN, "--thread", "T")
 
 
 def llamaberry(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def llamaberry(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def mistake(*words: str, **more: str) -> str:
+def usage_error(*words: str, **more: str) -> str:
     """Run a command with a usage error, and return its message: exit code 2, one or two lines, no other output."""
     run = llamaberry(*words, **more)
     assert (run.returncode, run.stdout) == (2, ""), run
@@ -38,7 +38,7 @@ def mistake(*words: str, **more: str) -> str:
     return run.stderr
 
 
-def in_a_terminal(*words: str, **more: str) -> str:
+def run_in_terminal(*words: str, **more: str) -> str:
     """Run the command in a pseudo-terminal, and return its output."""
     parent, child = pty.openpty()
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"} | more
@@ -57,7 +57,7 @@ def in_a_terminal(*words: str, **more: str) -> str:
 
 
 @contextmanager
-def begun(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
+def running_command(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
     """Start the command; kill it at the end unless it has ended."""
     pipe = subprocess.PIPE
     with subprocess.Popen([*COMMAND, *words], stdout=pipe, stderr=pipe, text=True, **more) as run:
@@ -67,15 +67,15 @@ def begun(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
             run.kill()
 
 
-def at_once(*commands: tuple[str, ...], **more: str) -> list[Any]:
+def run_concurrently(*commands: tuple[str, ...], **more: str) -> list[Any]:
     """Run commands concurrently, and return their results."""
     with ExitStack() as stack:
-        runs = [stack.enter_context(begun(*words, env=os.environ | more)) for words in commands]
+        runs = [stack.enter_context(running_command(*words, env=os.environ | more)) for words in commands]
         outs = [run.communicate(timeout=60) for run in runs]
     return [subprocess.CompletedProcess(run.args, run.returncode, *out) for run, out in zip(runs, outs, strict=True)]
 
 
-def until(condition: Callable[[], object], timeout_s: float = 120) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 120) -> None:
     """Wait until the condition is true."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -83,41 +83,43 @@ def until(condition: Callable[[], object], timeout_s: float = 120) -> None:
         time.sleep(0.005)
 
 
-def cut(groq: ScriptedGroq, calls: int, *words: str, by: signal.Signals = signal.SIGKILL) -> tuple[str, str]:
+def signal_during_call(
+    groq: ScriptedGroq, calls: int, *words: str, by: signal.Signals = signal.SIGKILL
+) -> tuple[str, str]:
     """Send a command a signal during its model call number `calls`; return its stdout and stderr."""
-    with begun(*words) as run:
-        until(lambda: len(groq.requests) == calls)
+    with running_command(*words) as run:
+        wait_until(lambda: len(groq.requests) == calls)
         run.send_signal(by)
         return run.communicate(timeout=10)
 
 
-def cut_at(groq: ScriptedGroq, command: list[str], condition: Callable[[], bool]) -> None:
+def kill_when(groq: ScriptedGroq, command: list[str], condition: Callable[[], bool]) -> None:
     """Kill the command once the condition is true, and wait until its requests are closed."""
-    with begun(*command) as run:
-        until(lambda: condition() or run.poll() is not None)
+    with running_command(*command) as run:
+        wait_until(lambda: condition() or run.poll() is not None)
         assert run.poll() is None, run.communicate()
     groq.wait(0)
 
 
-def refused(run: subprocess.CompletedProcess[str], *words: str) -> None:
+def assert_refused(run: subprocess.CompletedProcess[str], *words: str) -> None:
     """Check for exit code 2 and one line on stderr that contains these words."""
     assert (run.returncode, run.stdout) == (2, ""), run
     assert re.fullmatch(r"llamaberry: .*\n", run.stderr)
     assert all(word in run.stderr for word in words)
 
 
-def kept(run: subprocess.CompletedProcess[str], answer: str = "42\n") -> None:
+def assert_answer(run: subprocess.CompletedProcess[str], answer: str = "42\n") -> None:
     """Check for this output and nothing on stderr."""
     assert (run.returncode, run.stdout, run.stderr) == (0, answer, "")
 
 
-def not_kept(run: subprocess.CompletedProcess[str], *words: str) -> None:
+def assert_not_saved(run: subprocess.CompletedProcess[str], *words: str) -> None:
     """Check for the answer, and one line on stderr that says, with these words, why it is not saved."""
     assert (run.returncode, run.stdout) == (0, "42\n"), run
     assert re.fullmatch(r"llamaberry: this answer is not kept: .*\n", run.stderr)
     assert all(word in run.stderr for word in words)
 
 
-def without_figures(text: str) -> list[str]:
+def mask_figures(text: str) -> list[str]:
     """Return the lines of an output, with seconds and token counts masked."""
     return re.sub(r"[\d.]+ s\b|[\d,]+ (prompt|tokens|output)|\([\d,]+ cached\)", "…", text).split("\n")

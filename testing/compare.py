@@ -16,12 +16,12 @@ WRONG_THEN_RIGHT = {
 }
 
 
-def kind_of(request: Request) -> str:
+def request_kind(request: Request) -> str:
     instruction = request.messages[-1]["content"]
     return "synthesis" if "the synthesis" in instruction else "refine" if "a refine turn" in instruction else "first"
 
 
-class Model:
+class ModelByKind:
     """A script with one reply for each kind of request, whichever run makes it; a list is used up in order."""
 
     def __init__(self, **replies: Any) -> None:
@@ -31,17 +31,17 @@ class Model:
         }
 
     def __call__(self, request: Request) -> Reply | str:
-        reply = self.replies[kind_of(request)]
+        reply = self.replies[request_kind(request)]
         if isinstance(reply, list):
             reply = reply.pop(0)
         return Reply(reply, usage=USAGE) if isinstance(reply, str) else reply
 
 
-def kinds(groq: ScriptedGroq) -> list[str]:
-    return sorted(kind_of(request) for request in groq.requests)
+def request_kinds(groq: ScriptedGroq) -> list[str]:
+    return sorted(request_kind(request) for request in groq.requests)
 
 
-def compared(*words: str, code: int = 0) -> dict[str, Any]:
+def run_compare(*words: str, code: int = 0) -> dict[str, Any]:
     run = llamaberry("compare", QUESTION, "--json", *words)
     assert run.returncode == code, run
     document: dict[str, Any] = json.loads(run.stdout)

@@ -7,7 +7,7 @@ from typing import Any
 
 from llamaberry import ModelError, graph
 
-Door = Callable[[str, Any], Any]
+EntryPoint = Callable[[str, Any], Any]
 
 
 def stream(question: str, settings: Any) -> Any:
@@ -29,7 +29,7 @@ async def ainvoke(question: str, settings: Any) -> Any:
     return await graph.ainvoke({"query": question}, context=settings)
 
 
-DOORS: dict[str, Door] = {
+ENTRY_POINTS: dict[str, EntryPoint] = {
     "invoke": lambda question, settings: graph.invoke({"query": question}, context=settings),
     "stream": stream,
     "ainvoke": lambda question, settings: asyncio.run(ainvoke(question, settings)),
@@ -37,7 +37,7 @@ DOORS: dict[str, Door] = {
 }
 
 
-def all_at_once(entry_point: Door, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def ask_concurrently(entry_point: EntryPoint, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Run questions concurrently, each with its settings. Return question -> result or ModelError."""
 
     def run(question: str) -> Any:

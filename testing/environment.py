@@ -5,7 +5,7 @@ import os
 import pytest
 
 
-def clean(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -> None:
+def reset_environment(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -> None:
     """Remove the developer's settings; `local` keeps those of the local model, and proxies."""
     names: tuple[str, ...] = ("GROQ_", "LANGSMITH_", "LANGCHAIN_", "OPENAI_", "OTEL_", "OPENINFERENCE_", "PHOENIX_")
     names += () if local else ("LLAMABERRY_",)

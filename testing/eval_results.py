@@ -8,12 +8,14 @@ from llamaberry.evaluation.report import Report, report
 from llamaberry.evaluation.results import Reply, Result, Tokens
 
 TOKENS = Tokens(input=100, output=50, cached=40)
-SAID = {"r": "**42**.", "R": "42", "w": "41", "-": None}  # right, right in other words, wrong, no answer
+ANSWERS = {"r": "**42**.", "R": "42", "w": "41", "-": None}  # right, right in other words, wrong, no answer
 
 
 def reply(step: str, code: str, **more: Any) -> Reply:
-    """Return a reply; `code` is a key of SAID."""
-    return Reply(**{"step": step, "answer": SAID[code], "right": code in "rR", "seconds": 2, "tokens": TOKENS} | more)
+    """Return a reply; `code` is a key of ANSWERS."""
+    return Reply(
+        **{"step": step, "answer": ANSWERS[code], "right": code in "rR", "seconds": 2, "tokens": TOKENS} | more
+    )
 
 
 def result(arm: str, number: int, replies: list[Reply], right: bool, **more: Any) -> Result:
@@ -23,7 +25,7 @@ def result(arm: str, number: int, replies: list[Reply], right: bool, **more: Any
     return Result(**question | {"arm": arm, "answer": answer, "right": right, "replies": replies} | more)
 
 
-def small() -> list[Result]:
+def small_results() -> list[Result]:
     """Ten questions in three arms: single failed once, turns:3 failed in a turn once, the vote lacks the last."""
     results = [
         result("single", n, [reply("turn 1", "r" if n < 5 else "w", seconds=11 if n == 0 else 2)], n < 5)
@@ -50,10 +52,10 @@ ARMS = ["single", "turns:3", "self-consistency:3"]
 
 def small_report() -> Report:
     """Return the report of these results, with prices."""
-    return report(small(), prices=Prices(input=1, output=2, cached=0.5), settings={"arms": ARMS, "model": "m"})
+    return report(small_results(), prices=Prices(input=1, output=2, cached=0.5), settings={"arms": ARMS, "model": "m"})
 
 
-def asked(
+def arm_results(
     arm: str, right: Iterable[int], *, first: Iterable[int] | None = None, failed: Iterable[int] = ()
 ) -> list[Result]:
     """Return an arm's results of forty questions: `right` at the end, `first` right after turn 1, and `failed`."""

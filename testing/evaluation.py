@@ -19,7 +19,7 @@ def needs_suite(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.suite(_no_suite(test))  # type: ignore[no-any-return]
 
 
-def questions(folder: Path, *names: str, **more: Any) -> str:
+def write_questions(folder: Path, *names: str, **more: Any) -> str:
     """Write a file of questions with the answer 42, and return its path."""
     rows = [{"id": name, "question": name, "answer": "42", **more} for name in names]
     path = folder / "own.jsonl"
@@ -27,21 +27,21 @@ def questions(folder: Path, *names: str, **more: Any) -> str:
     return str(path)
 
 
-def evaluate(data: str, out: Path, *words: str, failed: str = "") -> list[dict[str, Any]]:
+def run_eval(data: str, out: Path, *words: str, failed: str = "") -> list[dict[str, Any]]:
     """Run the command, check that it reports `failed` failed runs ("1 of 3"), and return the saved results."""
     run = llamaberry("eval", data, "--out", str(out), *words)
     reported = re.findall(r"llamaberry: (\d+ of \d+) runs failed, and count by what they answered; .+\n", run.stderr)
     assert (run.returncode, reported) == (0, [failed] if failed else []), run.stderr
     assert failed or not run.stderr
-    return lines(out)
+    return read_results(out)
 
 
-def lines(out: Path) -> list[dict[str, Any]]:
+def read_results(out: Path) -> list[dict[str, Any]]:
     """Return the complete lines of results.jsonl."""
     path = out / "results.jsonl"
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
 
 
-def pairs(results: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def id_arm_pairs(results: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return the sorted (id, arm) of the results."""
     return sorted((result["id"], result["arm"]) for result in results)

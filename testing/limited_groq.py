@@ -8,7 +8,7 @@ from testing.scripted_groq import Reply, Request, good_model
 
 
 @dataclass
-class Limited:
+class RateLimitedModel:
     """A script of a good model that may use `maximum` requests or tokens; a request uses its max_tokens.
 
     A "bucket" (like Groq's) refills continuously, within `refill_s` seconds if it is empty; a "window" is full again

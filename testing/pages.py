@@ -8,10 +8,10 @@ from typing import Any
 from playwright.sync_api import Page as BrowserPage
 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder for screenshots
-EVIL = '<script>alert(1)</script> <img src="https://example.org/x.png"> & "q"'
+HOSTILE_TEXT = '<script>alert(1)</script> <img src="https://example.org/x.png"> & "q"'
 
 
-class Page(HTMLParser):
+class PageElements(HTMLParser):
     """The elements and the text of a page."""
 
     def __init__(self, html: str) -> None:
@@ -27,7 +27,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def seen(page: BrowserPage, name: str) -> None:
+def save_screenshot(page: BrowserPage, name: str) -> None:
     """Save a screenshot if SCREENSHOTS is set."""
     if SCREENSHOTS:
         page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)

@@ -36,7 +36,7 @@ def new_database() -> str:
 @functools.cache
 def _address() -> str:
     stack = ExitStack()
-    address = stack.enter_context(running())
+    address = stack.enter_context(running_postgres())
     atexit.register(stack.close)
     return address
 
@@ -48,7 +48,7 @@ def _program(name: str) -> str:
 
 
 @contextmanager
-def running() -> Iterator[str]:
+def running_postgres() -> Iterator[str]:
     """Start a PostgreSQL in a new folder, and yield the address of its first database."""
     initdb, postgres = _program("initdb"), _program("postgres")
     # The server refuses to run as root.

@@ -153,7 +153,7 @@ class ScriptedGroq:
 
     def play(self, script: Script | None = None) -> Self:
         """Set another script and forget all requests, for a server that several tests share."""
-        self._script = player(good_model if script is None else script)
+        self._script = as_function(good_model if script is None else script)
         self.requests.clear()
         self.disconnects = 0
         return self
@@ -287,7 +287,7 @@ Scripted = Callable[..., ScriptedGroq]
 """The type of the fixture `scripted`, which starts a scripted Groq."""
 
 
-def player(script: Script) -> Callable[[Request], Reply | str]:
+def as_function(script: Script) -> Callable[[Request], Reply | str]:
     """Return the script as a function; a list is used up in order, and then each request is an error."""
     if callable(script):
         return script

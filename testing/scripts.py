@@ -8,52 +8,52 @@ from testing.scripted_groq import Reply, Request, ScriptedGroq, first, good_mode
 
 TOOL_QUESTION = "What is 17 * 23?"
 HANG = Reply(hang=True)
-FLIPPED = [first("41"), refine("**42**", "revise"), refine("42"), synthesis()]
-Calls = Counter[tuple[str, str]]
+REVISED_ANSWER = [first("41"), refine("**42**", "revise"), refine("42"), synthesis()]
+CallCounts = Counter[tuple[str, str]]
 
 
-def step(request: Request) -> str:
+def call_step(request: Request) -> str:
     """Return the step of a call: "turn 1", … or "synthesis"."""
     instruction = request.messages[-1]["content"]
     return "synthesis" if "Concise Answer" in instruction else f"turn {len(request.messages) // 2}"
 
 
-def call(request: Request) -> tuple[str, str]:
+def call_of(request: Request) -> tuple[str, str]:
     """Return the question and the step of a call."""
-    return request.messages[1]["content"].split("\n")[0], step(request)
+    return request.messages[1]["content"].split("\n")[0], call_step(request)
 
 
-def called(groq: ScriptedGroq) -> Calls:
+def count_calls(groq: ScriptedGroq) -> CallCounts:
     """Count the calls by question and step."""
-    return Counter(map(call, groq.requests))
+    return Counter(map(call_of, groq.requests))
 
 
-def failing(*calls: tuple[str, str]) -> Any:
+def failing_calls(*calls: tuple[str, str]) -> Any:
     """Return a script of a good model that refuses these calls."""
-    return lambda request: Reply(status=400) if call(request) in calls else good_model(request)
+    return lambda request: Reply(status=400) if call_of(request) in calls else good_model(request)
 
 
-def hanging(*calls: tuple[str, str]) -> Callable[[Request], Reply]:
+def hanging_once(*calls: tuple[str, str]) -> Callable[[Request], Reply]:
     """Return a script of a good model that hangs once in each of these calls."""
     pending = list(calls)
 
     def script(request: Request) -> Reply:
-        if call(request) in pending:
-            pending.remove(call(request))
+        if call_of(request) in pending:
+            pending.remove(call_of(request))
             return HANG
         return Reply(good_model(request))
 
     return script
 
 
-def nth_call(request: Request) -> tuple[str, int]:
+def nth_call_of(request: Request) -> tuple[str, int]:
     """Return the question of a call, and its number in the run, from 1."""
     return request.messages[1]["content"].split("\n")[0], len(request.messages) // 2
 
 
-def counted(groq: ScriptedGroq) -> Counter[tuple[str, int]]:
+def count_nth_calls(groq: ScriptedGroq) -> Counter[tuple[str, int]]:
     """Count the calls by question and number."""
-    return Counter(map(nth_call, groq.requests))
+    return Counter(map(nth_call_of, groq.requests))
 
 
 def agent_model(request: Request) -> Reply | str:

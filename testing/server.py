@@ -13,24 +13,24 @@ from pathlib import Path
 import httpx
 import pytest
 
-from testing.environment import clean as clean_environment
+from testing.environment import reset_environment as clean_environment
 from testing.scripted_groq import ScriptedGroq
 
 ROOT = Path(__file__).parents[1]
-QUIET = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
+CLI_SETTINGS = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "true"}
 COMMAND = [sys.executable, "-m", "langgraph_cli", "dev", "--no-reload", "--no-browser"]
 PYTHON = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning"]
 """Runs a user's script with warnings as errors, except for connections still open at the exit."""
 
 
-def clean(home: Path, **more: str) -> dict[str, str]:
+def server_environment(home: Path, **more: str) -> dict[str, str]:
     """Return the environment of a server that several tests share, without the developer's settings."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     return inherited | {"LLAMABERRY_HOME": str(home), "LANGSMITH_TRACING": "false"} | more
 
 
 @contextmanager
-def served(environment: Mapping[str, str] | None = None, log: Path | None = None, **more: str) -> Iterator[str]:
+def serve(environment: Mapping[str, str] | None = None, log: Path | None = None, **more: str) -> Iterator[str]:
     """Serve in this environment plus `more`, and yield the address. The server's output goes to `log`.
 
     The server stores its threads and assistants in the current folder. That is a new folder each time, so that it
@@ -38,7 +38,7 @@ def served(environment: Mapping[str, str] | None = None, log: Path | None = None
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-    env = {**(os.environ if environment is None else environment), **QUIET, **more}
+    env = {**(os.environ if environment is None else environment), **CLI_SETTINGS, **more}
     command = [*COMMAND, "--port", port, "--n-jobs-per-worker", "10"]
     with tempfile.TemporaryDirectory() as folder, open(log or os.devnull, "wb") as out:
         for name in ("langgraph.json", "graph", "llamaberry"):
@@ -59,9 +59,9 @@ def served(environment: Mapping[str, str] | None = None, log: Path | None = None
 
 
 @contextmanager
-def served_with_groq() -> Iterator[tuple[str, ScriptedGroq]]:
+def serve_with_groq() -> Iterator[tuple[str, ScriptedGroq]]:
     """Serve with a scripted Groq, for a fixture that several tests share; each test sets its script with `play`."""
     with pytest.MonkeyPatch.context() as environment, ScriptedGroq() as groq:
         clean_environment(environment)
-        with served(GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url) as address:
+        with serve(GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url) as address:
             yield address, groq

@@ -6,8 +6,8 @@ from langgraph_sdk.client import SyncLangGraphClient
 
 from testing.scripted_groq import ScriptedGroq
 
-ASKED = {"query": "What is 6 x 7?"}
-TWO = {"max_turns": 2}
+INPUT = {"query": "What is 6 x 7?"}
+TWO_TURNS = {"max_turns": 2}
 
 
 class Studio(NamedTuple):
@@ -21,9 +21,9 @@ class Studio(NamedTuple):
 
     def run(self, **options: Any) -> Any:
         """Run on the thread to the end, by default with two turns."""
-        return self.client.runs.wait(self.thread, self.assistant, **{"input": None, "context": TWO, **options})
+        return self.client.runs.wait(self.thread, self.assistant, **{"input": None, "context": TWO_TURNS, **options})
 
-    def before(self, *nodes: str, turns: int | None = None) -> Any:
+    def state_before(self, *nodes: str, turns: int | None = None) -> Any:
         """Return the newest state of the thread in which `nodes` are next."""
         for state in self.client.threads.get_history(self.thread, limit=50):
             if state["next"] == list(nodes) and turns in (
@@ -33,6 +33,6 @@ class Studio(NamedTuple):
                 return state
         raise LookupError(nodes)
 
-    def sent(self) -> list[str]:
+    def sent_turns(self) -> list[str]:
         """Return the turns in the last prompt."""
         return [m["content"] for m in self.groq.requests[-1].messages if m["role"] == "assistant"]

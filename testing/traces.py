@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-TREE = ["first_turn", "refine_turn 2", "refine_turn 3", "synthesize"]
-TROUBLE = {  # name -> arguments of Collector; None: nothing listens
+RUN_NODES = ["first_turn", "refine_turn 2", "refine_turn 3", "synthesize"]
+COLLECTOR_FAULTS = {  # name -> arguments of Collector; None: nothing listens
     "down": None,
     "refusing": {"status": 401},
     "limiting": {"status": 429},
@@ -15,13 +15,13 @@ TROUBLE = {  # name -> arguments of Collector; None: nothing listens
 }
 
 
-def tree_of(*nodes: str, depth: int = 0) -> list[str]:
+def expected_tree(*nodes: str, depth: int = 0) -> list[str]:
     """Return the names of a run, indented: the graph, its nodes, and their model calls."""
     below = [line for node in nodes for line in (f"  {node}", f"    {node} model call")]
     return ["  " * depth + line for line in ["llamaberry", *below]]
 
 
-def python(code: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run_python(code: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a program that embeds the graph; it must succeed."""
     command = [sys.executable, "-c", code]
     return subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=True)

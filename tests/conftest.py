@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langsmith.utils import get_env_var
 
-from testing.collector import Collector, listening
-from testing.environment import clean, trace_to
+from testing.collector import Collector, serve_collector
+from testing.environment import reset_environment, trace_to
 from testing.processes import starts_process
 from testing.scripted_groq import Script, Scripted, ScriptedGroq
-from testing.server import served_with_groq
+from testing.server import serve_with_groq
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -42,7 +42,7 @@ def clean_environment(
 ) -> Iterator[None]:
     """Remove the developer's keys, addresses, proxies and settings; local_model tests keep the local model's."""
     local = request.node.get_closest_marker("local_model") is not None
-    clean(monkeypatch, local=local)
+    reset_environment(monkeypatch, local=local)
     if not local:
         monkeypatch.setenv("LLAMABERRY_HOME", str(tmp_path))
     clear_cache = get_env_var.cache_clear  # type: ignore[attr-defined]
@@ -117,7 +117,7 @@ def groq(scripted: Scripted) -> ScriptedGroq:
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     """Start a collector on loopback that receives LangSmith's traces."""
-    with listening(Collector()) as server:
+    with serve_collector(Collector()) as server:
         trace_to(server.url, monkeypatch)
         yield server
 
@@ -125,7 +125,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, ScriptedGroq]]:
     """A server for a test module: its address, and the scripted Groq behind it."""
-    with served_with_groq() as (address, groq):
+    with serve_with_groq() as (address, groq):
         yield address, groq
 
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from testing.command import COMMAND, llamaberry
-from testing.pages import seen
+from testing.pages import save_screenshot
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
 
 pytestmark = pytest.mark.browser
@@ -75,7 +75,7 @@ def test_the_viewer_shows_a_run_and_reaches_no_other_host(
         expect(page.get_by_text("How far is it to the berry field?").first).to_be_visible()
         expect(page.get_by_text("This is a refine turn.").first).to_be_visible()
         expect(page.get_by_text("1,277").first).to_be_visible()
-        seen(page, "viewer")
+        save_screenshot(page, "viewer")
         assert hosts == {f"127.0.0.1:{port}"}
         page.close()
 
@@ -102,6 +102,6 @@ def test_the_page_of_a_run_fits_a_phone_and_a_desktop(
     expect(page.locator("article.flip")).to_have_count(1)
     label = page.locator("article.flip h2").evaluate("title => getComputedStyle(title, '::after').content")
     assert label == '"the answer changed"'
-    seen(page, f"page-{width}")
+    save_screenshot(page, f"page-{width}")
     assert requests == [f"file://{tmp_path}/page.html"]
     page.close()

@@ -20,11 +20,20 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llamaberry import build_graph
-from testing.command import ASK, NAMED, at_once, begun, llamaberry, not_kept, refused, until
-from testing.command import kept as is_kept
+from testing.command import (
+    ASK_IN_THREAD,
+    ASK_ONE_TURN,
+    assert_answer,
+    assert_not_saved,
+    assert_refused,
+    llamaberry,
+    run_concurrently,
+    running_command,
+    wait_until,
+)
 from testing.postgres import PASSWORD, new_database
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
-from testing.scripts import HANG, counted, nth_call
+from testing.scripts import HANG, count_nth_calls, nth_call_of
 
 # Concurrent runs of one graph in a process that can be killed: each is an input (None: resume) and a config.
 PROGRAM = """
@@ -99,8 +108,8 @@ def hanging(calls: set[tuple[str, int]]) -> Callable[[Request], Reply]:
     remaining, rng = set(calls), random.Random(0)
 
     def script(request: Request) -> Reply:
-        if nth_call(request) in remaining:
-            remaining.discard(nth_call(request))
+        if nth_call_of(request) in remaining:
+            remaining.discard(nth_call_of(request))
             return Reply(hang=True)
         return Reply(f"Thought {rng.random()}.\n\n{good_model(request)}")
 
@@ -139,25 +148,25 @@ def test_a_run_killed_in_any_call_resumes_with_that_call(
         assert [turn["index"] for turn in state["turns"]] == [1, 2, 3]
         assert (state["query"], state["stop_reason"], state["degraded"]) == (thread, "max_turns", None)
         assert state["messages"] == [["human", thread], ["ai", "The answer is 42."]]
-    assert counted(groq) == {(thread, n): 1 + (n == int(thread)) for thread in threads for n in NODES}
+    assert count_nth_calls(groq) == {(thread, n): 1 + (n == int(thread)) for thread in threads for n in NODES}
 
 
 def test_a_run_killed_anywhere_repeats_no_finished_call(scripted: Scripted, tmp_path: Path) -> None:
     """Many threads, each in another state: in a call, between two, at the end. At most the running call is repeated."""
     where, rng = str(tmp_path / "threads.sqlite"), random.Random(7)
-    groq = scripted(lambda request: Reply(f"{nth_call(request)}\n{good_model(request)}", delay=rng.uniform(0, 0.3)))
+    groq = scripted(lambda request: Reply(f"{nth_call_of(request)}\n{good_model(request)}", delay=rng.uniform(0, 0.3)))
     threads = [f"Q{n}" for n in range(30)]
     runs = [({"query": thread}, config(thread)) for thread in threads]
     run_until(lambda: len(groq.requests) >= 75, where, "sync", runs)
     groq.wait(0)
-    before = counted(groq)
+    before = count_nth_calls(groq)
     assert len({n for _, n in before}) > 2
     after = run_to_end(where, "sync", [(None, config(thread)) for thread in threads])
     for thread, state in zip(threads, after, strict=True):
         assert [turn["text"].split("\n")[0] for turn in state["turns"]] == [f"('{thread}', {n})" for n in (1, 2, 3)]
         assert state["messages"] == [["human", thread], ["ai", "The answer is 42."]]
         last = max(n for name, n in before if name == thread)
-        calls = [counted(groq)[thread, n] for n in NODES]
+        calls = [count_nth_calls(groq)[thread, n] for n in NODES]
         assert [count for n, count in zip(NODES, calls, strict=True) if n != last] == [1, 1, 1]
         assert calls[last - 1] <= 2
 
@@ -179,7 +188,7 @@ async def test_the_same_run_id_resumes_the_same_run(scripted: Scripted, tmp_path
         before = (await graph.aget_state(one)).values["turns"]
         state = await graph.ainvoke(question, one, durability=durability)
         assert (len(before), state["turns"][:2]) == (2, before)
-        assert counted(groq) == {("Q", 1): 1, ("Q", 2): 1, ("Q", 3): 2, ("Q", 4): 1}
+        assert count_nth_calls(groq) == {("Q", 1): 1, ("Q", 2): 1, ("Q", 3): 2, ("Q", 4): 1}
         assert await graph.ainvoke(question, one, durability=durability) == state
         assert len(groq.requests) == 5
         again = await graph.ainvoke(question, other, durability=durability)
@@ -200,11 +209,11 @@ def test_the_command_line_stores_threads_in_postgresql(scripted: Scripted, tmp_p
     """Three questions at once on a new database, and a run that is killed and resumed."""
     where = {"LLAMABERRY_CHECKPOINTS": new_database()}
     groq = scripted([first(), first(), first(), first("41"), HANG, refine("42"), synthesis("It is 42.")])
-    for run in at_once(ASK, ASK, ASK, **where):
-        is_kept(run)
-    with begun("ask", "Cut?", "--turns", "2", "--thread", "T", env=os.environ | where) as process:
-        until(lambda: len(groq.requests) == 5)
-    is_kept(llamaberry("resume", "-q", **where), "It is 42.\n")
+    for run in run_concurrently(ASK_ONE_TURN, ASK_ONE_TURN, ASK_ONE_TURN, **where):
+        assert_answer(run)
+    with running_command("ask", "Cut?", "--turns", "2", "--thread", "T", env=os.environ | where) as process:
+        wait_until(lambda: len(groq.requests) == 5)
+    assert_answer(llamaberry("resume", "-q", **where), "It is 42.\n")
     assert process.returncode == -signal.SIGKILL
     assert list(tmp_path.iterdir()) == []
 
@@ -212,7 +221,7 @@ def test_the_command_line_stores_threads_in_postgresql(scripted: Scripted, tmp_p
 def test_text_that_postgresql_cannot_store_is_answered(scripted: Scripted) -> None:
     """Text with a NUL character."""
     scripted([first("4\x002")])
-    run = llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=new_database())
+    run = llamaberry(*ASK_ONE_TURN, LLAMABERRY_CHECKPOINTS=new_database())
     assert (run.returncode, run.stdout) == (0, "42\n"), run.stderr[-300:]
 
 
@@ -223,8 +232,8 @@ def test_a_postgresql_error_does_not_print_the_password(groq: ScriptedGroq) -> N
         connection.execute("CREATE ROLE weak LOGIN PASSWORD 'weak-password'")
     unreachable = f"postgresql://tester:{PASSWORD}@127.0.0.1:1/threads"
     weak = address.replace(f"tester:{PASSWORD}", "weak:weak-password")
-    refused(llamaberry(*NAMED, LLAMABERRY_CHECKPOINTS=unreachable), "PostgreSQL")
+    assert_refused(llamaberry(*ASK_IN_THREAD, LLAMABERRY_CHECKPOINTS=unreachable), "PostgreSQL")
     for where in (unreachable, address.replace(PASSWORD, f"wrong-{PASSWORD}"), weak):
-        run = llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=where)
+        run = llamaberry(*ASK_ONE_TURN, LLAMABERRY_CHECKPOINTS=where)
         assert "password" not in run.stderr
-        not_kept(run, "PostgreSQL")
+        assert_not_saved(run, "PostgreSQL")

@@ -6,9 +6,9 @@ from typing import Any
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-from testing.command import llamaberry, mistake
+from testing.command import llamaberry, usage_error
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq
-from testing.server import clean, served
+from testing.server import serve, server_environment
 
 REFUSED = Reply(status=401, error="Bad key")
 
@@ -45,8 +45,8 @@ def test_an_invalid_input_is_named(server: tuple[str, ScriptedGroq]) -> None:
 
 
 def test_a_missing_key_is_named_with_its_remedy(tmp_path: Path) -> None:
-    with served(clean(tmp_path)) as address, get_sync_client(url=address, api_key=None) as client:
+    with serve(server_environment(tmp_path)) as address, get_sync_client(url=address, api_key=None) as client:
         server_messages = messages(client, input={"query": "Q"}, context={"model": "groq:x"})
-    message = mistake("ask", "Q", "--model", "groq:x").removeprefix("llamaberry: ").strip()
+    message = usage_error("ask", "Q", "--model", "groq:x").removeprefix("llamaberry: ").strip()
     assert server_messages == [message, message]
     assert "GROQ_API_KEY is not set" in message

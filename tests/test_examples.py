@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mcp import Client
 
-from testing.batch import ids, questions
+from testing.batch import answered_ids, write_questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine
 from testing.scripts import agent_model
 from testing.server import PYTHON
@@ -136,12 +136,12 @@ def remote(**options):
 def test_ray_shards_answer_each_question_once(groq: ScriptedGroq, tmp_path: Path) -> None:
     (tmp_path / "ray.py").write_text(RAY)
     names = [f"q{number}" for number in range(5)]
-    words = (questions(tmp_path, *names), str(tmp_path / "answers"), "2")
+    words = (write_questions(tmp_path, *names), str(tmp_path / "answers"), "2")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     for _ in range(2):
         printed = example("ray_batch", *words, PYTHONPATH=path)
         assert printed == ["shard 1/2: 3 answered, 0 failed", "shard 2/2: 2 answered, 0 failed"]
-    assert sorted(name for number in (1, 2) for name in ids(tmp_path / "answers" / f"{number}.jsonl")) == names
+    assert sorted(name for number in (1, 2) for name in answered_ids(tmp_path / "answers" / f"{number}.jsonl")) == names
     assert len(groq.requests) == 5 * 3  # two turns and a synthesis, once
 
 

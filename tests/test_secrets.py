@@ -58,7 +58,7 @@ def test_the_key_is_not_written_printed_or_traced(
     groq = scripted(script)
     run = llamaberry("ask", "Q", "--json", "--turns", "2", "--thread", "T", GROQ_API_KEY=KEY)
     assert (run.returncode, "Traceback" in run.stderr) == (code, False), run.stderr
-    traces = collector.everything
+    traces = collector.all_bytes
     assert b"first_turn" in traces
     assert b"first_turn model call" in traces
     secret = KEY.encode()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from testing.batch import answer, ids, lines, questions
-from testing.command import at_once, in_a_terminal, llamaberry, mistake, refused
+from testing.batch import answered_ids, read_lines, run_batch, write_questions
+from testing.command import assert_refused, llamaberry, run_concurrently, run_in_terminal, usage_error
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
-from testing.scripts import called, failing
+from testing.scripts import count_calls, failing_calls
 
 KEYS = [
     "line",
@@ -30,7 +30,9 @@ def test_each_question_gets_a_line_with_answer_and_usage(scripted: Scripted, tmp
     usage["prompt_tokens_details"] = {"cached_tokens": 900}  # type: ignore[assignment]
     texts = (first("41"), refine("42", "revise"), synthesis("It is 42.", "42"))
     groq, out = scripted([Reply(text, usage=usage) for text in texts]), tmp_path / "new" / "out.jsonl"
-    (line,) = answer(questions(tmp_path, "Q"), out, "--turns", "2", "--model", "groq:other", "--temperature", "0.25")
+    (line,) = run_batch(
+        write_questions(tmp_path, "Q"), out, "--turns", "2", "--model", "groq:other", "--temperature", "0.25"
+    )
     assert list(line) == KEYS
     assert 0 < line.pop("seconds") < 60
     assert line == {
@@ -60,7 +62,7 @@ def test_an_invalid_line_is_reported_and_skipped(groq: ScriptedGroq, tmp_path: P
         assert [line.split(": ")[1] for line in errors] == [f"{source}, line {n}" for n in (3, 4, 5, 6, 7)]
         for word, line in zip(("question", "question", "JSON", "object", "UTF-8"), errors, strict=True):
             assert word in line
-    assert [(line["line"], line["id"], line["question"]) for line in lines(out)] == [
+    assert [(line["line"], line["id"], line["question"]) for line in read_lines(out)] == [
         (1, "7", "P"),
         (8, "8", "Wie heißt du?"),
     ]
@@ -72,11 +74,11 @@ def test_an_invalid_line_is_reported_and_skipped(groq: ScriptedGroq, tmp_path: P
 def test_retry_errors_asks_only_failed_questions_again(scripted: Scripted, tmp_path: Path) -> None:
     """A failed first turn leaves no answer; a later failure keeps the turns before it."""
     groq, source, out = (
-        scripted(failing(("P", "turn 1"), ("Q", "turn 2"))),
-        questions(tmp_path, *"PQR"),
+        scripted(failing_calls(("P", "turn 1"), ("Q", "turn 2"))),
+        write_questions(tmp_path, *"PQR"),
         tmp_path / "out.jsonl",
     )
-    lines_by_id = {line["id"]: line for line in answer(source, out, "--turns", "2", code=3)}
+    lines_by_id = {line["id"]: line for line in run_batch(source, out, "--turns", "2", code=3)}
     assert list(lines_by_id["P"]) == ["line", "id", "question", "error"]
     assert "400" in lines_by_id["P"]["error"]
     assert (lines_by_id["Q"]["answer"], lines_by_id["Q"]["stop_reason"], lines_by_id["Q"]["turns"]) == (
@@ -90,41 +92,47 @@ def test_retry_errors_asks_only_failed_questions_again(scripted: Scripted, tmp_p
     run = llamaberry("batch", source, str(out), "--turns", "2")
     assert run.stdout == f"{out}: 1 answered, 1 degraded, 1 failed\n"
     assert (out.read_bytes(), groq.requests) == (before, [])
-    again = {line["id"]: line for line in answer(source, out, "--turns", "2", "--retry-errors")}
+    again = {line["id"]: line for line in run_batch(source, out, "--turns", "2", "--retry-errors")}
     steps = ("turn 1", "turn 2", "synthesis")
-    assert called(groq) == Counter((name, step) for name in "PQ" for step in steps)
+    assert count_calls(groq) == Counter((name, step) for name in "PQ" for step in steps)
     assert again["R"] == lines_by_id["R"]
     assert {name: line["stop_reason"] for name, line in again.items()} == dict.fromkeys("PQR", "max_turns")
-    assert len(lines(out)) == 3
+    assert len(read_lines(out)) == 3
 
 
 def test_many_failures_in_a_row_stop_the_batch(scripted: Scripted, tmp_path: Path) -> None:
     """As with a refused key: the remaining questions would fail, too."""
     refusing = Reply(status=401, error="Invalid API Key")
-    groq, source, out = scripted(lambda _: refusing), questions(tmp_path, *map(str, range(150))), tmp_path / "out.jsonl"
+    groq, source, out = (
+        scripted(lambda _: refusing),
+        write_questions(tmp_path, *map(str, range(150))),
+        tmp_path / "out.jsonl",
+    )
     run = llamaberry("batch", source, str(out), "--turns", "1", "--concurrency", "4")
     assert (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1)
     assert all(word in run.stderr for word in ("100 questions", "GROQ_API_KEY", "--retry-errors"))
-    assert 100 == len(lines(out)) <= len(groq.requests) < 110
+    assert 100 == len(read_lines(out)) <= len(groq.requests) < 110
     groq.play()
-    answer(source, out, "--turns", "1", "--retry-errors")
-    assert ids(out) == sorted(map(str, range(150)))
+    run_batch(source, out, "--turns", "1", "--retry-errors")
+    assert answered_ids(out) == sorted(map(str, range(150)))
     assert len(groq.requests) == 150
 
 
 def test_exits_with_1_if_no_question_was_answered(scripted: Scripted, tmp_path: Path) -> None:
     scripted([Reply(status=400)])
-    answer(questions(tmp_path, "P"), tmp_path / "out.jsonl", code=1)
+    run_batch(write_questions(tmp_path, "P"), tmp_path / "out.jsonl", code=1)
 
 
 def test_shards_split_the_questions(groq: ScriptedGroq, tmp_path: Path) -> None:
     names = [f"q{number}" for number in range(20)]
-    source = questions(tmp_path, *names)
+    source = write_questions(tmp_path, *names)
     outs = [tmp_path / f"out-{number}.jsonl" for number in (1, 2, 3)]
-    runs = at_once(*(("batch", source, str(out), "--turns", "1", "--shard", f"{n}/3") for n, out in enumerate(outs, 1)))
+    runs = run_concurrently(
+        *(("batch", source, str(out), "--turns", "1", "--shard", f"{n}/3") for n, out in enumerate(outs, 1))
+    )
     assert [run.returncode for run in runs] == [0, 0, 0]
-    assert sorted(name for out in outs for name in ids(out)) == sorted(names)
-    assert [{line["line"] % 3 for line in lines(out)} for out in outs] == [{1}, {2}, {0}]
+    assert sorted(name for out in outs for name in answered_ids(out)) == sorted(names)
+    assert [{line["line"] % 3 for line in read_lines(out)} for out in outs] == [{1}, {2}, {0}]
     assert len(groq.requests) == 20
 
 
@@ -137,19 +145,21 @@ def test_concurrency_limits_the_runs_at_once(scripted: Scripted, tmp_path: Path)
         return Reply(good_model(request), delay=0.05)
 
     groq = scripted(script)
-    answer(questions(tmp_path, *map(str, range(20))), tmp_path / "out.jsonl", "--turns", "1", "--concurrency", "5")
+    run_batch(
+        write_questions(tmp_path, *map(str, range(20))), tmp_path / "out.jsonl", "--turns", "1", "--concurrency", "5"
+    )
     assert 2 <= peak <= 5
 
 
 def test_a_terminal_shows_progress(groq: ScriptedGroq, tmp_path: Path) -> None:
-    source, out = questions(tmp_path, *"PQR"), tmp_path / "out.jsonl"
-    answer(source, out, "--turns", "1", "--shard", "1/3")
-    assert "3/3" in in_a_terminal("batch", source, str(out), "--turns", "1")
+    source, out = write_questions(tmp_path, *"PQR"), tmp_path / "out.jsonl"
+    run_batch(source, out, "--turns", "1", "--shard", "1/3")
+    assert "3/3" in run_in_terminal("batch", source, str(out), "--turns", "1")
     assert len(groq.requests) == 3
 
 
 def test_invalid_arguments_fail_before_any_call(groq: ScriptedGroq, tmp_path: Path) -> None:
-    source = questions(tmp_path, "Q")
+    source = write_questions(tmp_path, "Q")
     out, foreign, letter = (str(tmp_path / name) for name in ("out.jsonl", "foreign.jsonl", "letter.txt"))
     Path(foreign).write_text('{"line": 1}\n')
     Path(letter).write_text("Dear Sir")
@@ -167,9 +177,9 @@ def test_invalid_arguments_fail_before_any_call(groq: ScriptedGroq, tmp_path: Pa
         (source, out, "--concurrency", "0"): "--concurrency",
         (source, out, "--model", "groq:"): "names no model",
     }
-    for run, word in zip(at_once(*(("batch", *words) for words in errors)), errors.values(), strict=True):
-        refused(run, word)
-    assert "GROQ_API_KEY" in mistake("batch", source, out, GROQ_API_KEY="")
+    for run, word in zip(run_concurrently(*(("batch", *words) for words in errors)), errors.values(), strict=True):
+        assert_refused(run, word)
+    assert "GROQ_API_KEY" in usage_error("batch", source, out, GROQ_API_KEY="")
     assert (groq.requests, Path(out).exists()) == ([], False)
     assert (Path(foreign).read_text(), Path(letter).read_text()) == ('{"line": 1}\n', "Dear Sir")
 
@@ -177,13 +187,13 @@ def test_invalid_arguments_fail_before_any_call(groq: ScriptedGroq, tmp_path: Pa
 @pytest.mark.parametrize("changed", ["another question", "another id"])
 def test_a_changed_line_that_was_answered_is_refused(groq: ScriptedGroq, tmp_path: Path, changed: str) -> None:
     """A line that was added is answered."""
-    source, out = questions(tmp_path, "P", "Q"), tmp_path / "out.jsonl"
-    answer(source, out, "--turns", "1")
-    questions(tmp_path, "P", "Q", "R")
-    answer(source, out, "--turns", "1")
-    assert (ids(out), len(groq.requests)) == (["P", "Q", "R"], 3)
+    source, out = write_questions(tmp_path, "P", "Q"), tmp_path / "out.jsonl"
+    run_batch(source, out, "--turns", "1")
+    write_questions(tmp_path, "P", "Q", "R")
+    run_batch(source, out, "--turns", "1")
+    assert (answered_ids(out), len(groq.requests)) == (["P", "Q", "R"], 3)
     text = Path(source).read_text()
     old, new = ('"question": "Q"', '"question": "S"') if changed == "another question" else ('"id": "Q"', '"id": "S"')
     Path(source).write_text(text.replace(old, new))
-    assert "another question as line 2" in mistake("batch", source, str(out), "--turns", "1")
+    assert "another question as line 2" in usage_error("batch", source, str(out), "--turns", "1")
     assert len(groq.requests) == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.command import COMMAND, CSI, QUESTION, in_a_terminal, llamaberry, mistake
+from testing.command import COMMAND, CSI, QUESTION, llamaberry, run_in_terminal, usage_error
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -103,15 +103,15 @@ def test_a_pipe_gets_no_colour_codes(scripted: Scripted, more: dict[str, str]) -
 
 def test_a_terminal_gets_colour_unless_no_color_is_set(scripted: Scripted) -> None:
     scripted([first("42"), first("42")])
-    assert f"{CSI}1;36m" in in_a_terminal("ask", QUESTION, "--turns", "1")
-    assert not re.search(r"\x1b\[[\d;]*3\dm", in_a_terminal("ask", QUESTION, "--turns", "1", NO_COLOR="1"))
+    assert f"{CSI}1;36m" in run_in_terminal("ask", QUESTION, "--turns", "1")
+    assert not re.search(r"\x1b\[[\d;]*3\dm", run_in_terminal("ask", QUESTION, "--turns", "1", NO_COLOR="1"))
 
 
 def test_escape_codes_in_a_reply_do_not_reach_the_terminal(scripted: Scripted) -> None:
     evil = "4\x1b]0;owned\x07\x1b[2J\x9b31m2\r"
     scripted([first(evil), first(evil)])
     for words in (("ask", QUESTION, "--turns", "1"), ("ask", QUESTION, "--turns", "1", "--show", "full")):
-        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", in_a_terminal(*words))
+        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", run_in_terminal(*words))
 
 
 def test_ctrl_c_prints_the_answer_so_far_and_exits_with_130(scripted: Scripted) -> None:
@@ -142,17 +142,17 @@ def test_ctrl_c_in_json_mode_still_prints_one_document(scripted: Scripted) -> No
 
 
 def test_a_user_error_names_the_remedy_and_exits_with_2(groq: object) -> None:
-    assert "--turns 99" in mistake("ask", QUESTION, "--turns", "99")
-    assert "--turns 0" in mistake("ask", QUESTION, "--turns", "0")
-    assert "--max-tokens 3" in mistake("ask", QUESTION, "--max-tokens", "3")
-    assert "blank" in mistake("ask", " ")
-    assert "200,000" in mistake("ask", "-", stdin="x" * 200_001)
-    assert "--bad" in mistake("ask", "--bad", QUESTION)
-    assert "'turns', 'full', 'concise'" in mistake("ask", QUESTION, "--show", "all")
-    assert "'nobody'" in mistake("ask", QUESTION, "--model", "nobody:model")
-    assert "pip install langchain-anthropic" in mistake("ask", QUESTION, "--model", "anthropic:claude")
-    assert "GROQ_API_KEY" in mistake("ask", QUESTION, "--model", "groq:any", GROQ_API_KEY="")
-    both = mistake("ask", QUESTION, GROQ_API_KEY="")
+    assert "--turns 99" in usage_error("ask", QUESTION, "--turns", "99")
+    assert "--turns 0" in usage_error("ask", QUESTION, "--turns", "0")
+    assert "--max-tokens 3" in usage_error("ask", QUESTION, "--max-tokens", "3")
+    assert "blank" in usage_error("ask", " ")
+    assert "200,000" in usage_error("ask", "-", stdin="x" * 200_001)
+    assert "--bad" in usage_error("ask", "--bad", QUESTION)
+    assert "'turns', 'full', 'concise'" in usage_error("ask", QUESTION, "--show", "all")
+    assert "'nobody'" in usage_error("ask", QUESTION, "--model", "nobody:model")
+    assert "pip install langchain-anthropic" in usage_error("ask", QUESTION, "--model", "anthropic:claude")
+    assert "GROQ_API_KEY" in usage_error("ask", QUESTION, "--model", "groq:any", GROQ_API_KEY="")
+    both = usage_error("ask", QUESTION, GROQ_API_KEY="")
     assert "GROQ_API_KEY" in both
     assert "llamaberry model pull" in both or 'pip install "llamaberry[local]"' in both
 
@@ -187,7 +187,7 @@ def test_graph_prints_mermaid_or_draws_a_png(tmp_path: Path) -> None:
     pytest.importorskip("pygraphviz")
     assert llamaberry("graph", "--png", str(picture)).returncode == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "cannot be written" in mistake("graph", "--png", str(tmp_path / "no" / "graph.png"))
+    assert "cannot be written" in usage_error("graph", "--png", str(tmp_path / "no" / "graph.png"))
 
 
 def test_model_prints_how_to_download_the_model() -> None:

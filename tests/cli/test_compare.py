@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from testing.collector import Collector, metadata
-from testing.command import QUESTION, begun, in_a_terminal, llamaberry, mistake, until
-from testing.compare import Model, compared, kind_of, kinds
+from testing.command import QUESTION, llamaberry, run_in_terminal, running_command, usage_error, wait_until
+from testing.compare import ModelByKind, request_kind, request_kinds, run_compare
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
 HANG = Reply(hang=True)
 
 
 def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> None:
-    scripted(Model())
+    scripted(ModelByKind())
     run = llamaberry("compare", QUESTION, "--turns", "2")
     assert (run.returncode, run.stderr) == (0, "")
     figures = "… s · 1,000 prompt (0 cached) + 10 output tokens"
@@ -57,22 +57,22 @@ def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> No
 
 
 def test_compared_runs_are_independent_and_concurrent(scripted: Scripted) -> None:
-    groq = scripted(Model(first=HANG))
-    with begun("compare", QUESTION) as run:
-        until(lambda: len(groq.requests) == 2)  # the second run starts while the first one waits
+    groq = scripted(ModelByKind(first=HANG))
+    with running_command("compare", QUESTION) as run:
+        wait_until(lambda: len(groq.requests) == 2)  # the second run starts while the first one waits
         run.kill()
-    groq.play(Model())
-    compared()
-    assert kinds(groq) == ["first", "first", "refine", "refine", "synthesis"]
-    one, other = (request.messages for request in groq.requests if kind_of(request) == "first")
+    groq.play(ModelByKind())
+    run_compare()
+    assert request_kinds(groq) == ["first", "first", "refine", "refine", "synthesis"]
+    one, other = (request.messages for request in groq.requests if request_kind(request) == "first")
     assert one == other
     assert QUESTION in one[-1]["content"]
 
 
 def test_a_shared_first_turn_is_one_call(scripted: Scripted) -> None:
-    groq = scripted(Model())
+    groq = scripted(ModelByKind())
     run = llamaberry("compare", QUESTION, "--shared-first", "--turns", "2")
-    assert [kind_of(request) for request in groq.requests] == ["first", "refine", "synthesis"]
+    assert [request_kind(request) for request in groq.requests] == ["first", "refine", "synthesis"]
     first_turn, refine_turn, _ = (request.messages for request in groq.requests)
     assert refine_turn[:-1] == [*first_turn, {"role": "assistant", "content": first("It is 41")}]
     assert run.stdout.count("1. Read the question.") == 3
@@ -84,15 +84,15 @@ def test_a_shared_first_turn_is_one_call(scripted: Scripted) -> None:
 
 
 def test_a_shared_first_turn_counts_against_the_budget(scripted: Scripted) -> None:
-    groq = scripted(Model())
-    document = compared("--shared-first", "--token-budget", "1010")
-    assert kinds(groq) == ["first", "synthesis"]
+    groq = scripted(ModelByKind())
+    document = run_compare("--shared-first", "--token-budget", "1010")
+    assert request_kinds(groq) == ["first", "synthesis"]
     assert document["turns:3"]["stop_reason"] == "budget"
 
 
 def test_compare_json_is_one_document_with_both_costs(scripted: Scripted) -> None:
-    scripted(Model())
-    document = compared("--shared-first", "--turns", "2")
+    scripted(ModelByKind())
+    document = run_compare("--shared-first", "--turns", "2")
     assert list(document) == ["question", "shared_first", "agree", "single", "turns:2"]
     assert (document["question"], document["shared_first"], document["agree"]) == (QUESTION, True, False)
     single, several = document["single"], document["turns:2"]
@@ -111,23 +111,23 @@ def test_compare_json_is_one_document_with_both_costs(scripted: Scripted) -> Non
     [("It is **41**, by the way.", True, "the answers agree ·"), ("42", False, "the answers differ: 41 / 42 ·")],
 )
 def test_answers_are_compared_by_meaning_not_by_format(scripted: Scripted, concise: str, same: bool, said: str) -> None:
-    scripted(Model(first=first("41"), refine="Hm.", synthesis=synthesis("So it is.", concise)))
-    assert compared("--shared-first")["agree"] is same
+    scripted(ModelByKind(first=first("41"), refine="Hm.", synthesis=synthesis("So it is.", concise)))
+    assert run_compare("--shared-first")["agree"] is same
     assert said in llamaberry("compare", QUESTION, "--shared-first").stdout
 
 
 def test_without_an_answer_agree_is_null(scripted: Scripted) -> None:
-    scripted(Model(first="I wonder."))
-    assert compared()["agree"] is None
+    scripted(ModelByKind(first="I wonder."))
+    assert run_compare()["agree"] is None
     assert "an answer is missing ·" in llamaberry("compare", QUESTION).stdout
 
 
 def test_every_setting_reaches_both_runs(scripted: Scripted) -> None:
-    groq = scripted(Model(refine=refine("It is 41.")))
+    groq = scripted(ModelByKind(refine=refine("It is 41.")))
     words = "--model groq:other --turns 5 --early-stop --temperature 0.5 --max-tokens 99 --system-prompt Think."
-    document = compared(*words.split(), "--deadline", "500", "--turn-timeout", "20")
+    document = run_compare(*words.split(), "--deadline", "500", "--turn-timeout", "20")
     assert document["turns:5+early"]["stop_reason"] == "agreement"
-    assert kinds(groq) == ["first", "first", "refine", "synthesis"]
+    assert request_kinds(groq) == ["first", "first", "refine", "synthesis"]
     for request in groq.requests:
         body = request.body
         assert (body["model"], body["temperature"], body["max_tokens"]) == ("other", 0.5, 99)
@@ -135,52 +135,52 @@ def test_every_setting_reaches_both_runs(scripted: Scripted) -> None:
 
 
 def test_only_a_wide_terminal_shows_the_runs_side_by_side(scripted: Scripted) -> None:
-    scripted(Model())
+    scripted(ModelByKind())
     heads = re.compile(r"single[^\n]+turns:3")
     for width, beside in (("100", True), ("99", False)):
-        lines = re.sub(r"\x1b\[[\d;?]*\w", "", in_a_terminal("compare", QUESTION, COLUMNS=width)).split(QUESTION)[-1]
+        lines = re.sub(r"\x1b\[[\d;?]*\w", "", run_in_terminal("compare", QUESTION, COLUMNS=width)).split(QUESTION)[-1]
         assert bool(heads.search(lines)) is beside
         assert max(map(len, lines.split("\r\n"))) <= int(width)
 
 
 def test_only_a_terminal_shows_what_the_runs_are_doing(scripted: Scripted) -> None:
-    scripted(Model(first=Reply(first(), delay=0.5)))
-    assert "single: turn 1 … · turns:3: turn 1 …" in in_a_terminal("compare", QUESTION)
+    scripted(ModelByKind(first=Reply(first(), delay=0.5)))
+    assert "single: turn 1 … · turns:3: turn 1 …" in run_in_terminal("compare", QUESTION)
     assert llamaberry("compare", QUESTION).stderr == ""
 
 
 def test_compare_removes_escape_codes(scripted: Scripted) -> None:
     evil = "4\x1b]0;owned\x07\x1b[2J\x9b31m2\r"
     steps = [(evil, evil)]
-    model = Model(
+    model = ModelByKind(
         first=first(evil, steps=steps), refine=refine(f"{evil}!", steps=steps), synthesis=synthesis(evil, f"{evil}?")
     )
     scripted(model)
     for width in ("80", "120"):
-        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", in_a_terminal("compare", f"{evil}?", COLUMNS=width))
+        assert not re.search(r"\x1b\]|\x07|\x1b\[2J|\x9b", run_in_terminal("compare", f"{evil}?", COLUMNS=width))
     assert "\x9b" not in llamaberry("compare", QUESTION, "--json").stdout
 
 
 def test_compare_stores_no_thread(scripted: Scripted, tmp_path: Path) -> None:
-    scripted(Model())
+    scripted(ModelByKind())
     for how in ((), ("--shared-first",)):
         assert llamaberry("compare", QUESTION, *how).returncode == 0
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_user_error_of_compare_exits_with_2(groq: ScriptedGroq) -> None:
-    assert "--turns" in mistake("compare", QUESTION, "--turns", "1")
-    assert "--turns" in mistake("compare", QUESTION, "--turns", "11")
-    assert "--max-tokens 3" in mistake("compare", QUESTION, "--max-tokens", "3")
-    assert "blank" in mistake("compare", "-", stdin=" \n")
-    assert "blank" in mistake("compare", " ", "--shared-first")
-    assert "UTF-8" in mistake("compare", "-", stdin="\0")
-    assert "GROQ_API_KEY" in mistake("compare", QUESTION, "--model", "groq:any", GROQ_API_KEY="")
+    assert "--turns" in usage_error("compare", QUESTION, "--turns", "1")
+    assert "--turns" in usage_error("compare", QUESTION, "--turns", "11")
+    assert "--max-tokens 3" in usage_error("compare", QUESTION, "--max-tokens", "3")
+    assert "blank" in usage_error("compare", "-", stdin=" \n")
+    assert "blank" in usage_error("compare", " ", "--shared-first")
+    assert "UTF-8" in usage_error("compare", "-", stdin="\0")
+    assert "GROQ_API_KEY" in usage_error("compare", QUESTION, "--model", "groq:any", GROQ_API_KEY="")
     assert groq.requests == []
 
 
 def test_each_compared_run_is_a_trace(scripted: Scripted, collector: Collector) -> None:
-    scripted(Model())
+    scripted(ModelByKind())
     run = llamaberry("compare", QUESTION, "--shared-first", "--turns", "2", "--trace", "--json")
     document = json.loads(run.stdout)
     ids = [document[name]["run_id"] for name in ("single", "turns:2")]

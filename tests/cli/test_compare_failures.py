@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from testing.command import QUESTION, begun, cut, llamaberry, until
-from testing.compare import Model, compared, kinds
+from testing.command import QUESTION, llamaberry, running_command, signal_during_call, wait_until
+from testing.compare import ModelByKind, request_kinds, run_compare
 from testing.scripted_groq import Reply, Scripted, first
 from testing.scripts import HANG
 
@@ -15,7 +15,7 @@ from testing.scripts import HANG
 def test_a_failed_run_does_not_stop_the_other(scripted: Scripted) -> None:
     """Either of them may be the one that fails."""
     refused = Reply(status=400, error="No \x1b[2Jmore")
-    groq = scripted(Model(first=[refused, first("41")]))
+    groq = scripted(ModelByKind(first=[refused, first("41")]))
     run = llamaberry("compare", QUESTION, "--turns", "2")
     assert run.returncode == 1
     failure = re.fullmatch(r"llamaberry: (single|turns:2) failed: [^\x1b\n]*No \[2Jmore.*\n", run.stderr)
@@ -23,8 +23,8 @@ def test_a_failed_run_does_not_stop_the_other(scripted: Scripted) -> None:
     assert "failed: there is no answer" in run.stdout
     assert ("Six times seven is 42." if failure[1] == "single" else "\n41\n") in run.stdout
     assert "the answers" not in run.stdout
-    groq.play(Model(first=[refused, first("41")]))
-    document = compared(code=1)
+    groq.play(ModelByKind(first=[refused, first("41")]))
+    document = run_compare(code=1)
     assert document["agree"] is None
     errors = [document[name]["error"] for name in ("single", "turns:3")]
     assert sorted(error is None for error in errors) == [False, True]
@@ -33,14 +33,14 @@ def test_a_failed_run_does_not_stop_the_other(scripted: Scripted) -> None:
 
 @pytest.mark.parametrize("how", [(), ("--shared-first",), ("--json",)])
 def test_two_failed_runs_are_one_line_and_exit_code_1(scripted: Scripted, how: tuple[str, ...]) -> None:
-    scripted(Model(first=Reply(status=401, error="Invalid API Key")))
+    scripted(ModelByKind(first=Reply(status=401, error="Invalid API Key")))
     run = llamaberry("compare", QUESTION, *how)
     assert (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1)
     assert "Invalid API Key" in run.stderr
 
 
 def test_a_failed_refine_turn_degrades_only_its_run(scripted: Scripted) -> None:
-    scripted(Model(refine=Reply(status=400, error="No")))
+    scripted(ModelByKind(refine=Reply(status=400, error="No")))
     run = llamaberry("compare", QUESTION)
     assert run.returncode == 3
     assert "Turn 2 failed, and the turns before it stand" in run.stdout
@@ -48,9 +48,9 @@ def test_a_failed_refine_turn_degrades_only_its_run(scripted: Scripted) -> None:
 
 @pytest.mark.parametrize("how", [(), ("--shared-first",)])
 def test_ctrl_c_prints_finished_turns(scripted: Scripted, how: tuple[str, ...]) -> None:
-    groq = scripted(Model(refine=HANG))
-    with begun("compare", QUESTION, *how) as run:
-        until(lambda: "refine" in kinds(groq) and groq.open_requests == 1)
+    groq = scripted(ModelByKind(refine=HANG))
+    with running_command("compare", QUESTION, *how) as run:
+        wait_until(lambda: "refine" in request_kinds(groq) and groq.open_requests == 1)
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=10)
     assert (run.returncode, err) == (130, "")
@@ -60,8 +60,8 @@ def test_ctrl_c_prints_finished_turns(scripted: Scripted, how: tuple[str, ...]) 
 
 
 def test_ctrl_c_in_compare_json_still_prints_one_document(scripted: Scripted) -> None:
-    groq = scripted(Model(refine=HANG))
-    out, _ = cut(groq, 2, "compare", QUESTION, "--json", "--shared-first", by=signal.SIGINT)
+    groq = scripted(ModelByKind(refine=HANG))
+    out, _ = signal_during_call(groq, 2, "compare", QUESTION, "--json", "--shared-first", by=signal.SIGINT)
     document = json.loads(out)
     assert (document["single"]["answer"], document["agree"]) == ("It is 41", None)
     assert document["turns:3"]["turns"] == document["single"]["turns"]
@@ -69,8 +69,8 @@ def test_ctrl_c_in_compare_json_still_prints_one_document(scripted: Scripted) ->
 
 
 def test_compare_accepts_a_closed_pipe(scripted: Scripted) -> None:
-    scripted(Model())
-    with begun("compare", QUESTION) as run:
+    scripted(ModelByKind())
+    with running_command("compare", QUESTION) as run:
         assert run.stdout
         run.stdout.close()
         assert run.wait(30) == 0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from testing.command import llamaberry, refused
-from testing.evaluation import questions
+from testing.command import assert_refused, llamaberry
+from testing.evaluation import write_questions
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first
 
 # Six questions in one turn each: four right, one wrong, one failed call.
@@ -18,7 +18,7 @@ USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 def test_the_report_is_printed_and_written(scripted: Scripted, tmp_path: Path, as_json: bool) -> None:
     """1,000 input and 100 output tokens per question, at $1 and $2 per million, are $0.0012; 4 of 6 are right."""
     scripted([Reply(reply, usage=USAGE) if isinstance(reply, str) else reply for reply in SCRIPT])
-    data, out = questions(tmp_path, *"ABCDEF"), tmp_path / "out"
+    data, out = write_questions(tmp_path, *"ABCDEF"), tmp_path / "out"
     words = ["--arms", "single", "--concurrency", "1", "--price", "1/2", *(["--json"] if as_json else [])]
     run = llamaberry("eval", data, "--out", str(out), *words)
     assert run.returncode == 0
@@ -42,7 +42,7 @@ def test_the_report_is_printed_and_written(scripted: Scripted, tmp_path: Path, a
 
 
 def test_another_price_needs_no_call(groq: ScriptedGroq, tmp_path: Path) -> None:
-    command = ["eval", questions(tmp_path, "A"), "--out", str(tmp_path / "out"), "--arms", "single", "--json"]
+    command = ["eval", write_questions(tmp_path, "A"), "--out", str(tmp_path / "out"), "--arms", "single", "--json"]
     assert json.loads(llamaberry(*command).stdout)["arms"][0]["cost"]["usd"] is None
     groq.requests.clear()
     assert json.loads(llamaberry(*command, "--price", "1/2/0.5").stdout)["arms"][0]["cost"]["usd"] > 0
@@ -51,7 +51,7 @@ def test_another_price_needs_no_call(groq: ScriptedGroq, tmp_path: Path) -> None
 
 def test_the_exit_code_is_1_if_every_run_failed(scripted: Scripted, tmp_path: Path) -> None:
     scripted([Reply(status=401, error="Invalid API Key")] * 2)
-    run = llamaberry("eval", questions(tmp_path, *"AB"), "--out", str(tmp_path / "out"), "--arms", "single")
+    run = llamaberry("eval", write_questions(tmp_path, *"AB"), "--out", str(tmp_path / "out"), "--arms", "single")
     assert run.returncode == 1
     assert "2 of 2 runs failed" in run.stderr
     assert "GROQ_API_KEY" in run.stderr
@@ -59,7 +59,7 @@ def test_the_exit_code_is_1_if_every_run_failed(scripted: Scripted, tmp_path: Pa
 
 @pytest.mark.parametrize("price", ["", "1", "a/b", "1/-2", "1/2/3/4", "nan/1", "inf/1"])
 def test_an_invalid_price_is_refused_before_any_call(groq: ScriptedGroq, tmp_path: Path, price: str) -> None:
-    run = llamaberry("eval", questions(tmp_path, "A"), "--out", str(tmp_path / "out"), "--price", price)
-    refused(run, "--price")
+    run = llamaberry("eval", write_questions(tmp_path, "A"), "--out", str(tmp_path / "out"), "--price", price)
+    assert_refused(run, "--price")
     assert groq.requests == []
     assert not (tmp_path / "out").exists()

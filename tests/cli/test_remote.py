@@ -16,10 +16,10 @@ import pytest
 from langgraph_sdk import get_sync_client
 
 from llamaberry.cli.remote_session import thread_id
-from testing.command import begun, llamaberry, mistake, until, without_figures
+from testing.command import llamaberry, mask_figures, running_command, usage_error, wait_until
 from testing.scripted_groq import Reply, ScriptedGroq, first, good_model, refine, synthesis
 from testing.scripts import HANG
-from testing.server import clean, served
+from testing.server import serve, server_environment
 
 KEY = "remote-key-0123456789"
 Server = tuple[str, ScriptedGroq]
@@ -30,8 +30,8 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a key."""
     home = tmp_path_factory.mktemp("remote")
     with ScriptedGroq(keep_alive=False) as groq:
-        environment = clean(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url, LLAMABERRY_API_KEY=KEY)
-        with served(environment) as address:
+        environment = server_environment(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url, LLAMABERRY_API_KEY=KEY)
+        with serve(environment) as address:
             yield address, groq
 
 
@@ -53,7 +53,7 @@ def test_a_remote_run_prints_what_ask_prints(server: Server) -> None:
         groq.play(script)
         near = llamaberry(*ask, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url, LLAMABERRY_CHECKPOINTS="none")
         assert (far.returncode, far.stderr) == (0, "")
-        assert without_figures(far.stdout) == without_figures(near.stdout)
+        assert mask_figures(far.stdout) == mask_figures(near.stdout)
     groq.play()
     trip = ["--server", address, "--thread", "trip", "--turns", "1", "--json"]
     states = [json.loads(llamaberry("ask", question, *trip).stdout) for question in ("First?", "Second?")]
@@ -67,9 +67,9 @@ def test_a_busy_thread_is_refused_and_ctrl_c_cancels_its_run(server: Server) -> 
     address, groq = server
     groq.play([first("41"), HANG])
     ask = ("ask", "Q", "--server", address, "--thread", "busy")
-    with begun(*ask) as run:
-        until(lambda: len(groq.requests) == 2)
-        assert "busy" in mistake(*ask)
+    with running_command(*ask) as run:
+        wait_until(lambda: len(groq.requests) == 2)
+        assert "busy" in usage_error(*ask)
         assert len(groq.requests) == 2
         run.send_signal(signal.SIGINT)
         out, message = run.communicate(timeout=10)
@@ -97,20 +97,20 @@ def test_a_remote_failure_has_the_same_exit_code(server: Server, script: list[An
 def test_a_remote_user_error_names_the_remedy(server: Server) -> None:
     address, groq = server
     nobody = "http://127.0.0.1:1"
-    assert f"{nobody} cannot be reached" in mistake("ask", "Q", "--server", nobody)
-    assert "http://host:port" in mistake("ask", "Q", "--server", "127.0.0.1:2024")
-    assert "langgraph.json" in mistake("ask", "Q", "--server", groq.url)
+    assert f"{nobody} cannot be reached" in usage_error("ask", "Q", "--server", nobody)
+    assert "http://host:port" in usage_error("ask", "Q", "--server", "127.0.0.1:2024")
+    assert "langgraph.json" in usage_error("ask", "Q", "--server", groq.url)
     for odd in ("", "http://127.0.0.1:99999", "http://me:hunter2@127.0.0.1:1"):
-        message = mistake("ask", "Q", "--server", odd)
+        message = usage_error("ask", "Q", "--server", odd)
         assert ("http://host:port" in message, "hunter2" in message) == (True, False)
     for key in ("", "wrong"):
-        assert "set LLAMABERRY_API_KEY" in mistake("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
+        assert "set LLAMABERRY_API_KEY" in usage_error("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
     for key in ("wröng", "hunter\n2"):
-        message = mistake("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
+        message = usage_error("ask", "Q", "--server", address, LLAMABERRY_API_KEY=key)
         assert ("LLAMABERRY_API_KEY" in message, key[:6] in message) == (True, False)
     groq.play()
-    assert "blank" in mistake("ask", " ", "--server", address)
-    assert "--trace" in mistake("ask", "Q", "--trace", "--server", address)
+    assert "blank" in usage_error("ask", " ", "--server", address)
+    assert "--trace" in usage_error("ask", "Q", "--trace", "--server", address)
     assert groq.requests == []
 
 
@@ -143,7 +143,7 @@ def test_another_kind_of_server_is_refused(status: int, body: str, message: str)
     with ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         try:
-            assert message in mistake("ask", "Q", "--server", f"http://127.0.0.1:{other.server_port}")
+            assert message in usage_error("ask", "Q", "--server", f"http://127.0.0.1:{other.server_port}")
         finally:
             other.shutdown()
 
@@ -203,29 +203,29 @@ def test_a_broken_connection_is_restored_without_repeats(server: Server) -> None
     groq.play(lambda request: Reply(good_model(request), chunk_delay=0.02))
     with (
         cutting(address) as (way, cut),
-        begun("ask", "Q", "--turns", "2", "--server", way, env=dict(os.environ)) as run,
+        running_command("ask", "Q", "--turns", "2", "--server", way, env=dict(os.environ)) as run,
     ):
         for call in (1, 2, 3):
-            until(lambda call=call: len(groq.requests) == call)  # type: ignore[misc]
+            wait_until(lambda call=call: len(groq.requests) == call)  # type: ignore[misc]
             cut()
         out, message = run.communicate(timeout=60)
     assert (run.returncode, message, len(groq.requests)) == (0, "", 3)
     whole = llamaberry("ask", "Q", "--turns", "2", "--server", address)
-    assert without_figures(out) == without_figures(whole.stdout)
+    assert mask_figures(out) == mask_figures(whole.stdout)
 
 
 def test_ctrl_c_while_unreachable_says_the_run_may_continue(server: Server) -> None:
     address, groq = server
     groq.play(lambda request: Reply(good_model(request), chunk_delay=0.02))
     ask = ("ask", "Q", "--turns", "2", "--thread", "lost", "--server")
-    with cutting(address) as (way, cut), begun(*ask, way, env=dict(os.environ)) as run:
-        until(lambda: len(groq.requests) == 1)
+    with cutting(address) as (way, cut), running_command(*ask, way, env=dict(os.environ)) as run:
+        wait_until(lambda: len(groq.requests) == 1)
         cut(down=True)
         run.send_signal(signal.SIGINT)
         _, message = run.communicate(timeout=60)
     assert (run.returncode, "may continue" in message, "cancelled" in message) == (130, True, False)
     with get_sync_client(url=address, api_key=KEY) as client:
-        until(lambda: client.threads.get(thread_id("lost"))["status"] == "idle")
+        wait_until(lambda: client.threads.get(thread_id("lost"))["status"] == "idle")
     assert len(groq.requests) == 3
 
 

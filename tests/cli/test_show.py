@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamaberry.cli.past_run import MAX_DIFF_WORDS, diff
-from testing.command import CSI, QUESTION, begun, llamaberry, mistake
-from testing.pages import EVIL, Page
+from testing.command import CSI, QUESTION, llamaberry, running_command, usage_error
+from testing.pages import HOSTILE_TEXT, PageElements
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
-from testing.scripts import FLIPPED
+from testing.scripts import REVISED_ANSWER
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
 CACHED = USAGE | {"prompt_tokens_details": {"cached_tokens": 900}}
@@ -94,33 +94,39 @@ def test_names_with_escape_codes_do_not_reach_the_terminal(scripted: Scripted) -
 
 
 def test_without_colour_changes_are_marked(scripted: Scripted) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     llamaberry("ask", "Q", "--thread", "T")
     output = llamaberry("show", "T", FORCE_COLOR="1", NO_COLOR="1").stdout
     assert "[-41-] {+**42**+}" in re.sub(r"\x1b\[[\d;]*m", "", output)
 
 
 def test_a_missing_thread_is_an_error_with_a_remedy(scripted: Scripted, tmp_path: Path) -> None:
-    assert "no thread is stored yet" in mistake("show", "last")
-    assert "there is no thread 'x': `llamaberry history`" in mistake("show", "x")
-    assert "choose another name" in mistake("ask", "Q", "--thread", "last")
+    assert "no thread is stored yet" in usage_error("show", "last")
+    assert "there is no thread 'x': `llamaberry history`" in usage_error("show", "x")
+    assert "choose another name" in usage_error("ask", "Q", "--thread", "last")
     scripted()
     llamaberry("ask", "Q", "--thread", "T")
-    assert "cannot be written" in mistake("show", "T", "--html", str(tmp_path / "no" / "page.html"))
+    assert "cannot be written" in usage_error("show", "T", "--html", str(tmp_path / "no" / "page.html"))
 
 
 @pytest.fixture
 def page(scripted: Scripted, tmp_path: Path) -> str:
     """The page of a run whose texts all contain markup."""
-    scripted([first(f"41 {EVIL}"), refine(f"42 {EVIL}", "revise", review=EVIL), synthesis(EVIL, f"42 {EVIL}")])
-    llamaberry("ask", f"How far? {EVIL}{CSI}31m", "--thread", "T", "--turns", "2")
+    scripted(
+        [
+            first(f"41 {HOSTILE_TEXT}"),
+            refine(f"42 {HOSTILE_TEXT}", "revise", review=HOSTILE_TEXT),
+            synthesis(HOSTILE_TEXT, f"42 {HOSTILE_TEXT}"),
+        ]
+    )
+    llamaberry("ask", f"How far? {HOSTILE_TEXT}{CSI}31m", "--thread", "T", "--turns", "2")
     run = llamaberry("show", "T", "--html", str(tmp_path / "page.html"))
     assert (run.returncode, run.stdout) == (0, f"written to {tmp_path / 'page.html'}\n")
     return (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_the_page_escapes_every_text_and_loads_nothing(page: str) -> None:
-    parsed = Page(page)
+    parsed = PageElements(page)
     assert parsed.text.count("<script>alert(1)</script>") > 5
     assert {tag for tag, _ in parsed.elements}.isdisjoint({"script", "img", "link", "iframe", "a", "form"})
     assert not [
@@ -134,7 +140,7 @@ def test_the_page_escapes_every_text_and_loads_nothing(page: str) -> None:
 
 
 def test_the_page_folds_replies_and_marks_changed_answers(page: str) -> None:
-    parsed = Page(page)
+    parsed = PageElements(page)
     nodes = [attrs["class"] for tag, attrs in parsed.elements if tag == "article" and "class" in attrs]
     assert nodes == ["node", "node flip", "node"]
     assert [attrs for tag, attrs in parsed.elements if tag == "details"] == [{}] * 3
@@ -145,7 +151,7 @@ def test_the_page_folds_replies_and_marks_changed_answers(page: str) -> None:
 def test_show_accepts_a_closed_pipe(scripted: Scripted) -> None:
     scripted()
     llamaberry("ask", "--quiet", QUESTION)
-    with begun("show", "last") as run:
+    with running_command("show", "last") as run:
         assert run.stdout
         run.stdout.close()
         assert run.wait(30) == 0

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from testing.command import (
-    ASK,
-    NAMED,
-    at_once,
-    cut,
-    kept,
+    ASK_IN_THREAD,
+    ASK_ONE_TURN,
+    assert_answer,
+    assert_not_saved,
+    assert_refused,
     llamaberry,
-    mistake,
-    not_kept,
-    refused,
+    run_concurrently,
+    signal_during_call,
+    usage_error,
 )
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
 from testing.scripts import HANG
@@ -34,11 +34,11 @@ def test_a_thread_is_continued_listed_printed_and_deleted(scripted: Scripted, tm
         llamaberry("ask", "What is 6 x 7?", "--turns", "2", "--thread", "Sums")
     finally:
         os.umask(old)
-    kept(llamaberry("ask", "And one more?", *ASK[2:], "--thread", "Sums"), "43\n")
+    assert_answer(llamaberry("ask", "And one more?", *ASK_ONE_TURN[2:], "--thread", "Sums"), "43\n")
     assert [m["content"] for m in groq.requests[3].messages[1:3]] == ["What is 6 x 7?", "It is 42."]
-    kept(llamaberry("ask", "Something else", *ASK[2:]), "9\n")
+    assert_answer(llamaberry("ask", "Something else", *ASK_ONE_TURN[2:]), "9\n")
     assert [(path.name, oct(path.stat().st_mode)) for path in tmp_path.iterdir()] == [("threads.sqlite", "0o100600")]
-    history, one = (run.stdout for run in at_once(("history",), ("history", "Sums")))
+    history, one = (run.stdout for run in run_concurrently(("history",), ("history", "Sums")))
     listed = history.splitlines()
     assert re.fullmatch(r"\d{8}-\d{6}-\w{4} · [\d-]{10} [\d:]{5} · answered · Something else", listed[0])
     assert re.fullmatch(r"Sums · .* · answered · And one more\?", listed[1])
@@ -66,11 +66,11 @@ def test_resume_continues_the_newest_thread_with_its_settings(scripted: Scripted
     """No finished call is repeated; another model may continue."""
     groq = scripted([first("old"), HANG, first("41"), HANG, refine("42", "revise"), synthesis("It is 42.")])
     words = ("--turns", "2", "--temperature", "0.25", "--max-tokens", "99", "--system-prompt", "Think.")
-    cut(groq, 2, "ask", "An older one", "--thread", "Old")
-    cut(groq, 4, "ask", "Q", *words, "--model", "groq:one", "--thread", "New")
+    signal_during_call(groq, 2, "ask", "An older one", "--thread", "Old")
+    signal_during_call(groq, 4, "ask", "Q", *words, "--model", "groq:one", "--thread", "New")
     lines = llamaberry("history").stdout.splitlines()
     assert [line.split(" · ")[2] for line in lines] == ["interrupted", "interrupted"]
-    assert "`llamaberry resume New`" in mistake("ask", "Another", "--thread", "New")
+    assert "`llamaberry resume New`" in usage_error("ask", "Another", "--thread", "New")
     run = llamaberry("resume", "--model", "groq:two", "--json")
     state = json.loads(run.stdout)
     assert (run.returncode, state["query"], state["answer"]) == (0, "Q", "It is 42.")
@@ -80,22 +80,22 @@ def test_resume_continues_the_newest_thread_with_its_settings(scripted: Scripted
         body = request.body
         assert (body["model"], body["temperature"], body["max_tokens"]) == (model, 0.25, 99)
         assert body["messages"][0]["content"] == "Think."
-    refused(llamaberry("resume", "New"), "was not interrupted")
+    assert_refused(llamaberry("resume", "New"), "was not interrupted")
 
 
 def test_resume_reads_the_settings_of_older_versions(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted([first("41"), HANG, refine("42", "revise"), synthesis("It is 42.")])
-    cut(groq, 2, "ask", "Q", "--turns", "2", "--temperature", "0.25")
+    signal_during_call(groq, 2, "ask", "Q", "--turns", "2", "--temperature", "0.25")
     with closing(sqlite3.connect(tmp_path / "threads.sqlite", isolation_level=None)) as threads:
         threads.execute("UPDATE checkpoints SET metadata = replace(metadata, '\"settings\"', '\"dials\"')")
         assert threads.execute("SELECT count(*) FROM checkpoints WHERE metadata LIKE '%dials%'").fetchone() != (0,)
-    kept(llamaberry("resume", "-q"), "It is 42.\n")
+    assert_answer(llamaberry("resume", "-q"), "It is 42.\n")
     assert groq.requests[2].body["temperature"] == 0.25
 
 
 def test_ctrl_c_then_resume(scripted: Scripted) -> None:
     groq = scripted([first("41"), HANG, refine("42"), synthesis("It is 42.")])
-    _, hint = cut(groq, 2, "ask", "Q", "--turns", "2", by=signal.SIGINT)
+    _, hint = signal_during_call(groq, 2, "ask", "Q", "--turns", "2", by=signal.SIGINT)
     name = re.fullmatch(r"llamaberry: `llamaberry resume (\S+)` continues from here\n", hint)
     assert name
     run = llamaberry("resume", name[1], "--show", "full")
@@ -105,20 +105,20 @@ def test_ctrl_c_then_resume(scripted: Scripted) -> None:
 
 
 def test_without_threads_each_command_says_so(groq: ScriptedGroq) -> None:
-    resume, named, forget = at_once(("resume",), ("resume", "Nobody"), ("forget", "Nobody"))
-    refused(resume, "no thread was interrupted")
-    refused(named, "'Nobody'")
-    refused(forget, "'Nobody'")
+    resume, named, forget = run_concurrently(("resume",), ("resume", "Nobody"), ("forget", "Nobody"))
+    assert_refused(resume, "no thread was interrupted")
+    assert_refused(named, "'Nobody'")
+    assert_refused(forget, "'Nobody'")
 
 
 def test_a_run_killed_before_its_checkpoint_is_resumed(scripted: Scripted, tmp_path: Path) -> None:
     """The turn's writes are stored without a checkpoint after them: the run is interrupted, and no turn is lost."""
     groq = scripted([first("41"), HANG, refine("42", "revise"), synthesis("It is 42.")])
-    cut(groq, 2, "ask", "6 x 7?", "--turns", "2")
+    signal_during_call(groq, 2, "ask", "6 x 7?", "--turns", "2")
     with closing(sqlite3.connect(tmp_path / "threads.sqlite", isolation_level=None)) as threads:
         threads.execute("DELETE FROM checkpoints WHERE checkpoint_id = (SELECT max(checkpoint_id) FROM checkpoints)")
     assert " · interrupted · " in llamaberry("history").stdout
-    kept(llamaberry("resume", "-q"), "It is 42.\n")
+    assert_answer(llamaberry("resume", "-q"), "It is 42.\n")
     assert len(groq.requests) == 4
 
 
@@ -127,34 +127,37 @@ def test_an_interrupted_first_turn_hides_the_previous_answer(scripted: Scripted)
     groq = scripted([first("old answer"), HANG, HANG, first("new answer")])
     words = ("--turns", "1", "--thread", "T", "--show", "full")
     llamaberry("ask", "First?", *words)
-    outputs = [cut(groq, 2, "ask", "Second?", *words, by=signal.SIGINT)[0]]
+    outputs = [signal_during_call(groq, 2, "ask", "Second?", *words, by=signal.SIGINT)[0]]
     outputs += llamaberry("history", "T").stdout.split("── Second? ──")[1:]
-    outputs += [cut(groq, 3, "resume", "T", by=signal.SIGINT)[0]]
+    outputs += [signal_during_call(groq, 3, "resume", "T", by=signal.SIGINT)[0]]
     assert ["old answer" in text for text in outputs] == [False, False, False]
-    kept(llamaberry(*NAMED), "new answer\n")
+    assert_answer(llamaberry(*ASK_IN_THREAD), "new answer\n")
 
 
 def test_a_lost_turn_exits_with_3_unless_accepted(scripted: Scripted) -> None:
     scripted(lambda request: Reply(status=400) if len(request.messages) > 2 else good_model(request))
     ask = ("ask", "Q", "--quiet")
-    codes = [run.returncode for run in at_once(ask, (*ask, "--accept-degraded"), (*ASK, "--accept-degraded"))]
+    codes = [
+        run.returncode
+        for run in run_concurrently(ask, (*ask, "--accept-degraded"), (*ASK_ONE_TURN, "--accept-degraded"))
+    ]
     assert codes == [3, 0, 0]
 
 
 def test_checkpoints_can_be_a_file_or_none(groq: ScriptedGroq, tmp_path: Path) -> None:
-    kept(llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=str(tmp_path / "elsewhere" / "mine.db")))
+    assert_answer(llamaberry(*ASK_ONE_TURN, LLAMABERRY_CHECKPOINTS=str(tmp_path / "elsewhere" / "mine.db")))
     assert (tmp_path / "elsewhere" / "mine.db").stat().st_size > 0
-    words = (ASK, ("history",), ("history", "T"), ("forget", "T"))
-    answer, *others = at_once(*words, LLAMABERRY_CHECKPOINTS="none")
-    kept(answer)
+    words = (ASK_ONE_TURN, ("history",), ("history", "T"), ("forget", "T"))
+    answer, *others = run_concurrently(*words, LLAMABERRY_CHECKPOINTS="none")
+    assert_answer(answer)
     for run in others:
-        refused(run)
+        assert_refused(run)
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
 
 
 def test_two_questions_at_once_share_a_new_database(groq: ScriptedGroq) -> None:
-    for run in at_once(ASK, ASK):
-        kept(run)
+    for run in run_concurrently(ASK_ONE_TURN, ASK_ONE_TURN):
+        assert_answer(run)
     assert llamaberry("history").stdout.count(" · answered · Q") == 2
 
 
@@ -166,16 +169,18 @@ def damage(path: Path, how: str) -> None:
         with closing(sqlite3.connect(path)) as database:
             database.execute("CREATE TABLE checkpoints (mine)")
     else:
-        kept(llamaberry(*NAMED))
+        assert_answer(llamaberry(*ASK_IN_THREAD))
         path.write_bytes(path.read_bytes()[:4096] + b"\x5a" * 40_960)
 
 
-@pytest.mark.parametrize(("how", "words"), [("no database", NAMED), ("half of it", ("history",)), ("another's", NAMED)])
+@pytest.mark.parametrize(
+    ("how", "words"), [("no database", ASK_IN_THREAD), ("half of it", ("history",)), ("another's", ASK_IN_THREAD)]
+)
 def test_a_damaged_database_does_not_cost_the_answer(groq: object, tmp_path: Path, how: str, words: Any) -> None:
     damage(path := tmp_path / "threads.sqlite", how)
-    answer, other = at_once(ASK, words)
-    not_kept(answer, str(path))
-    refused(other, str(path))
+    answer, other = run_concurrently(ASK_ONE_TURN, words)
+    assert_not_saved(answer, str(path))
+    assert_refused(other, str(path))
 
 
 def lock(path: Path) -> sqlite3.Connection:
@@ -185,11 +190,11 @@ def lock(path: Path) -> sqlite3.Connection:
 
 
 def test_a_locked_database_does_not_cost_the_answer(groq: ScriptedGroq, tmp_path: Path) -> None:
-    kept(llamaberry(*ASK))
+    assert_answer(llamaberry(*ASK_ONE_TURN))
     with closing(lock(tmp_path / "threads.sqlite")):
-        answer, other = at_once(ASK, NAMED)
-    not_kept(answer, "locked")
-    refused(other, "locked")
+        answer, other = run_concurrently(ASK_ONE_TURN, ASK_IN_THREAD)
+    assert_not_saved(answer, "locked")
+    assert_refused(other, "locked")
     assert "damaged" not in answer.stderr + other.stderr  # nobody should move it away
 
 
@@ -210,14 +215,14 @@ def test_a_database_locked_during_a_run_does_not_cost_the_answer(scripted: Scrip
 
 def test_an_unwritable_location_does_not_cost_the_answer(groq: ScriptedGroq, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    not_kept(llamaberry(*ASK, LLAMABERRY_CHECKPOINTS=str(tmp_path)), str(tmp_path))
-    answer, other = at_once(ASK, NAMED, LLAMABERRY_HOME=str(tmp_path / "file"))
-    not_kept(answer, str(tmp_path / "file"))
-    refused(other, str(tmp_path / "file"))
+    assert_not_saved(llamaberry(*ASK_ONE_TURN, LLAMABERRY_CHECKPOINTS=str(tmp_path)), str(tmp_path))
+    answer, other = run_concurrently(ASK_ONE_TURN, ASK_IN_THREAD, LLAMABERRY_HOME=str(tmp_path / "file"))
+    assert_not_saved(answer, str(tmp_path / "file"))
+    assert_refused(other, str(tmp_path / "file"))
 
 
 def test_a_refused_question_does_not_spoil_its_thread(groq: ScriptedGroq) -> None:
-    refused(llamaberry("ask", "", "--thread", "T"), "blank")
-    kept(llamaberry(*NAMED))
+    assert_refused(llamaberry("ask", "", "--thread", "T"), "blank")
+    assert_answer(llamaberry(*ASK_IN_THREAD))
     assert "T · " in llamaberry("history").stdout
     assert llamaberry("forget", "T").returncode == 0

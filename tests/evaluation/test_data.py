@@ -9,7 +9,7 @@ import pytest
 
 from llamaberry.evaluation.data import Case, generate, read_file
 from llamaberry.graph.errors import SetupError
-from testing.command import mistake
+from testing.command import usage_error
 from testing.evaluation import needs_suite
 from testing.scripted_groq import Scripted, ScriptedGroq
 
@@ -115,10 +115,10 @@ def test_an_edited_file_has_other_settings(tmp_path: Path) -> None:
 
 
 def test_a_file_without_questions_is_refused(groq: ScriptedGroq, tmp_path: Path) -> None:
-    assert "nothing.jsonl" in mistake("eval", str(tmp_path / "nothing.jsonl"))
-    assert "cannot be read" in mistake("eval", str(tmp_path))
-    assert "contains no question" in mistake("eval", str(write(tmp_path, b"")))
-    error = mistake("eval", str(write(tmp_path, b"oops")), "--out", str(tmp_path / "out"))
+    assert "nothing.jsonl" in usage_error("eval", str(tmp_path / "nothing.jsonl"))
+    assert "cannot be read" in usage_error("eval", str(tmp_path))
+    assert "contains no question" in usage_error("eval", str(write(tmp_path, b"")))
+    error = usage_error("eval", str(write(tmp_path, b"oops")), "--out", str(tmp_path / "out"))
     assert "contains no question" in error
     assert "line 1: not JSON" in error
     assert (groq.requests, (tmp_path / "out").exists()) == ([], False)
@@ -126,7 +126,7 @@ def test_a_file_without_questions_is_refused(groq: ScriptedGroq, tmp_path: Path)
 
 def test_a_row_with_checker_judge_needs_a_judge(groq: ScriptedGroq, tmp_path: Path) -> None:
     path = write(tmp_path, row(checker="judge"), row(), row(checker="exact"))
-    error = mistake("eval", str(path), "--out", str(tmp_path / "out"))
+    error = usage_error("eval", str(path), "--out", str(tmp_path / "out"))
     assert "line 1" in error
     assert "--judge MODEL" in error
     assert groq.requests == []
@@ -222,7 +222,7 @@ def test_code_in_an_answer_is_never_run(tmp_path: Path, task: str, answer: str) 
 
 @needs_suite
 def test_an_unknown_task_is_refused_with_similar_names(groq: ScriptedGroq, tmp_path: Path) -> None:
-    assert "leg_counting" in mistake("eval", "--suite", "syllogism,leg_countin", "--out", str(tmp_path / "out"))
+    assert "leg_counting" in usage_error("eval", "--suite", "syllogism,leg_countin", "--out", str(tmp_path / "out"))
     for task in ("", "composite"):
         with pytest.raises(SetupError, match=re.escape(repr(task))):
             generate([task], size=1, seed=0)
@@ -233,5 +233,5 @@ def test_a_suite_without_the_extra_says_what_to_install(scripted: Scripted, tmp_
     (tmp_path / "reasoning_gym").mkdir()
     (tmp_path / "reasoning_gym" / "__init__.py").write_text("raise ImportError('it is not installed')")
     scripted()
-    error = mistake("eval", "--suite", "leg_counting", "--out", str(tmp_path / "out"), PYTHONPATH=str(tmp_path))
+    error = usage_error("eval", "--suite", "leg_counting", "--out", str(tmp_path / "out"), PYTHONPATH=str(tmp_path))
     assert 'pip install "llamaberry[eval]"' in error

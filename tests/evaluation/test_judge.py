@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from testing.command import mistake
-from testing.evaluation import evaluate, lines, pairs, questions
+from testing.command import usage_error
+from testing.evaluation import id_arm_pairs, read_results, run_eval, write_questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first
 
 JUDGE = ("--judge", "groq:judge", "--concurrency", "1")
@@ -36,7 +36,7 @@ def judged(groq: ScriptedGroq) -> list[Request]:
 )
 def test_the_verdict_is_the_last_line(scripted: Scripted, tmp_path: Path, verdict: str, right: bool) -> None:
     groq = scripted(judging([verdict], ["in the city of lights"]))
-    (line,) = evaluate(questions(tmp_path, "Q"), tmp_path / "out", *JUDGE, "--arms", "single")
+    (line,) = run_eval(write_questions(tmp_path, "Q"), tmp_path / "out", *JUDGE, "--arms", "single")
     assert (line["right"], line["error"], [reply["right"] for reply in line["replies"]]) == (right, None, [right])
     (request,) = judged(groq)
     assert request.body["temperature"] < 0.01
@@ -46,38 +46,40 @@ def test_the_verdict_is_the_last_line(scripted: Scripted, tmp_path: Path, verdic
 
 def test_an_answer_is_judged_once_in_all_forms_and_arms(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted(judging(["right", "wrong"], ["Yes", "no", "**yes**."]))
-    data, out = questions(tmp_path, "Q"), tmp_path / "out"
-    (line,) = evaluate(data, out, *JUDGE, "--arms", "self-consistency:3")
+    data, out = write_questions(tmp_path, "Q"), tmp_path / "out"
+    (line,) = run_eval(data, out, *JUDGE, "--arms", "self-consistency:3")
     assert [reply["right"] for reply in line["replies"]] == [True, False, True]
     assert (line["right"], len(judged(groq))) == (True, 2)
     groq.play(judging([], ["No."]))
-    assert [line["right"] for line in evaluate(data, out, *JUDGE, "--arms", "single")] == [True, False]
+    assert [line["right"] for line in run_eval(data, out, *JUDGE, "--arms", "single")] == [True, False]
 
 
 def test_a_missing_verdict_is_an_error_that_can_be_retried(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted(judging(["It is not right.", "right"], ["Yes", "Yes"]))
-    data, out = questions(tmp_path, "P", "Q"), tmp_path / "out"
-    wrong, right = evaluate(data, out, *JUDGE, "--arms", "single", failed="1 of 2")
+    data, out = write_questions(tmp_path, "P", "Q"), tmp_path / "out"
+    wrong, right = run_eval(data, out, *JUDGE, "--arms", "single", failed="1 of 2")
     assert (wrong["answer"], wrong["right"], right["right"], right["error"]) == (None, False, True, None)
     assert "did not end with right or wrong" in wrong["error"]
     groq.play(judging(["right"], ["Yes"]))
-    evaluate(data, out, *JUDGE, "--arms", "single", "--retry-errors")
-    assert pairs(lines(out)) == [("P", "single"), ("Q", "single")]
-    assert [line["right"] for line in lines(out)] == [True, True]
+    run_eval(data, out, *JUDGE, "--arms", "single", "--retry-errors")
+    assert id_arm_pairs(read_results(out)) == [("P", "single"), ("Q", "single")]
+    assert [line["right"] for line in read_results(out)] == [True, True]
 
 
 def test_a_judge_at_capacity_is_retried(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted(judging([Reply(status=503), Reply(cut=-1), "right"], ["Yes"]))
-    (line,) = evaluate(questions(tmp_path, "Q"), tmp_path / "out", *JUDGE, "--arms", "single")
+    (line,) = run_eval(write_questions(tmp_path, "Q"), tmp_path / "out", *JUDGE, "--arms", "single")
     assert (line["right"], line["error"], len(judged(groq))) == (True, None, 3)
 
 
 def test_a_row_with_its_own_checker_is_not_judged(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted(judging([], ["6 x 7 = 42"]))
-    (line,) = evaluate(questions(tmp_path, "Q", checker="number"), tmp_path / "out", *JUDGE, "--arms", "single")
+    (line,) = run_eval(write_questions(tmp_path, "Q", checker="number"), tmp_path / "out", *JUDGE, "--arms", "single")
     assert (line["right"], judged(groq)) == (True, [])
 
 
 def test_an_unknown_judge_is_refused(groq: ScriptedGroq, tmp_path: Path) -> None:
-    data = questions(tmp_path, "Q")
-    assert "nobody" in mistake("eval", data, "--out", str(tmp_path / "out"), "--arms", "single", "--judge", "nobody:x")
+    data = write_questions(tmp_path, "Q")
+    assert "nobody" in usage_error(
+        "eval", data, "--out", str(tmp_path / "out"), "--arms", "single", "--judge", "nobody:x"
+    )

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from testing.collector import Collector, listening, metadata
+from testing.collector import Collector, metadata, serve_collector
 from testing.command import COMMAND, llamaberry
 from testing.environment import trace_to
 from testing.scripted_groq import Reply, Request, Scripted, first, good_model, refine, synthesis
-from testing.traces import TROUBLE, tree_of
+from testing.traces import COLLECTOR_FAULTS, expected_tree
 
 QUESTIONS = {"a": "Fixed?", "b": "Broken?", "c": "Right?"}
 ARMS = ("--arms", "single,turns:2")
@@ -101,7 +101,7 @@ def test_a_row_has_answers_feedback_and_the_graphs_run(
         below = [run for run in collector.runs if run["trace_id"] == row["id"]][1:]
         nodes = ["first_turn", "refine_turn 2", "synthesize"] if arm == "turns:2" else ["first_turn"]
         tree = ["  " * (run["dotted_order"].count(".") - 1) + run["name"] for run in below]
-        assert tree == tree_of(*nodes) + (["  synthesize"] if arm == "single" else [])
+        assert tree == expected_tree(*nodes) + (["  synthesize"] if arm == "single" else [])
     answers = {"single": (["41"], ["42"], ["42"]), "turns:2": (["41", "42"], ["42", "41"], ["42", "42"])}
     assert turns == {
         (arm, case): texts for arm, of_arm in answers.items() for case, texts in zip("abc", of_arm, strict=True)
@@ -138,9 +138,9 @@ def test_a_killed_evaluation_resumes_in_its_experiments(
     assert experiments(collector) == COMPLETE
     assert (len(collector.datasets), len(collector.examples)) == (1, 3)
     assert completed_calls + len(second_groq.requests) == 3 * (1 + 3)
-    collector.got.clear()
+    collector.requests.clear()
     assert llamaberry(*words).returncode == 0
-    assert [path for path, _, _ in collector.got if path != "/info"] == []
+    assert [path for path, _, _ in collector.requests if path != "/info"] == []
 
 
 def test_only_other_questions_are_another_dataset(
@@ -169,13 +169,13 @@ def test_retried_results_go_to_new_experiments(scripted: Scripted, collector: Co
     assert [len(collector.rows(one)) for one in collector.experiments] == [3, 3]
 
 
-@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("trouble", COLLECTOR_FAULTS)
 def test_langsmith_failures_cost_one_line_and_no_result(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch, words: list[str], trouble: str
 ) -> None:
     groq = scripted(mixed_model)
-    settings: Any = TROUBLE[trouble]
-    with listening(Collector(**settings or {})) as server:
+    settings: Any = COLLECTOR_FAULTS[trouble]
+    with serve_collector(Collector(**settings or {})) as server:
         trace_to(server.url if settings else "http://127.0.0.1:9", monkeypatch)
         started_at = time.monotonic()
         run = llamaberry(*words)
@@ -201,7 +201,7 @@ def test_the_next_run_sends_the_rows_that_failed(
     assert (run.returncode, run.stderr.count("\n"), len(results(words))) == (0, 3, 6), run.stderr
     assert run.stderr.count("did not reach LangSmith") == 1
     collector.status, collector.delay = 200, 0
-    collector.got.clear()
+    collector.requests.clear()
     groq = scripted(mixed_model)
     assert llamaberry(*words).returncode == 0
     assert experiments(collector) == COMPLETE
@@ -223,7 +223,7 @@ assert "langsmith.evaluation" not in sys.modules and "llamaberry.evaluation.lang
     assert run.returncode == 0, run.stderr
     assert (run.stderr.count("\n"), "LANGSMITH_TRACING is 'not set'" in run.stderr) == (1, True)
     assert len(results(words)) == 6
-    assert collector.got == []
+    assert collector.requests == []
 
 
 @pytest.mark.parametrize("hidden", ["INPUTS", "OUTPUTS"])
@@ -235,7 +235,7 @@ def test_hidden_inputs_are_not_sent_as_a_dataset(
     assert (run.returncode, run.stderr.count("\n")) == (0, 1)
     assert "no experiment is sent to LangSmith" in run.stderr
     assert len(results(words)) == 6
-    assert [path for path, _, _ in collector.got if path != "/info"] == []
+    assert [path for path, _, _ in collector.requests if path != "/info"] == []
 
 
 def test_a_setup_error_ends_the_command(scripted: Scripted, collector: Collector, words: list[str]) -> None:
@@ -250,7 +250,7 @@ def test_a_setup_error_ends_the_command(scripted: Scripted, collector: Collector
 def test_no_secret_is_sent(scripted: Scripted, collector: Collector, words: list[str]) -> None:
     scripted(mixed_model)
     assert llamaberry(*words, GROQ_API_KEY="gsk_secret", OPENAI_API_KEY="sk-secret").returncode == 0
-    sent = b"\n".join(body for _, _, body in collector.got)
+    sent = b"\n".join(body for _, _, body in collector.requests)
     assert b"quiz.jsonl" in sent
     for secret in (b"gsk_secret", b"sk-secret", b"ls_key", words[1].encode()):
         assert secret not in sent

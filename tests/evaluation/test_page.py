@@ -11,8 +11,8 @@ from llamaberry.evaluation.page import page
 from llamaberry.evaluation.plots import plots
 from llamaberry.evaluation.report import report
 from llamaberry.evaluation.results import Result
-from testing.eval_results import ARMS, asked, small
-from testing.pages import EVIL, Page, seen
+from testing.eval_results import ARMS, arm_results, small_results
+from testing.pages import HOSTILE_TEXT, PageElements, save_screenshot
 
 SETTINGS: dict[str, Any] = {"arms": ARMS, "model": "groq:m", "seed": 7, "machine": {"cores": 2}, "command": "x " * 90}
 
@@ -20,19 +20,24 @@ SETTINGS: dict[str, Any] = {"arms": ARMS, "model": "groq:m", "seed": 7, "machine
 def many() -> list[Result]:
     """Six arms, with the longest names and the most steps."""
     arms = ["single", "turns:2", "turns:10", "self-consistency:3", "self-consistency:40"]
-    results = [r for n, arm in enumerate(arms) for r in asked(arm, range(20 + n), first=range(5, 20))]
-    return results + [r.model_copy(update={"arm": "turns:10+early"}) for r in asked("turns:10", range(3, 30))]
+    results = [r for n, arm in enumerate(arms) for r in arm_results(arm, range(20 + n), first=range(5, 20))]
+    return results + [r.model_copy(update={"arm": "turns:10+early"}) for r in arm_results("turns:10", range(3, 30))]
 
 
 @pytest.fixture(scope="module")
 def html() -> str:
     """The page of a report whose every text contains markup."""
-    evil = [r.model_copy(update={"id": r.id + EVIL, "task": r.task + EVIL, "question": EVIL}) for r in small()]
-    return page(report(evil, settings=SETTINGS | {f"note {EVIL}": EVIL, "\x1b[31m": [EVIL, "\x1b[31m"]}))
+    evil = [
+        r.model_copy(update={"id": r.id + HOSTILE_TEXT, "task": r.task + HOSTILE_TEXT, "question": HOSTILE_TEXT})
+        for r in small_results()
+    ]
+    return page(
+        report(evil, settings=SETTINGS | {f"note {HOSTILE_TEXT}": HOSTILE_TEXT, "\x1b[31m": [HOSTILE_TEXT, "\x1b[31m"]})
+    )
 
 
 def test_the_page_escapes_every_text_and_fetches_nothing(html: str) -> None:
-    page = Page(html)
+    page = PageElements(html)
     assert page.text.count("<script>alert(1)</script>") == 5  # two tasks; a key, a value, a value in a list
     assert {tag for tag, _ in page.elements}.isdisjoint({"script", "img", "image", "link", "iframe", "a", "form"})
     for _, attributes in page.elements:
@@ -48,7 +53,7 @@ def test_the_page_escapes_every_text_and_fetches_nothing(html: str) -> None:
 
 
 def test_the_page_has_every_plot_and_unique_ids(html: str) -> None:
-    elements = Page(html).elements
+    elements = PageElements(html).elements
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert [attributes["aria-label"] for tag, attributes in elements if tag == "svg"] == [
@@ -64,7 +69,7 @@ def test_the_page_has_every_plot_and_unique_ids(html: str) -> None:
 
 
 def test_the_page_has_recommendation_gaps_settings_and_terms(html: str) -> None:
-    text = Page(html).text
+    text = PageElements(html).text
     assert "No difference between the arms was shown with 9 questions" in text
     assert "self-consistency:3 lacks 1 of the 10 questions" in text
     assert "p is not corrected for the 3 comparisons" in text
@@ -75,12 +80,12 @@ def test_the_page_has_recommendation_gaps_settings_and_terms(html: str) -> None:
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:
-    one = page(report(small(), settings=SETTINGS))
-    assert one == page(report(small(), settings=SETTINGS))
+    one = page(report(small_results(), settings=SETTINGS))
+    assert one == page(report(small_results(), settings=SETTINGS))
 
 
 def test_an_empty_plot_is_omitted() -> None:
-    single = [r.model_copy(update={"replies": []}) for r in small() if r.arm == "single"]
+    single = [r.model_copy(update={"replies": []}) for r in small_results() if r.arm == "single"]
     assert [title for title, _ in plots(report(single, settings={}))] == ["Accuracy of each arm, with its 95% interval"]
     assert "<svg" not in page(report([], settings={}))
 
@@ -96,7 +101,7 @@ def test_the_page_is_readable_at_any_width_and_scheme(
     width: int,
     scheme: Any,
 ) -> None:
-    results = small() if name == "small" else many()
+    results = small_results() if name == "small" else many()
     (tmp_path / "page.html").write_text(page(report(results, settings=SETTINGS)), encoding="utf-8")
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     try:
@@ -124,6 +129,6 @@ def test_the_page_is_readable_at_any_width_and_scheme(
         })""")
         assert ink == ("rgb(255, 255, 255)" if scheme == "dark" else "rgb(0, 0, 0)"), paper
         assert messages == []
-        seen(tab, f"report-{name}-{width}-{scheme}")
+        save_screenshot(tab, f"report-{name}-{width}-{scheme}")
     finally:
         tab.close()

@@ -8,7 +8,7 @@ from llamaberry.evaluation.cost import Prices
 from llamaberry.evaluation.measures import ArmFigures, Change, Rate
 from llamaberry.evaluation.report import Report, report
 from llamaberry.graph.errors import SetupError
-from testing.eval_results import ARMS, TOKENS, reply, result, small, small_report
+from testing.eval_results import ARMS, TOKENS, reply, result, small_report, small_results
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_missing_questions_are_counted(full_report: Report) -> None:
         False,
         [0, 0, 1],
     )
-    assert report(small()[:20], settings={}).complete
+    assert report(small_results()[:20], settings={}).complete
 
 
 def test_each_task_has_its_own_accuracy(full_report: Report) -> None:
@@ -149,7 +149,7 @@ def test_each_task_has_its_own_accuracy(full_report: Report) -> None:
 
 
 def test_arms_are_ordered_as_in_the_settings() -> None:
-    mixed = report(small(), settings={"arms": ["turns:3", "single"]})
+    mixed = report(small_results(), settings={"arms": ["turns:3", "single"]})
     assert [arm.name for arm in mixed.arms] == ["turns:3", "single", "self-consistency:3"]
     with pytest.raises(SetupError, match="unknown arm 'x'"):
         report([], settings={"arms": ["x"]})

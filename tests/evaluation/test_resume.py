@@ -11,10 +11,18 @@ from pathlib import Path
 import pytest
 
 from llamaberry.evaluation.folder import Folder
-from testing.command import at_once, begun, cut_at, llamaberry, mistake, refused, until
-from testing.evaluation import evaluate, lines, needs_suite, pairs, questions
+from testing.command import (
+    assert_refused,
+    kill_when,
+    llamaberry,
+    run_concurrently,
+    running_command,
+    usage_error,
+    wait_until,
+)
+from testing.evaluation import id_arm_pairs, needs_suite, read_results, run_eval, write_questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, good_model
-from testing.scripts import Calls, called, failing, hanging
+from testing.scripts import CallCounts, count_calls, failing_calls, hanging_once
 
 WORDS = ("--arms", "single,turns:3")
 STEPS = ("turn 1", "turn 2", "turn 3", "synthesis")
@@ -32,19 +40,19 @@ CUTS = {
 def test_after_a_kill_only_the_calls_in_flight_are_repeated(
     scripted: Scripted, tmp_path: Path, cuts: list[tuple[str, str]]
 ) -> None:
-    groq, data, out = scripted(hanging(*cuts)), questions(tmp_path, *"PQR"), tmp_path / "out"
+    groq, data, out = scripted(hanging_once(*cuts)), write_questions(tmp_path, *"PQR"), tmp_path / "out"
     # The arms of a case run one after another: a hanging first turn leaves both without a line.
     before = 6 - sum(2 if step == "turn 1" else 1 for _, step in cuts)
     words = ["eval", data, "--out", str(out), *WORDS]
-    cut_at(groq, words, lambda: len(lines(out)) == before and set(cuts) <= called(groq).keys())
+    kill_when(groq, words, lambda: len(read_results(out)) == before and set(cuts) <= count_calls(groq).keys())
     first_bytes = (out / "results.jsonl").read_bytes()
-    results = evaluate(data, out, *WORDS)
+    results = run_eval(data, out, *WORDS)
     assert (out / "results.jsonl").read_bytes().startswith(first_bytes)
-    assert pairs(results) == [(name, arm) for name in "PQR" for arm in ("single", "turns:3")]
+    assert id_arm_pairs(results) == [(name, arm) for name in "PQR" for arm in ("single", "turns:3")]
     assert all(line["right"] and not line["error"] for line in results)
     assert [len(line["replies"]) for line in results if line["arm"] == "turns:3"] == [4, 4, 4]
-    expected: Calls = Counter({(name, step): 1 + (step == "turn 1") for name in "PQR" for step in STEPS})
-    assert called(groq) == expected + Counter(cuts)
+    expected: CallCounts = Counter({(name, step): 1 + (step == "turn 1") for name in "PQR" for step in STEPS})
+    assert count_calls(groq) == expected + Counter(cuts)
 
 
 @pytest.mark.parametrize("shared", [[], ["--shared-turns"]])
@@ -54,17 +62,17 @@ def test_a_kill_at_any_moment_repeats_at_most_calls_in_flight(
 ) -> None:
     dice = random.Random(requests)
     groq = scripted(lambda request: Reply(good_model(request), delay=dice.uniform(0, 0.1)))
-    data, out = questions(tmp_path, *"PQRST"), tmp_path / "out"
+    data, out = write_questions(tmp_path, *"PQRST"), tmp_path / "out"
     words = ("--arms", "single,turns:3,turns:3+early,self-consistency:3", "--concurrency", "4", *shared)
-    cut_at(groq, ["eval", data, "--out", str(out), *words], lambda: len(groq.requests) >= requests)
-    results = evaluate(data, out, *words)
-    assert pairs(results) == [(name, arm) for name in "PQRST" for arm in sorted(words[1].split(","))]
+    kill_when(groq, ["eval", data, "--out", str(out), *words], lambda: len(groq.requests) >= requests)
+    results = run_eval(data, out, *words)
+    assert id_arm_pairs(results) == [(name, arm) for name in "PQRST" for arm in sorted(words[1].split(","))]
     assert [line for line in results if line["error"] or not line["right"]] == []
     early = 0 if shared else 1
     counts = {"turn 1": 3 if shared else 6, "turn 2": 1 + early, "turn 3": 1, "synthesis": 2}
-    expected: Calls = Counter({(name, step): n for name in "PQRST" for step, n in counts.items()})
-    assert expected <= called(groq)
-    assert (called(groq) - expected).total() <= 4
+    expected: CallCounts = Counter({(name, step): n for name in "PQRST" for step, n in counts.items()})
+    assert expected <= count_calls(groq)
+    assert (count_calls(groq) - expected).total() <= 4
 
 
 def test_an_unwritten_result_is_restored_without_a_call(scripted: Scripted, tmp_path: Path) -> None:
@@ -75,67 +83,71 @@ def test_an_unwritten_result_is_restored_without_a_call(scripted: Scripted, tmp_
         results.mkdir(exist_ok=True)  # so that writing fails
         return good_model(request)
 
-    groq, data = scripted(script), questions(tmp_path, "Q")
-    error = mistake("eval", data, "--out", str(tmp_path / "out"), "--arms", "turns:3")
+    groq, data = scripted(script), write_questions(tmp_path, "Q")
+    error = usage_error("eval", data, "--out", str(tmp_path / "out"), "--arms", "turns:3")
     assert "the same command" in error
     assert len(groq.requests) == 4
     results.rmdir()
     results.write_bytes(b'{"id": "Q", "ta')
-    (line,) = evaluate(data, tmp_path / "out", "--arms", "turns:3")
+    (line,) = run_eval(data, tmp_path / "out", "--arms", "turns:3")
     assert (line["right"], [reply["step"] for reply in line["replies"]]) == (True, [*STEPS])
     assert len(groq.requests) == 4
 
 
 def test_ctrl_c_exits_with_130_and_says_how_to_resume(scripted: Scripted, tmp_path: Path) -> None:
-    groq, data, out = scripted(hanging(("P", "turn 2"), ("Q", "turn 1"))), questions(tmp_path, *"PQ"), tmp_path / "out"
-    with begun("eval", data, "--out", str(out), "--arms", "turns:3") as run:
-        until(lambda: groq.open_requests == 2 and len(groq.requests) == 3)
+    groq, data, out = (
+        scripted(hanging_once(("P", "turn 2"), ("Q", "turn 1"))),
+        write_questions(tmp_path, *"PQ"),
+        tmp_path / "out",
+    )
+    with running_command("eval", data, "--out", str(out), "--arms", "turns:3") as run:
+        wait_until(lambda: groq.open_requests == 2 and len(groq.requests) == 3)
         run.send_signal(signal.SIGINT)
         stdout, stderr = run.communicate(timeout=20)
     assert (run.returncode, stdout) == (130, "")
     assert re.fullmatch(r"llamaberry: .* to resume\n", stderr)
-    assert pairs(evaluate(data, out, "--arms", "turns:3")) == [("P", "turns:3"), ("Q", "turns:3")]
-    assert called(groq) == {(name, step): 1 for name in "PQ" for step in STEPS} | {
+    assert id_arm_pairs(run_eval(data, out, "--arms", "turns:3")) == [("P", "turns:3"), ("Q", "turns:3")]
+    assert count_calls(groq) == {(name, step): 1 for name in "PQ" for step in STEPS} | {
         ("P", "turn 2"): 2,
         ("Q", "turn 1"): 2,
     }
 
 
 def test_a_killed_retry_resumes_and_other_arms_keep_errors(scripted: Scripted, tmp_path: Path) -> None:
-    groq = scripted(failing(*((name, "turn 1") for name in "PQ")))
-    data, out = questions(tmp_path, *"PQR"), tmp_path / "out"
-    evaluate(data, out, "--arms", "single,self-consistency:2", failed="4 of 6")
-    groq.play(hanging(("Q", "turn 1")))
-    cut_at(
+    groq = scripted(failing_calls(*((name, "turn 1") for name in "PQ")))
+    data, out = write_questions(tmp_path, *"PQR"), tmp_path / "out"
+    run_eval(data, out, "--arms", "single,self-consistency:2", failed="4 of 6")
+    groq.play(hanging_once(("Q", "turn 1")))
+    kill_when(
         groq,
         ["eval", data, "--out", str(out), "--arms", "single", "--retry-errors"],
-        lambda: len(lines(out)) == 5 and called(groq)["Q", "turn 1"] == 1,
+        lambda: len(read_results(out)) == 5 and count_calls(groq)["Q", "turn 1"] == 1,
     )
-    results = evaluate(data, out, "--arms", "single")
-    assert pairs(results) == [(name, arm) for name in "PQR" for arm in ("self-consistency:2", "single")]
+    results = run_eval(data, out, "--arms", "single")
+    assert id_arm_pairs(results) == [(name, arm) for name in "PQR" for arm in ("self-consistency:2", "single")]
     assert {(line["id"], line["arm"]) for line in results if line["error"]} == {
         (name, "self-consistency:2") for name in "PQ"
     }
-    assert called(groq)["P", "turn 1"] == 1
-    assert called(groq)["R", "turn 1"] == 0
+    assert count_calls(groq)["P", "turn 1"] == 1
+    assert count_calls(groq)["R", "turn 1"] == 0
 
 
 def test_a_folder_is_locked_for_other_processes(scripted: Scripted, tmp_path: Path) -> None:
-    groq, data, out = scripted(hanging(("Q", "turn 1"))), questions(tmp_path, "Q"), tmp_path / "out"
+    groq, data, out = scripted(hanging_once(("Q", "turn 1"))), write_questions(tmp_path, "Q"), tmp_path / "out"
     command = ("eval", data, "--out", str(out), "--arms", "single")
-    with begun(*command):
-        until(lambda: groq.open_requests == 1)
-        assert "in use" in mistake(*command)
+    with running_command(*command):
+        wait_until(lambda: groq.open_requests == 1)
+        assert "in use" in usage_error(*command)
     assert len(groq.requests) == 1
-    assert len(evaluate(data, out, "--arms", "single")) == 1
+    assert len(run_eval(data, out, "--arms", "single")) == 1
 
 
 @needs_suite
 def test_other_settings_are_refused_with_their_names(scripted: Scripted, tmp_path: Path) -> None:
     """Only settings that make results incomparable; a timeout or the concurrency may change."""
-    groq, data, out = scripted(), questions(tmp_path, "Q"), tmp_path / "out"
+    groq, data, out = scripted(), write_questions(tmp_path, "Q"), tmp_path / "out"
     command = ("eval", data, "--out", str(out), "--arms", "single")
-    before = evaluate(data, out, "--arms", "single")
+    before = run_eval(data, out, "--arms", "single")
     errors = {
         ("--model", "groq:other"): "model 'groq:openai/gpt-oss-120b', not 'groq:other'",
         ("--temperature", "0"): "temperature 0.7, not 0.0",
@@ -143,19 +155,19 @@ def test_other_settings_are_refused_with_their_names(scripted: Scripted, tmp_pat
         ("--shared-turns",): "shared_turns",
         ("--judge", "groq:judge"): "judge",
     }
-    for run, error in zip(at_once(*((*command, *more) for more in errors)), errors.values(), strict=True):
-        refused(run, error, "--out")
-    assert evaluate(data, out, "--arms", "single", "--turn-timeout", "9", "--concurrency", "3") == before
-    questions(tmp_path, "Another")
-    assert "another evaluation" in mistake(*command)
+    for run, error in zip(run_concurrently(*((*command, *more) for more in errors)), errors.values(), strict=True):
+        assert_refused(run, error, "--out")
+    assert run_eval(data, out, "--arms", "single", "--turn-timeout", "9", "--concurrency", "3") == before
+    write_questions(tmp_path, "Another")
+    assert "another evaluation" in usage_error(*command)
     suite = ("eval", "--suite", "leg_counting", "--size", "1", "--arms", "single", "--out", str(tmp_path / "suite"))
     llamaberry(*suite)
-    assert "seed 0, not 1" in mistake(*suite, "--seed", "1")
-    assert (len(groq.requests), lines(out)) == (2, before)
+    assert "seed 0, not 1" in usage_error(*suite, "--seed", "1")
+    assert (len(groq.requests), read_results(out)) == (2, before)
 
 
 def test_a_folder_with_other_content_is_refused_and_unchanged(groq: ScriptedGroq, tmp_path: Path) -> None:
-    data = questions(tmp_path, "Q")
+    data = write_questions(tmp_path, "Q")
     foreign, no_json, no_settings, file = (tmp_path / name for name in ("foreign", "no_json", "no_settings", "file"))
     foreign.mkdir()
     (foreign / "letter.txt").write_text("Dear Sir")
@@ -169,8 +181,8 @@ def test_a_folder_with_other_content_is_refused_and_unchanged(groq: ScriptedGroq
         (no_settings, "not from `llamaberry eval`"),
         (file, "cannot be used"),
     ):
-        assert error in mistake("eval", data, "--out", str(folder))
-    assert "cannot be used" in mistake("eval", data, "--out", str(file / "below"))
+        assert error in usage_error("eval", data, "--out", str(folder))
+    assert "cannot be used" in usage_error("eval", data, "--out", str(file / "below"))
     assert [path.name for path in foreign.iterdir()] == ["letter.txt"]
     assert groq.requests == []
 
@@ -184,20 +196,20 @@ def test_results_of_an_earlier_version_are_read(tmp_path: Path) -> None:
 
 
 def test_an_invalid_result_is_refused_with_its_line_number(groq: ScriptedGroq, tmp_path: Path) -> None:
-    data, out = questions(tmp_path, "P", "Q"), tmp_path / "out"
-    evaluate(data, out, "--arms", "single")
+    data, out = write_questions(tmp_path, "P", "Q"), tmp_path / "out"
+    run_eval(data, out, "--arms", "single")
     path = out / "results.jsonl"
     path.write_text(path.read_text() + json.dumps({"id": "P"}) + "\n")
-    assert "line 3" in mistake("eval", data, "--out", str(out), "--arms", "single")
+    assert "line 3" in usage_error("eval", data, "--out", str(out), "--arms", "single")
     assert len(groq.requests) == 2
 
 
 def test_damaged_checkpoints_are_refused_with_the_remedy(groq: ScriptedGroq, tmp_path: Path) -> None:
-    data, out = questions(tmp_path, "P", "Q"), tmp_path / "out"
-    before = evaluate(data, out, "--arms", "single", "--limit", "1")
+    data, out = write_questions(tmp_path, "P", "Q"), tmp_path / "out"
+    before = run_eval(data, out, "--arms", "single", "--limit", "1")
     (out / "checkpoints.sqlite").write_bytes(b"not a database" * 500)
-    error = mistake("eval", data, "--out", str(out), "--arms", "single")
+    error = usage_error("eval", data, "--out", str(out), "--arms", "single")
     assert "checkpoints.sqlite" in error
     assert "delete it" in error
     (out / "checkpoints.sqlite").unlink()
-    assert evaluate(data, out, "--arms", "single")[:1] == before
+    assert run_eval(data, out, "--arms", "single")[:1] == before

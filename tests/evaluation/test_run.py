@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from testing.command import at_once, llamaberry, mistake, refused
-from testing.evaluation import evaluate, lines, needs_suite, pairs, questions
+from testing.command import assert_refused, llamaberry, run_concurrently, usage_error
+from testing.evaluation import id_arm_pairs, needs_suite, read_results, run_eval, write_questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
-from testing.scripts import called, failing
+from testing.scripts import count_calls, failing_calls
 
 ARMS: dict[str, tuple[str, list[str], list[str], str | None]] = {
     "one call": ("single", [first("42")], ["turn 1"], "max_turns"),
@@ -42,7 +42,7 @@ def test_an_arm_makes_its_calls_and_records_every_reply(
     """The most frequent draw wins, in a tie the first. A wrong turn before a right answer is recorded as wrong."""
     usage = {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 900}}
     groq = scripted([Reply(text, usage=usage | {"total_tokens": 1010}) for text in script])
-    (line,) = evaluate(questions(tmp_path, "Q"), tmp_path / "out", "--arms", arm, "--concurrency", "1")
+    (line,) = run_eval(write_questions(tmp_path, "Q"), tmp_path / "out", "--arms", arm, "--concurrency", "1")
     assert len(groq.requests) == len(script)
     assert (line["id"], line["arm"], line["task"], line["question"], line["expected"]) == ("Q", arm, "", "Q", "42")
     assert (line["answer"], line["right"], line["stop_reason"]) == ("42", True, why)
@@ -58,7 +58,7 @@ def test_an_arm_makes_its_calls_and_records_every_reply(
 def test_the_settings_reach_the_model(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted()
     words = ["--arms", "single", "--model", "groq:other", "--temperature", "0.25", "--max-tokens", "99"]
-    evaluate(questions(tmp_path, "Q"), tmp_path / "out", *words)
+    run_eval(write_questions(tmp_path, "Q"), tmp_path / "out", *words)
     body = groq.requests[0].body
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("other", 0.25, 99)
 
@@ -69,13 +69,13 @@ def numbered(request: Request) -> str:
 
 
 def test_shared_turns_are_generated_once_for_all_arms(scripted: Scripted, tmp_path: Path) -> None:
-    groq, data, out = scripted(numbered), questions(tmp_path, "P", "Q"), tmp_path / "out"
-    evaluate(data, out, "--shared-turns")
+    groq, data, out = scripted(numbered), write_questions(tmp_path, "P", "Q"), tmp_path / "out"
+    run_eval(data, out, "--shared-turns")
     counts = {"turn 1": 1 + 2, "turn 2": 1, "turn 3": 1, "synthesis": 2}  # two more draws of the vote
-    assert called(groq) == {(name, step): count for name in "PQ" for step, count in counts.items()}
+    assert count_calls(groq) == {(name, step): count for name in "PQ" for step, count in counts.items()}
     groq.requests.clear()
-    results = evaluate(data, out, "--shared-turns", "--arms", "single,turns:2,turns:4")
-    assert called(groq) == {(name, step): n for name in "PQ" for step, n in (("turn 4", 1), ("synthesis", 2))}
+    results = run_eval(data, out, "--shared-turns", "--arms", "single,turns:2,turns:4")
+    assert count_calls(groq) == {(name, step): n for name in "PQ" for step, n in (("turn 4", 1), ("synthesis", 2))}
     assert len(results) == 2 * 6
     assert all(line["right"] for line in results)
     for name in "PQ":
@@ -88,17 +88,17 @@ def test_shared_turns_are_generated_once_for_all_arms(scripted: Scripted, tmp_pa
 
 
 def test_a_second_run_makes_only_the_missing_calls(groq: ScriptedGroq, tmp_path: Path) -> None:
-    data, out = questions(tmp_path, "P", "Q", "R"), tmp_path / "out"
-    evaluate(data, out, "--limit", "2", "--arms", "single, single,turns:2")
+    data, out = write_questions(tmp_path, "P", "Q", "R"), tmp_path / "out"
+    run_eval(data, out, "--limit", "2", "--arms", "single, single,turns:2")
     before, requests = (out / "results.jsonl").read_bytes(), len(groq.requests)
-    assert pairs(lines(out)) == [(name, arm) for name in "PQ" for arm in ("single", "turns:2")]
-    evaluate(data, out, "--limit", "2", "--arms", "turns:2,single")
+    assert id_arm_pairs(read_results(out)) == [(name, arm) for name in "PQ" for arm in ("single", "turns:2")]
+    run_eval(data, out, "--limit", "2", "--arms", "turns:2,single")
     assert ((out / "results.jsonl").read_bytes(), len(groq.requests)) == (before, requests)
     groq.requests.clear()
-    evaluate(data, out, "--arms", "single,self-consistency:2")
-    assert called(groq) == {("P", "turn 1"): 2, ("Q", "turn 1"): 2, ("R", "turn 1"): 3}
+    run_eval(data, out, "--arms", "single,self-consistency:2")
+    assert count_calls(groq) == {("P", "turn 1"): 2, ("Q", "turn 1"): 2, ("R", "turn 1"): 3}
     assert (out / "results.jsonl").read_bytes().startswith(before)
-    assert len(lines(out)) == 4 + 4
+    assert len(read_results(out)) == 4 + 4
 
 
 def suite(out: Path, *words: str) -> Any:
@@ -110,19 +110,23 @@ def test_a_suite_grows_unless_its_questions_change(groq: ScriptedGroq, tmp_path:
     for size in (1, 3):
         assert suite(tmp_path / "legs", "leg_counting", "--size", str(size)).returncode == 0
         assert len(groq.requests) == size
-    assert [line["id"] for line in lines(tmp_path / "legs")] == [f"leg_counting-0-{n}" for n in range(3)]
+    assert [line["id"] for line in read_results(tmp_path / "legs")] == [f"leg_counting-0-{n}" for n in range(3)]
     suite(tmp_path / "acre", "acre", "--size", "2")
-    refused(suite(tmp_path / "acre", "acre", "--size", "5"), "another question as 'acre-0-")
+    assert_refused(suite(tmp_path / "acre", "acre", "--size", "5"), "another question as 'acre-0-")
 
 
 @pytest.mark.parametrize("shared", [[], ["--shared-turns"]])
 def test_failed_runs_are_results_and_retried_on_request(scripted: Scripted, tmp_path: Path, shared: list[str]) -> None:
     """A failed first turn leaves no answer; a later failed turn keeps the turns before it."""
-    groq, data, out = scripted(failing(("P", "turn 1"), ("Q", "turn 2"))), questions(tmp_path, *"PQR"), tmp_path / "out"
+    groq, data, out = (
+        scripted(failing_calls(("P", "turn 1"), ("Q", "turn 2"))),
+        write_questions(tmp_path, *"PQR"),
+        tmp_path / "out",
+    )
     words = ("--arms", "single,turns:2", "--concurrency", "1", *shared)
-    evaluate(data, out, *words, failed="3 of 6")
-    results = {(line["id"], line["arm"]): line for line in lines(out)}
-    assert pairs(lines(out)) == [(name, arm) for name in "PQR" for arm in ("single", "turns:2")]
+    run_eval(data, out, *words, failed="3 of 6")
+    results = {(line["id"], line["arm"]): line for line in read_results(out)}
+    assert id_arm_pairs(read_results(out)) == [(name, arm) for name in "PQR" for arm in ("single", "turns:2")]
     errors = {pair for pair, line in results.items() if line["error"]}
     assert errors == {("P", "single"), ("P", "turns:2"), ("Q", "turns:2")}
     assert all("400" in results[pair]["error"] for pair in errors)
@@ -130,31 +134,31 @@ def test_failed_runs_are_results_and_retried_on_request(scripted: Scripted, tmp_
         (None, False)
     ] * 2
     assert (results["Q", "turns:2"]["answer"], len(results["Q", "turns:2"]["replies"])) == ("42", 1)
-    evaluate(data, out, *words, failed="3 of 6")
+    run_eval(data, out, *words, failed="3 of 6")
     groq.play()
-    evaluate(data, out, *words, "--retry-errors")
-    retries = called(groq)
+    run_eval(data, out, *words, "--retry-errors")
+    retries = count_calls(groq)
     assert {name for name, _ in retries} == {"P", "Q"}
     assert retries["P", "turn 1"] == (1 if shared else 2)
     assert retries["Q", "turn 1"] == (0 if shared else 1)
     assert retries["Q", "turn 2"] == retries["Q", "synthesis"] == 1
-    assert pairs(lines(out)) == sorted(results)
-    assert not any(line["error"] for line in lines(out))
-    retried = {(line["id"], line["arm"]): line for line in lines(out)}
+    assert id_arm_pairs(read_results(out)) == sorted(results)
+    assert not any(line["error"] for line in read_results(out))
+    retried = {(line["id"], line["arm"]): line for line in read_results(out)}
     assert all(retried[pair] == results[pair] for pair in results.keys() - errors)
 
 
 def test_a_failed_draw_is_left_out_of_the_vote_and_reported(scripted: Scripted, tmp_path: Path) -> None:
     scripted([Reply(status=400), first("41"), first("42")])
     words = ("--arms", "self-consistency:3", "--concurrency", "1")
-    (line,) = evaluate(questions(tmp_path, "Q"), tmp_path / "out", *words, failed="1 of 1")
+    (line,) = run_eval(write_questions(tmp_path, "Q"), tmp_path / "out", *words, failed="1 of 1")
     assert [reply["step"] for reply in line["replies"]] == ["draw 2", "draw 3"]
     assert line["answer"] == "41"
     assert "1 of 3 draws failed" in line["error"]
 
 
 def test_invalid_options_are_refused_before_any_call(groq: ScriptedGroq, tmp_path: Path) -> None:
-    data, out = questions(tmp_path, "Q"), tmp_path / "out"
+    data, out = write_questions(tmp_path, "Q"), tmp_path / "out"
     errors = {
         ("--arms", "twice"): "'twice'",
         ("--arms", "single,"): "''",
@@ -169,13 +173,13 @@ def test_invalid_options_are_refused_before_any_call(groq: ScriptedGroq, tmp_pat
         ("--model", "groq:"): "names no model",
     }
     for run, word in zip(
-        at_once(*(("eval", data, "--out", str(out), *words) for words in errors)), errors.values(), strict=True
+        run_concurrently(*(("eval", data, "--out", str(out), *words) for words in errors)), errors.values(), strict=True
     ):
-        refused(run, word)
-    assert "--suite" in mistake("eval", "--out", str(out))
+        assert_refused(run, word)
+    assert "--suite" in usage_error("eval", "--out", str(out))
     assert (groq.requests, out.exists()) == ([], False)
 
 
 def test_without_a_key_no_folder_is_created(tmp_path: Path) -> None:
-    assert "GROQ_API_KEY" in mistake("eval", questions(tmp_path, "Q"), "--out", str(tmp_path / "out"))
+    assert "GROQ_API_KEY" in usage_error("eval", write_questions(tmp_path, "Q"), "--out", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()

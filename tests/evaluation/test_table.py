@@ -11,7 +11,7 @@ from llamaberry.evaluation.plots import plots
 from llamaberry.evaluation.report import Report, report
 from llamaberry.evaluation.table import print_report
 from llamaberry.graph.errors import SetupError
-from testing.eval_results import small, small_report
+from testing.eval_results import small_report, small_results
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,9 @@ def printed(full_report: Report, width: int) -> str:
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_tables_fit_the_terminal(full_report: Report, width: int) -> None:
-    longest = [r.model_copy(update={"arm": r.arm.replace("y:3", "y:40"), "task": f"{r.task}_" * 4}) for r in small()]
+    longest = [
+        r.model_copy(update={"arm": r.arm.replace("y:3", "y:40"), "task": f"{r.task}_" * 4}) for r in small_results()
+    ]
     for output in (printed(full_report, width), printed(report(longest, settings={}), width)):
         assert max(map(len, output.splitlines())) <= width
     assert "self-consistency:40 " in output
@@ -35,7 +37,7 @@ def test_the_tables_fit_the_terminal(full_report: Report, width: int) -> None:
 
 
 def test_a_narrow_terminal_wraps_only_the_names_of_tasks() -> None:
-    long = [r.model_copy(update={"task": f"{r.task}_" * 20}) for r in small()]
+    long = [r.model_copy(update={"task": f"{r.task}_" * 20}) for r in small_results()]
     tasks = printed(report(long, settings={}), 66).partition("\nTasks\n")[2]
     assert max(map(len, tasks.splitlines())) <= 66
     for cell in (" self-consistency:3 ", " accuracy ", " 100.0% ", " 57–100%"):
@@ -65,21 +67,21 @@ def test_the_tables_contain_each_figure(full_report: Report) -> None:
 
 
 def test_control_characters_are_removed() -> None:
-    evil = [r.model_copy(update={"task": f"\x1b[31m{r.task}\n[bold]"}) for r in small()]
+    evil = [r.model_copy(update={"task": f"\x1b[31m{r.task}\n[bold]"}) for r in small_results()]
     output = printed(report(evil, settings={}), 80)
     assert "\x1b" not in output
     assert "[31msums [bold]" in output
 
 
 def test_an_arm_without_results_is_reported() -> None:
-    output = printed(report(small(), settings={"arms": ["turns:2"]}), 80)
+    output = printed(report(small_results(), settings={"arms": ["turns:2"]}), 80)
     assert "turns:2 has none of the 10 questions." in output
 
 
 def test_a_missing_extra_is_an_error_with_the_remedy(full_report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("scipy.stats", "matplotlib"):
         monkeypatch.setitem(sys.modules, module, None)  # as if not installed
-    for function in (lambda: report(small(), settings={}), lambda: plots(full_report)):
+    for function in (lambda: report(small_results(), settings={}), lambda: plots(full_report)):
         with pytest.raises(SetupError, match=r'needs scipy and matplotlib: pip install "llamaberry\[eval\]"'):
             function()
 

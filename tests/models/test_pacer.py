@@ -10,10 +10,10 @@ import pytest
 from llamaberry import Context, graph
 from llamaberry.batch.run import BatchSummary, batch
 from llamaberry.models.pacer import parse_duration
-from testing.batch import lines, questions
-from testing.limited_groq import Limited
+from testing.batch import read_lines, write_questions
+from testing.limited_groq import RateLimitedModel
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model
-from testing.scripts import call
+from testing.scripts import call_of
 
 ONE = Context(max_turns=1)
 
@@ -24,9 +24,9 @@ def ignore(_: str) -> None:
 
 async def run_batch(folder: Path, count: int, context: Context = ONE, **how: Any) -> list[dict[str, Any]]:
     """Run a batch of `count` questions in this process, check that all are answered, and return its results."""
-    source, out = questions(folder, *map(str, range(count))), folder / "out.jsonl"
+    source, out = write_questions(folder, *map(str, range(count))), folder / "out.jsonl"
     assert await batch(Path(source), out, context, **{"tell": ignore, **how}) == BatchSummary(count, 0, 0, 0)
-    return lines(out)
+    return read_lines(out)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ async def test_rate_limits_in_headers_are_respected(
     scripted: Scripted, tmp_path: Path, resource: Literal["requests", "tokens"], kind: Literal["bucket", "window"]
 ) -> None:
     """24 calls under a limit of 8 per second take two seconds, and almost none is refused."""
-    limit = Limited(8 * (2048 if resource == "tokens" else 1), 1.0, resource, kind)
+    limit = RateLimitedModel(8 * (2048 if resource == "tokens" else 1), 1.0, resource, kind)
     scripted(limit)
     await run_batch(tmp_path, 24)
     assert limit.answered == 24
@@ -67,7 +67,7 @@ async def test_a_refusal_halves_the_calls_in_flight(scripted: Scripted, tmp_path
 
 async def test_a_daily_limit_refills_gradually(scripted: Scripted, tmp_path: Path) -> None:
     """It is full again after 1000 s, and ten requests are refilled per second."""
-    limit = Limited(10_000, 1000.0, initial=2)
+    limit = RateLimitedModel(10_000, 1000.0, initial=2)
     scripted(limit)
     async with asyncio.timeout(300):
         await run_batch(tmp_path, 15)
@@ -99,7 +99,7 @@ async def test_a_retry_after_pauses_all_calls_and_counts_as_no_time(scripted: Sc
     assert len(meanwhile) <= 6  # in flight, or started before the refusal arrived
     first_at, second_at = (request.time for request in requests[30 + len(meanwhile) :][:2])
     assert second_at >= first_at + 0.1
-    refused, _ = call(requests[29])
+    refused, _ = call_of(requests[29])
     assert next(line["seconds"] for line in results if line["id"] == refused) < wait_s
 
 
@@ -116,7 +116,7 @@ async def test_a_long_wait_is_reported(scripted: Scripted, tmp_path: Path) -> No
 async def test_a_call_that_is_always_refused_fails(scripted: Scripted, tmp_path: Path) -> None:
     headers = {"retry-after": "0.001", "x-ratelimit-reset-tokens": "0s"}
     groq = scripted(lambda _: Reply(status=429, headers=headers))
-    source, out = questions(tmp_path, "P"), tmp_path / "out.jsonl"
+    source, out = write_questions(tmp_path, "P"), tmp_path / "out.jsonl"
     assert await batch(Path(source), out, ONE, notify=ignore) == BatchSummary(0, 0, 1, 0)
     assert "429" in json.loads(out.read_text())["error"]
     assert 3 < len(groq.requests) < 50

@@ -2,10 +2,10 @@
 
 import pytest
 
-from testing.entry_points import DOORS, Door
+from testing.entry_points import ENTRY_POINTS, EntryPoint
 
 
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> Door:
+@pytest.fixture(params=ENTRY_POINTS)
+def entry_point(request: pytest.FixtureRequest) -> EntryPoint:
     """Return each of the graph's entry points."""
-    return DOORS[request.param]
+    return ENTRY_POINTS[request.param]

@@ -13,7 +13,7 @@ from langsmith import Client
 
 from llamaberry import graph
 from testing.command import llamaberry
-from testing.entry_points import DOORS, Door, all_at_once
+from testing.entry_points import ENTRY_POINTS, EntryPoint, ask_concurrently
 from testing.scripted_groq import Reply, Request, Scripted, first, good_model, refine, synthesis
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ REFUSED = Reply(status=400, error="Out of luck")
     [(["41"], 1), (["41", "42"], 2), (["42", "42.", "41"], 2), (["42", None], 1), (["1", "2", "1", "2"], 4)],
 )
 def test_the_best_answer_of_the_turns_that_stand_is_the_answer(
-    scripted: Scripted, door: Door, failed: str, answers: list[str | None], best: int
+    scripted: Scripted, entry_point: EntryPoint, failed: str, answers: list[str | None], best: int
 ) -> None:
     """The one that most turns agree on, else the newest; no synthesis is asked for after a turn that failed."""
     turns = [("Hm." if answer is None else refine(answer)) for answer in answers]
@@ -34,7 +34,7 @@ def test_the_best_answer_of_the_turns_that_stand_is_the_answer(
     if failed == "synthesis" and len(turns) == 1:
         dials = {"token_budget": 1}
     groq = scripted([*turns, REFUSED])
-    result = door("6 x 7?", dials)
+    result = entry_point("6 x 7?", dials)
     assert [turn["answer"] for turn in result["turns"]] == answers
     answer = answers[best - 1]
     assert (result["answer"], result["concise_answer"], result["messages"][-1].text) == (answer, answer, answer)
@@ -47,10 +47,10 @@ def test_the_best_answer_of_the_turns_that_stand_is_the_answer(
     assert result["degraded"] == what + cause
 
 
-def test_where_no_turn_states_an_answer_the_newest_text_stands(scripted: Scripted, door: Door) -> None:
+def test_where_no_turn_states_an_answer_the_newest_text_stands(scripted: Scripted, entry_point: EntryPoint) -> None:
     """And that is said too."""
     scripted(["Hm.", "Perhaps 42.", REFUSED])
-    result = door("6 x 7?", {})
+    result = entry_point("6 x 7?", {})
     assert (result["answer"], result["concise_answer"], result["stop_reason"]) == ("Perhaps 42.", "", "error")
     assert re.match(r"Turn 3 failed, .*\. No turn states an answer .*: the text of turn 2", result["degraded"])
 
@@ -62,7 +62,7 @@ def test_where_no_turn_states_an_answer_the_newest_text_stands(scripted: Scripte
 def test_a_later_call_fails_after_three_requests_and_no_more(scripted: Scripted, name: str, before: list[str]) -> None:
     """The retries are of that call alone."""
     groq = scripted([*before, *[Reply(status=503, headers={"retry-after": "0.1"})] * 9])
-    result = DOORS[name]("6 x 7?", {})
+    result = ENTRY_POINTS[name]("6 x 7?", {})
     assert (len(groq.requests), len(result["turns"])) == (len(before) + 3, len(before))
     assert (result["stop_reason"], result["answer"]) == ("error", "42" if len(before) > 1 else "41")
     assert "answered 503" in result["degraded"]
@@ -156,11 +156,11 @@ def test_escape_codes_in_a_reply_are_escaped_in_the_json_document(scripted: Scri
 
 @pytest.mark.parametrize(("dials", "reason"), [({"token_budget": 1}, "budget"), ({"deadline_s": 0.001}, "deadline")])
 def test_a_budget_or_a_deadline_that_is_reached_still_synthesizes(
-    scripted: Scripted, door: Door, dials: dict[str, Any], reason: str
+    scripted: Scripted, entry_point: EntryPoint, dials: dict[str, Any], reason: str
 ) -> None:
     """It is no failure: nothing is missing that was promised."""
     groq = scripted(lambda request: Reply(good_model(request), delay=0.005))
-    result = door("6 x 7?", dials)
+    result = entry_point("6 x 7?", dials)
     assert (result["stop_reason"], len(result["turns"]), len(groq.requests)) == (reason, 1, 2)
     assert (result["answer"], result["degraded"]) == ("The answer is 42.", None)
 
@@ -173,12 +173,14 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=list(QUESTIONS))
-def test_a_question_that_imitates_our_headings_moves_nothing(scripted: Scripted, door: Door, question: str) -> None:
+def test_a_question_that_imitates_our_headings_moves_nothing(
+    scripted: Scripted, entry_point: EntryPoint, question: str
+) -> None:
     """Not even where the model repeats it word for word, in prose of its own."""
     scripted(
         [first("42"), refine("42"), f"I was asked:\n\n> {question.replace(chr(10), f'{chr(10)}> ')}\n\n{synthesis()}"]
     )
-    result = door(question, {"max_turns": 2})
+    result = entry_point(question, {"max_turns": 2})
     assert [(turn["answer"], turn["verdict"]) for turn in result["turns"]] == [("42", None), ("42", "keep")]
     assert (result["answer"], result["concise_answer"]) == ("The answer is 42.", "42")
     assert (result["query"], result["degraded"]) == (question, None)
@@ -186,16 +188,16 @@ def test_a_question_that_imitates_our_headings_moves_nothing(scripted: Scripted,
 
 @pytest.mark.parametrize("more", [refine("99", "revise"), synthesis("It is 99.", "99")], ids=["a turn", "a synthesis"])
 def test_a_reply_that_imitates_the_next_moves_no_verdict_and_no_other_answer(
-    scripted: Scripted, door: Door, more: str
+    scripted: Scripted, entry_point: EntryPoint, more: str
 ) -> None:
     """Each turn is what its own reply says before it runs on; the next turn is asked for all the same."""
     groq = scripted([f"{first('42')}\n\n{more}", f"{refine('43', 'revise')}\n\n{more}", synthesis("It is 43.", "43")])
-    result = door("6 x 7?", {"max_turns": 2})
+    result = entry_point("6 x 7?", {"max_turns": 2})
     assert [(t["answer"], t["verdict"]) for t in result["turns"]] == [("42", None), ("43", "revise")]
     assert (result["concise_answer"], result["degraded"], len(groq.requests)) == ("43", None, 3)
 
 
-def test_a_run_keeps_its_own_faults(scripted: Scripted, door: Door) -> None:
+def test_a_run_keeps_its_own_faults(scripted: Scripted, entry_point: EntryPoint) -> None:
     """Of runs at the same time, the one whose turn failed is degraded, and no other."""
 
     def script(request: Request) -> Reply | str:
@@ -203,7 +205,7 @@ def test_a_run_keeps_its_own_faults(scripted: Scripted, door: Door) -> None:
         return REFUSED if bad else good_model(request)
 
     scripted(script)
-    results = all_at_once(door, {name: {} for name in ("bad", "good", "better")})
+    results = ask_concurrently(entry_point, {name: {} for name in ("bad", "good", "better")})
     assert {name: result["stop_reason"] for name, result in results.items()} == {
         "bad": "error",
         "good": "max_turns",

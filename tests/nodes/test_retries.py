@@ -15,7 +15,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llamaberry import ModelError, build_graph, graph
-from testing.entry_points import DOORS, Door, ainvoke, all_at_once, astream, stream
+from testing.entry_points import ENTRY_POINTS, EntryPoint, ainvoke, ask_concurrently, astream, stream
 from testing.scripted_groq import NO_RETRY, Reply, Request, Scripted, first, good_model, refine, synthesis
 
 
@@ -49,11 +49,13 @@ DIALS: dict[str, dict[str, Any]] = {name: {} for name in PASSING} | {"time-out":
 GOOD: list[str] = [first(), refine(), refine(), synthesis()]
 
 
-def test_what_may_pass_is_tried_again_once_more_and_no_turn_is_lost_or_doubled(scripted: Scripted, door: Door) -> None:
+def test_what_may_pass_is_tried_again_once_more_and_no_turn_is_lost_or_doubled(
+    scripted: Scripted, entry_point: EntryPoint
+) -> None:
     """Whichever of the four calls it hits: five requests in all, and the result is that of a run without a fault."""
     plays = Plays({name: [*GOOD[: n % 4], fault] for n, (name, (fault, _)) in enumerate(PASSING.items())})
     scripted(plays)
-    for name, result in all_at_once(door, DIALS).items():
+    for name, result in ask_concurrently(entry_point, DIALS).items():
         assert not isinstance(result, Exception), (name, result)
         assert [turn["text"] for turn in result["turns"]] == GOOD[:3], name
         assert (result["answer"], result["degraded"]) == ("The answer is 42.", None), name
@@ -65,7 +67,7 @@ def test_what_does_not_pass_fails_after_three_requests_with_the_cause(scripted: 
     """Three in all: the client's own retries are off, or they would multiply."""
     plays = Plays({name: [reply] * 12 for name, (reply, _) in PASSING.items()})
     scripted(plays)
-    for fault, error in all_at_once(DOORS[name], DIALS).items():
+    for fault, error in ask_concurrently(ENTRY_POINTS[name], DIALS).items():
         with pytest.raises(ModelError, match=f"^groq:openai/gpt-oss-120b .*{PASSING[fault][1]}"):
             raise error
     assert plays.asked == dict.fromkeys(PASSING, 3)
@@ -77,14 +79,16 @@ def test_what_does_not_pass_fails_after_three_requests_with_the_cause(scripted: 
     ids=lambda fault: str(fault.status),
 )
 @pytest.mark.parametrize("before", [0, 1, 3], ids=["first turn", "refine turn", "synthesis"])
-def test_what_cannot_heal_is_never_tried_again(scripted: Scripted, door: Door, fault: Reply, before: int) -> None:
+def test_what_cannot_heal_is_never_tried_again(
+    scripted: Scripted, entry_point: EntryPoint, fault: Reply, before: int
+) -> None:
     """Wherever it happens; nor is what the provider says not to try again."""
     groq = scripted([*GOOD[:before], *[fault] * 9])
     if before:
-        assert f"answered {fault.status}: " in door("6 x 7?", {})["degraded"]
+        assert f"answered {fault.status}: " in entry_point("6 x 7?", {})["degraded"]
     else:
         with pytest.raises(ModelError, match=f"answered {fault.status}: "):
-            door("6 x 7?", {})
+            entry_point("6 x 7?", {})
     assert len(groq.requests) == before + 1
 
 
@@ -141,13 +145,13 @@ ONE_TRY = {"max_turns": 1, "turn_timeout_s": 0.5, "deadline_s": 0.4}  # past the
     ids=["body", "comments", "headers"],
 )
 def test_the_time_limit_ends_a_call_that_drips_on_without_a_word(
-    monkeypatch: pytest.MonkeyPatch, door: Door, head: bytes, drip: bytes
+    monkeypatch: pytest.MonkeyPatch, entry_point: EntryPoint, head: bytes, drip: bytes
 ) -> None:
     """Each byte comes in time, and the whole never does: it is the call that is limited."""
     begun = time.monotonic()
     with raw_server(monkeypatch, head, drip) as asked:
         with pytest.raises(ModelError, match=r"within 0\.5 s: .*--turn-timeout"):
-            door("6 x 7?", ONE_TRY)
+            entry_point("6 x 7?", ONE_TRY)
         assert time.monotonic() - begun < 6
         assert len(asked) == 1
 
@@ -159,7 +163,7 @@ def test_the_time_limit_ends_a_reply_that_drips_on(
     """The call is hung up, so that no provider writes on; and nothing but the error tells of it."""
     groq = scripted(lambda request: Reply("word " * 400, chunk_delay=0.05))
     with pytest.raises(ModelError, match=r"within 0\.5 s: .*--turn-timeout"):
-        DOORS[name]("6 x 7?", ONE_TRY)
+        ENTRY_POINTS[name]("6 x 7?", ONE_TRY)
     groq.wait(0)
     assert (len(groq.requests), groq.disconnects) == (1, 1)
     assert caplog.messages == []
@@ -171,17 +175,17 @@ def test_a_reply_that_runs_away_is_hung_up_and_said(
 ) -> None:
     """What came before the limit is kept."""
     groq = scripted(lambda request: Reply(first() + " more" * 3000, chunk_delay=0.002))
-    result = DOORS[name]("6 x 7?", {"max_turns": 1, "max_tokens": 64})
+    result = ENTRY_POINTS[name]("6 x 7?", {"max_turns": 1, "max_tokens": 64})
     groq.wait(0)
     assert (len(groq.requests), groq.disconnects) == (1, 1)
     assert result["turns"][0]["text"].startswith(first())
     assert caplog.messages == []
 
 
-def test_a_reply_is_bounded_and_its_cut_is_told(scripted: Scripted, door: Door) -> None:
+def test_a_reply_is_bounded_and_its_cut_is_told(scripted: Scripted, entry_point: EntryPoint) -> None:
     """A provider that ignores max_tokens fills neither the memory nor the next prompt."""
     groq = scripted([first() + " more" * 60_000, refine(), synthesis()])
-    result = door("6 x 7?", {"max_turns": 2, "max_tokens": 64})
+    result = entry_point("6 x 7?", {"max_turns": 2, "max_tokens": 64})
     groq.wait(0)
     turn = result["turns"][0]
     assert (len(turn["text"]) < 64 * 40, turn["answer"][:7], turn["finish_reason"]) == (True, "42 more", "length")
@@ -192,11 +196,11 @@ def test_a_reply_is_bounded_and_its_cut_is_told(scripted: Scripted, door: Door) 
 
 @pytest.mark.parametrize("text", [first("41"), "## Reas", ""], ids=["whole", "half", "empty"])
 def test_a_reply_cut_at_max_tokens_is_kept_and_marked_and_the_dial_named(
-    scripted: Scripted, door: Door, text: str
+    scripted: Scripted, entry_point: EntryPoint, text: str
 ) -> None:
     """Trying again would cut it again; what there is goes to the next turn."""
     groq = scripted([Reply(text, finish_reason="length"), refine("42"), synthesis("It is 42.", "42")])
-    result = door("6 x 7?", {"max_turns": 2})
+    result = entry_point("6 x 7?", {"max_turns": 2})
     assert len(groq.requests) == 3
     assert [(turn["text"], turn["finish_reason"]) for turn in result["turns"]] == [
         (text, "length"),
@@ -209,12 +213,12 @@ def test_a_reply_cut_at_max_tokens_is_kept_and_marked_and_the_dial_named(
 @pytest.mark.parametrize("dials", [{}, {"deadline_s": 30}], ids=["no deadline", "a nearer deadline"])
 @pytest.mark.parametrize("ahead", [61, 3600])
 def test_a_wait_that_is_too_long_is_not_begun_but_named(
-    scripted: Scripted, door: Door, dials: dict[str, Any], ahead: int
+    scripted: Scripted, entry_point: EntryPoint, dials: dict[str, Any], ahead: int
 ) -> None:
     """With the dial that would allow it."""
     groq = scripted([Reply(status=429, headers={"retry-after": str(ahead)})])
     with pytest.raises(ModelError, match=rf"429: .*wait {ahead} s .*deadline_s \(--deadline\)"):
-        door("6 x 7?", dials)
+        entry_point("6 x 7?", dials)
     assert len(groq.requests) == 1
 
 
@@ -223,7 +227,7 @@ def test_retry_after_is_honoured_as_seconds_and_as_a_date(scripted: Scripted) ->
     asks = {"invoke": "2", "stream": formatdate(time.time() + 4, usegmt=True), "ainvoke": "2.0", "astream": "2"}
     groq = scripted(Plays({name: [Reply(status=429, headers={"retry-after": wait})] for name, wait in asks.items()}))
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda name: DOORS[name](name, {"max_turns": 1}), asks))
+        list(pool.map(lambda name: ENTRY_POINTS[name](name, {"max_turns": 1}), asks))
     for name in asks:
         times = [request.time for request in groq.requests if request.messages[1]["content"].startswith(f"{name}\n")]
         assert len(times) == 2

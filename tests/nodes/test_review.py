@@ -11,7 +11,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from llamaberry import Context, SetupError, as_tool, build_graph
-from testing.command import COMMAND, llamaberry, mistake
+from testing.command import COMMAND, llamaberry, usage_error
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
 CONFIG: Any = {"configurable": {"thread_id": "T"}}
@@ -230,9 +230,9 @@ def test_bytes_that_are_no_text_are_asked_for_again(scripted: Scripted) -> None:
     command = [*COMMAND, "ask", "-q", "Q", "--review"]
     run = subprocess.run(command, input=b"h caf\xe9\ns\n", capture_output=True, env=strict, timeout=60)
     assert (run.returncode, b"Traceback" in run.stderr) in {(0, False), (130, False)}
-    assert "--review reads decisions" in mistake("ask", "-", "--review", stdin="Q")
+    assert "--review reads decisions" in usage_error("ask", "-", "--review", stdin="Q")
 
 
 def test_a_review_needs_threads_that_are_kept(scripted: Scripted) -> None:
     scripted([])
-    assert "LLAMABERRY_CHECKPOINTS is none" in mistake("ask", "Q", "--review", LLAMABERRY_CHECKPOINTS="none")
+    assert "LLAMABERRY_CHECKPOINTS is none" in usage_error("ask", "Q", "--review", LLAMABERRY_CHECKPOINTS="none")

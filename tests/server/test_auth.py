@@ -14,7 +14,7 @@ import pytest
 from langgraph_sdk import get_client
 
 from testing.scripted_groq import ScriptedGroq
-from testing.server import COMMAND, QUIET, ROOT, clean, served
+from testing.server import CLI_SETTINGS, COMMAND, ROOT, serve, server_environment
 
 KEY = "open-sesame-0123456789"
 HEADER = f"Bearer {KEY}".encode()
@@ -68,8 +68,8 @@ class Locked(NamedTuple):
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
     home = tmp_path_factory.mktemp("locked")
     with ScriptedGroq(keep_alive=False) as groq:
-        environment = clean(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url, LLAMABERRY_API_KEY=KEY)
-        with served(environment, home / "log", LOG_LEVEL="debug") as address:
+        environment = server_environment(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url, LLAMABERRY_API_KEY=KEY)
+        with serve(environment, home / "log", LOG_LEVEL="debug") as address:
             yield Locked(address, groq, home / "log")
 
 
@@ -79,7 +79,13 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
     command = [sys.executable, "-c", LIST_ROUTES, *COMMAND[3:]]
     home = tmp_path_factory.mktemp("routes")
     ran = subprocess.run(
-        command, env=clean(home) | QUIET, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        command,
+        env=server_environment(home) | CLI_SETTINGS,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     output = re.findall(r"^ROUTES(.*)$", ran.stdout, re.MULTILINE)
     assert output, ran.stderr[-2000:]
@@ -229,8 +235,8 @@ async def test_langgraphs_client_sends_the_key_in_either_header() -> None:
 @pytest.mark.parametrize("key", ["", " \n"])
 def test_without_a_key_every_route_is_open(tmp_path: Path, key: str) -> None:
     """An empty line in .env counts as no key."""
-    environment = clean(tmp_path, LLAMABERRY_API_KEY=key)
-    with served(environment) as address:
+    environment = server_environment(tmp_path, LLAMABERRY_API_KEY=key)
+    with serve(environment) as address:
         for path in ("/ok", "/info", "/docs", "/v1/models"):
             assert httpx.get(f"{address}{path}").status_code == 200
         assert len(httpx.post(f"{address}/assistants/search", json={}).json()) == 1

@@ -5,7 +5,7 @@ import tomllib
 
 import yaml
 
-from testing.cluster import DEPLOY, settings, unit
+from testing.cluster import DEPLOY, shipped_settings, systemd_unit
 from testing.server import ROOT
 
 
@@ -25,22 +25,22 @@ def test_the_engine_is_pinned_for_its_python() -> None:
 def test_containers_and_systemd_start_the_same_servers() -> None:
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
     for name in ("server1", "server2"):
-        assert options(services[name]["command"]) == options(unit()["ExecStart"])
-        assert services[name]["stop_grace_period"] == f"{unit()['TimeoutStopSec']}s"
-        assert set(services[name]["environment"]) < set(settings())
+        assert options(services[name]["command"]) == options(systemd_unit()["ExecStart"])
+        assert services[name]["stop_grace_period"] == f"{systemd_unit()['TimeoutStopSec']}s"
+        assert set(services[name]["environment"]) < set(shipped_settings())
     for port in re.findall(r"127\.0\.0\.1:(\d+) max_fails", (DEPLOY / "nginx.conf").read_text(encoding="utf-8")):
         assert f"s/127.0.0.1:{port}/server" in services["nginx"]["command"][-1]
 
 
 def test_the_timeouts_fit_together() -> None:
-    values = settings()
-    graceful = int(re.findall(r"--timeout-graceful-shutdown (\d+)", unit()["ExecStart"])[0])
-    assert int(unit()["TimeoutStopSec"]) > graceful + int(values["WORKER_DRAIN_TIMEOUT"]) + 10
+    values = shipped_settings()
+    graceful = int(re.findall(r"--timeout-graceful-shutdown (\d+)", systemd_unit()["ExecStart"])[0])
+    assert int(systemd_unit()["TimeoutStopSec"]) > graceful + int(values["WORKER_DRAIN_TIMEOUT"]) + 10
     assert int(values["LEASE_DURATION_SECONDS"]) > 2 * int(values["HEARTBEAT_INTERVAL_SECONDS"])
     assert values["AEGRA_CHECKPOINT_DURABILITY"] == "sync"
 
 
 def test_no_committed_file_holds_a_key() -> None:
-    assert (settings()["GROQ_API_KEY"], settings()["LLAMABERRY_API_KEY"]) == ("", "")
+    assert (shipped_settings()["GROQ_API_KEY"], shipped_settings()["LLAMABERRY_API_KEY"]) == ("", "")
     for name in (".gitignore", "deploy/Dockerfile.dockerignore"):
         assert "deploy/llamaberry.env\n" in (ROOT / name).read_text(encoding="utf-8")

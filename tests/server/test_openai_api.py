@@ -16,7 +16,7 @@ import pytest
 
 from testing.command import llamaberry
 from testing.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
-from testing.server import ROOT, clean, served
+from testing.server import ROOT, serve, server_environment
 
 ANSWER = "It is **42**."
 FLIPPED = [first("41"), refine("42", "revise"), refine("42"), synthesis(ANSWER, "42")]
@@ -39,8 +39,8 @@ class Api(NamedTuple):
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     home = tmp_path_factory.mktemp("api")
     with ScriptedGroq(keep_alive=False) as groq:
-        environment = clean(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url)
-        with served(environment, home / "log") as address:
+        environment = server_environment(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url)
+        with serve(environment, home / "log") as address:
             yield Api(address, groq, home / "log")
 
 
@@ -56,7 +56,7 @@ def api(shared: Api) -> Iterator[Api]:
 def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A server without a key and a local model, as in a fresh clone."""
     home = tmp_path_factory.mktemp("keyless")
-    with served(clean(home), home / "log") as address:
+    with serve(server_environment(home), home / "log") as address:
         yield f"{address}/v1", home
 
 

@@ -18,10 +18,10 @@ import pytest
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-from testing.cluster import KEY, Cluster, cluster, server_python, settings
-from testing.command import at_once, begun, until, without_figures
+from testing.cluster import KEY, Cluster, cluster, server_python, shipped_settings
+from testing.command import mask_figures, run_concurrently, running_command, wait_until
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
-from testing.scripts import counted, nth_call
+from testing.scripts import count_nth_calls, nth_call_of
 from testing.server import ROOT
 
 pytestmark = pytest.mark.scale
@@ -55,7 +55,7 @@ def slow(request: Request) -> Reply:
 
 def start_asking(deployment: Cluster, *words: str) -> Any:
     """Start `llamaberry ask` through nginx."""
-    return begun("ask", *words, "--server", deployment.address, env=dict(os.environ))
+    return running_command("ask", *words, "--server", deployment.address, env=dict(os.environ))
 
 
 def holder(deployment: Cluster, question: str) -> int:
@@ -101,12 +101,12 @@ async def test_runs_and_streams_survive_a_killed_server(
             return thread, run["run_id"]
 
         with start_asking(deployment, "stream 1") as one, start_asking(deployment, "stream 2") as two:
-            await asyncio.to_thread(until, lambda: len(groq.requests) >= 2)
+            await asyncio.to_thread(wait_until, lambda: len(groq.requests) >= 2)
             runs = await asyncio.gather(*(begin(f"question {n}") for n in range(RUNS)))
-            await asyncio.to_thread(until, lambda: len(groq.requests) >= 2 * RUNS + 10)
+            await asyncio.to_thread(wait_until, lambda: len(groq.requests) >= 2 * RUNS + 10)
             port = await asyncio.to_thread(holder, deployment, "stream 1")
             deployment.stop(port, signal.SIGKILL)
-            before = counted(groq)
+            before = count_nth_calls(groq)
             ends = await asyncio.gather(*(client.runs.join(*run) for run in runs))
             streams = [await asyncio.to_thread(run.communicate, timeout=60) for run in (one, two)]
     for n, state in enumerate(ends):
@@ -117,7 +117,7 @@ async def test_runs_and_streams_survive_a_killed_server(
     for (out, errors), run in zip(streams, (one, two), strict=True):
         assert (run.returncode, errors) == (0, "")
         check_output(out)
-    after = counted(groq)
+    after = count_nth_calls(groq)
     questions = [f"question {n}" for n in range(RUNS)] + ["stream 1", "stream 2"]
     last = {question: max(n for name, n in before if name == question) for question in questions}
     repeated = {(question, n) for question in questions for n in CALLS if after[question, n] == 2}
@@ -131,13 +131,13 @@ def test_a_stopping_server_finishes_its_runs(servers: tuple[Cluster, ScriptedGro
     """Streams continue at the other server, and no call is repeated."""
     deployment, groq = servers
     with start_asking(deployment, "drain 1") as one, start_asking(deployment, "drain 2") as two:
-        until(lambda: len(groq.requests) >= 3)
+        wait_until(lambda: len(groq.requests) >= 3)
         assert deployment.stop(holder(deployment, "drain 1")) == -signal.SIGTERM  # a clean exit for systemd
         for run in (one, two):
             out, errors = run.communicate(timeout=60)
             assert (run.returncode, errors) == (0, "")
             check_output(out)
-    assert set(counted(groq).values()) == {1}
+    assert set(count_nth_calls(groq).values()) == {1}
 
 
 def test_every_thread_survives_a_restart_of_everything(servers: tuple[Cluster, ScriptedGroq]) -> None:
@@ -145,13 +145,13 @@ def test_every_thread_survives_a_restart_of_everything(servers: tuple[Cluster, S
     deployment, groq = servers
     hanging = iter([Reply(hang=True)])
     command = ["ask", "Q", "-q", "--turns", "1", "--server", deployment.address, "--thread", "kept"]
-    (run,) = at_once(tuple(command))
+    (run,) = run_concurrently(tuple(command))
     assert (run.returncode, run.stdout) == (0, "42\n"), run.stderr
-    groq.play(lambda request: next(hanging, slow(request)) if nth_call(request)[1] == 2 else slow(request))
+    groq.play(lambda request: next(hanging, slow(request)) if nth_call_of(request)[1] == 2 else slow(request))
     with get_sync_client(url=deployment.address, api_key=KEY) as client:
         before = threads(client)
         with start_asking(deployment, "under way") as running:
-            until(lambda: len(groq.requests) == 2)
+            wait_until(lambda: len(groq.requests) == 2)
             deployment.stop_all()
             deployment.crash_postgres()
             deployment.start()
@@ -160,8 +160,8 @@ def test_every_thread_survives_a_restart_of_everything(servers: tuple[Cluster, S
             out, errors = running.communicate(timeout=60)
         assert (running.returncode, errors) == (0, "")
         check_output(out)
-    assert counted(groq) == {("under way", n): 1 + (n == 2) for n in CALLS}
-    (run,) = at_once((*command, "--json"))
+    assert count_nth_calls(groq) == {("under way", n): 1 + (n == 2) for n in CALLS}
+    (run,) = run_concurrently((*command, "--json"))
     assert len(json.loads(run.stdout)["messages"]) == 4
 
 
@@ -169,10 +169,10 @@ def test_a_busy_thread_refuses_a_second_question(servers: tuple[Cluster, Scripte
     """Aegra would run both, and each would overwrite the other's turns."""
     deployment, _ = servers
     ask = ("ask", "Q", "-q", "--turns", "1", "--server", deployment.address, "--thread", "both")
-    runs = at_once(ask, ask)
+    runs = run_concurrently(ask, ask)
     assert sorted(run.returncode for run in runs) == [0, 2]
     assert any("is busy" in run.stderr for run in runs)
-    (run,) = at_once((*ask, "--json"))
+    (run,) = run_concurrently((*ask, "--json"))
     assert [message["content"] for message in json.loads(run.stdout)["messages"][-2:]] == ["Q", "42"]
 
 
@@ -192,10 +192,10 @@ def test_a_server_run_prints_what_a_local_run_prints(servers: tuple[Cluster, Scr
     deployment, groq = servers
     groq.play()
     ask = ("ask", "Q", "--turns", "2")
-    (remote,) = at_once((*ask, "--server", deployment.address))
+    (remote,) = run_concurrently((*ask, "--server", deployment.address))
     local_env = {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url, "LLAMABERRY_CHECKPOINTS": "none"}
-    (local,) = at_once(ask, **local_env)
-    assert without_figures(remote.stdout) == without_figures(local.stdout)
+    (local,) = run_concurrently(ask, **local_env)
+    assert mask_figures(remote.stdout) == mask_figures(local.stdout)
 
 
 def test_the_servers_packages_are_locked() -> None:
@@ -211,4 +211,4 @@ def test_every_shipped_setting_is_read_by_something() -> None:
     code += "groups = [c for c in vars(s).values() if isinstance(c, type) and issubclass(c, B)]; "
     code += "print(json.dumps([name for group in groups for name in group.model_fields]))"
     ran = subprocess.run([server_python(), "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert set(settings()) - set(json.loads(ran.stdout)) == {"GROQ_API_KEY", "LLAMABERRY_API_KEY"}
+    assert set(shipped_settings()) - set(json.loads(ran.stdout)) == {"GROQ_API_KEY", "LLAMABERRY_API_KEY"}

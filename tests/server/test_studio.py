@@ -14,7 +14,7 @@ import pytest
 from llamaberry import Turn
 from testing.scripted_groq import Reply, first, refine, synthesis
 from testing.snapshots import check_snapshot
-from testing.studio import ASKED, TWO, Studio
+from testing.studio import INPUT, TWO_TURNS, Studio
 
 NODES = ["first_turn", "refine_turn", "synthesize"]
 
@@ -63,7 +63,9 @@ def test_chat_mode_continues_the_conversation(studio: Studio) -> None:
 def test_all_stream_modes_work_together(studio: Studio) -> None:
     modes: Any = ["values", "updates", "messages-tuple", "events", "debug", "tasks", "checkpoints", "custom"]
     parts: dict[str, list[Any]] = {}
-    for part in studio.client.runs.stream(studio.thread, studio.assistant, input=ASKED, context=TWO, stream_mode=modes):
+    for part in studio.client.runs.stream(
+        studio.thread, studio.assistant, input=INPUT, context=TWO_TURNS, stream_mode=modes
+    ):
         parts.setdefault(part.event, []).append(part.data)
     assert "error" not in parts
     assert [next(iter(update)) for update in parts["updates"]] == NODES
@@ -80,7 +82,7 @@ def test_all_stream_modes_work_together(studio: Studio) -> None:
 
 
 def test_the_state_holds_the_text_of_each_turn_once(studio: Studio) -> None:
-    studio.run(input=ASKED)
+    studio.run(input=INPUT)
     values: Any = studio.client.threads.get_state(studio.thread)["values"]
     assert set(values) == {"query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"}
     for turn in values["turns"]:
@@ -91,9 +93,9 @@ def test_the_state_holds_the_text_of_each_turn_once(studio: Studio) -> None:
 
 def test_every_step_of_the_history_can_be_run_again(studio: Studio) -> None:
     """From any node's checkpoint: earlier turns are kept, later ones are asked again."""
-    studio.run(input=ASKED)
+    studio.run(input=INPUT)
     for calls, node in enumerate(reversed(NODES), 1):
-        checkpoint = studio.before(node)["checkpoint"]
+        checkpoint = studio.state_before(node)["checkpoint"]
         studio.groq.play([first("1"), refine("1"), synthesis("It is 1.", "42" if calls == 1 else "1")][-calls:])
         result = studio.run(checkpoint=checkpoint)
         answers = ["42"] * (3 - calls) + ["1"] * (calls - 1)
@@ -117,23 +119,23 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {  # an edit of turn 2, and what 
 def test_later_steps_use_the_edit_of_a_fork(studio: Studio, turns: int, whole: bool) -> None:
     """A fork may send the edited fields only, or all turns, as Studio does."""
     settings = {"max_turns": turns}
-    studio.run(input=ASKED, context=settings)
-    state = studio.before("refine_turn" if turns == 3 else "synthesize", turns=2)
+    studio.run(input=INPUT, context=settings)
+    state = studio.state_before("refine_turn" if turns == 3 else "synthesize", turns=2)
     one, two = state["values"]["turns"]
     for name, (edit, expected) in EDITS.items():
         values = {"turns": [one, {**two, **edit}] if whole else [{"index": 2, **edit}]}
         fork: Any = studio.client.threads.update_state(studio.thread, values, checkpoint=state["checkpoint"])
         studio.groq.requests.clear()
         result = studio.run(checkpoint=fork["checkpoint"], context=settings)
-        assert studio.sent() == [first(), expected, refine()][:turns], name
+        assert studio.sent_turns() == [first(), expected, refine()][:turns], name
         assert len(studio.groq.requests) == turns - 1, name
         assert [turn["answer"] for turn in result["turns"]] == ["42", "41", "42"][:turns], name
         assert [turn["index"] for turn in result["turns"]] == [1, 2, 3][:turns], name
 
 
 def test_a_fork_keeps_the_other_branch(studio: Studio) -> None:
-    result = studio.run(input=ASKED)
-    state = studio.before("synthesize")
+    result = studio.run(input=INPUT)
+    state = studio.state_before("synthesize")
     edit = {"turns": [{"index": 2, "answer": "41"}]}
     studio.client.threads.update_state(studio.thread, edit, checkpoint=state["checkpoint"])
     old: Any = studio.client.threads.get_state(studio.thread, checkpoint=state["checkpoint"])
@@ -142,7 +144,7 @@ def test_a_fork_keeps_the_other_branch(studio: Studio) -> None:
 
 @pytest.mark.parametrize("node", NODES)
 def test_a_run_can_stop_before_any_node_and_resume(studio: Studio, node: str) -> None:
-    paused = studio.run(input=ASKED, interrupt_before=[node])
+    paused = studio.run(input=INPUT, interrupt_before=[node])
     state: Any = studio.client.threads.get_state(studio.thread)
     assert state["next"] == [node]
     assert len(paused["turns"]) == len(studio.groq.requests) == NODES.index(node)
@@ -154,7 +156,7 @@ def test_a_run_can_stop_before_any_node_and_resume(studio: Studio, node: str) ->
 
 def test_a_cancelled_run_closes_its_call_and_can_resume(studio: Studio) -> None:
     studio.groq.play([first(), Reply(refine(), hang=True), refine(), synthesis()])
-    run = studio.client.runs.create(studio.thread, studio.assistant, input=ASKED, context=TWO)
+    run = studio.client.runs.create(studio.thread, studio.assistant, input=INPUT, context=TWO_TURNS)
     while len(studio.groq.requests) < 2:
         assert studio.client.runs.get(studio.thread, run["run_id"])["status"] in ("pending", "running")
     studio.groq.wait(open_requests=1)
@@ -170,6 +172,6 @@ def test_a_cancelled_run_closes_its_call_and_can_resume(studio: Studio) -> None:
 def test_an_invalid_run_leaves_the_thread_usable(studio: Studio) -> None:
     for options, message in (({"context": {"max_turns": 99}}, "max_turns"), ({"input": {"query": " "}}, "blank")):
         with pytest.raises(Exception, match=message):
-            studio.run(**{"input": ASKED, **options})
-    assert studio.run(input=ASKED)["concise_answer"] == "42"
+            studio.run(**{"input": INPUT, **options})
+    assert studio.run(input=INPUT)["concise_answer"] == "42"
     assert len(studio.groq.requests) == 3

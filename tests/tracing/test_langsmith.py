@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from langsmith import Client
 
-from testing.collector import Collector, listening, metadata
+from testing.collector import Collector, metadata, serve_collector
 from testing.command import llamaberry
 from testing.environment import trace_to
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
-from testing.scripts import FLIPPED
-from testing.traces import TROUBLE, tree_of
+from testing.scripts import REVISED_ANSWER
+from testing.traces import COLLECTOR_FAULTS, expected_tree
 
 
 def test_trace_and_json_print_the_run_id(scripted: Scripted, collector: Collector) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     run = llamaberry("ask", "Q", "--json", "--trace")
     root = collector.run("llamaberry")["id"]
     assert json.loads(run.stdout)["run_id"] == root
@@ -25,7 +25,7 @@ def test_trace_and_json_print_the_run_id(scripted: Scripted, collector: Collecto
 
 def test_feedback_can_score_the_run_id(scripted: Scripted, collector: Collector) -> None:
     """As docs/traces.md shows."""
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     run_id = json.loads(llamaberry("ask", "Q", "--json").stdout)["run_id"]
     client = Client()
     project = client.read_project(project_name="tests")
@@ -36,14 +36,14 @@ def test_feedback_can_score_the_run_id(scripted: Scripted, collector: Collector)
     assert (feedback["run_id"], feedback["key"], feedback["score"]) == (collector.run("llamaberry")["id"], "correct", 1)
 
 
-@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("trouble", COLLECTOR_FAULTS)
 def test_a_failing_collector_costs_one_line_and_seconds(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     """The process ends before LangSmith's client would give up."""
-    scripted(FLIPPED)
-    settings: Any = TROUBLE[trouble]
-    with listening(Collector(**settings or {})) as server:
+    scripted(REVISED_ANSWER)
+    settings: Any = COLLECTOR_FAULTS[trouble]
+    with serve_collector(Collector(**settings or {})) as server:
         trace_to(server.url if settings else "http://127.0.0.1:9", monkeypatch)
         started_at = time.monotonic()
         run = llamaberry("ask", "-q", "Q")
@@ -66,12 +66,12 @@ def test_a_failing_collector_costs_one_line_and_seconds(
 def test_incomplete_settings_send_nothing_and_print_one_line(
     scripted: Scripted, collector: Collector, settings: dict[str, str], message: str
 ) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     run = llamaberry("ask", "-q", "Q", **settings)
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
     assert message in run.stderr
     assert run.stderr.count("\n") == (1 if message else 0)
-    assert collector.got == []
+    assert collector.requests == []
 
 
 def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Collector) -> None:
@@ -80,21 +80,21 @@ def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Co
     hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
     words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
     assert llamaberry(*words, **hide).stdout == "It is Zanzibar.\n"
-    assert collector.tree() == tree_of("first_turn", "refine_turn 2", "synthesize")
+    assert collector.tree() == expected_tree("first_turn", "refine_turn 2", "synthesize")
     for secret in (b"anzibar", b"Freddie", b"Bulsara"):
-        assert secret not in collector.everything
+        assert secret not in collector.all_bytes
     assert metadata(collector.run("refine_turn 2"))["verdict"] == "keep"
 
 
 def test_an_invalid_langsmith_variable_costs_only_the_trace(scripted: Scripted, collector: Collector) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     run = llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="half")
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
     assert (run.stderr.count("\n"), "'half'" in run.stderr) == (1, True)
 
 
 def test_sampling_works(scripted: Scripted, collector: Collector) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     assert llamaberry("ask", "-q", "Q", LANGSMITH_TRACING_SAMPLING_RATE="0").returncode == 0
     assert collector.runs == []
 
@@ -102,7 +102,7 @@ def test_sampling_works(scripted: Scripted, collector: Collector) -> None:
 def test_a_resumed_run_is_a_new_trace_on_the_same_thread(scripted: Scripted, collector: Collector) -> None:
     scripted([Reply(status=400, error="No")])
     assert llamaberry("ask", "Q", "--thread", "T").returncode == 1
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     assert llamaberry("resume", "T").returncode == 0
     roots = [run for run in collector.runs if run["name"] == "llamaberry"]
     assert [bool(run.get("error")) for run in roots] == [True, False]

@@ -12,22 +12,22 @@ from llamaberry.cli.past_run import read_run
 from testing.collector import Collector, metadata
 from testing.command import llamaberry
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
-from testing.scripts import FLIPPED
-from testing.server import served
-from testing.traces import TREE, python, tree_of
+from testing.scripts import REVISED_ANSWER
+from testing.server import serve
+from testing.traces import RUN_NODES, expected_tree, run_python
 
 
 def test_a_run_is_one_tree_of_named_nodes(scripted: Scripted, collector: Collector) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     assert llamaberry("ask", "Q").returncode == 0
-    assert collector.tree() == tree_of(*TREE)
+    assert collector.tree() == expected_tree(*RUN_NODES)
     assert len({run["trace_id"] for run in collector.runs}) == 1
     assert all(run["end_time"] for run in collector.runs)
     assert [run["name"] for run in collector.runs if run.get("error")] == []
 
 
 def test_each_node_records_its_decision_in_the_metadata(scripted: Scripted, collector: Collector) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     llamaberry("ask", "Q")
     model = {"model": "groq:openai/gpt-oss-120b", "finish_reason": "stop", "attempt": 1}
     expected = {
@@ -40,13 +40,13 @@ def test_each_node_records_its_decision_in_the_metadata(scripted: Scripted, coll
         | {"stop_reason": "max_turns"},
     }
     keys = {key for one in expected.values() for key in one} | set(model)
-    for name in TREE:
+    for name in RUN_NODES:
         recorded = metadata(collector.run(name))
         assert {key: recorded[key] for key in keys if key in recorded} == model | expected[name], name
 
 
 def test_runs_have_tags_to_filter_by(scripted: Scripted, collector: Collector) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     llamaberry("ask", "Q")
     assert all("llamaberry" in run["tags"] for run in collector.runs)
     assert {"turn:2", "verdict:revise", "answer:changed"} <= set(collector.run("refine_turn 2")["tags"])
@@ -59,7 +59,7 @@ def test_only_model_calls_have_token_usage(scripted: Scripted, collector: Collec
     """With the provider and the model, from which LangSmith computes costs; elsewhere they would count twice."""
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
     cached = usage | {"prompt_tokens_details": {"cached_tokens": 800}}
-    scripted([Reply(text, usage=cached) for text in FLIPPED])
+    scripted([Reply(text, usage=cached) for text in REVISED_ANSWER])
     llamaberry("ask", "Q")
     for run in collector.runs:
         recorded = metadata(run).get("usage_metadata")
@@ -72,7 +72,7 @@ def test_only_model_calls_have_token_usage(scripted: Scripted, collector: Collec
 
 
 def test_every_run_has_its_thread_id(scripted: Scripted, collector: Collector) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     llamaberry("ask", "Q", "--thread", "trip")
     assert {metadata(run)["thread_id"] for run in collector.runs} == {"trip"}
 
@@ -80,7 +80,7 @@ def test_every_run_has_its_thread_id(scripted: Scripted, collector: Collector) -
 def test_each_attempt_is_a_run(scripted: Scripted, collector: Collector) -> None:
     scripted([first(), Reply(status=503, error="Overloaded"), refine(), synthesis()])
     assert llamaberry("ask", "Q", "--turns", "2").returncode == 0
-    assert collector.tree() == tree_of("first_turn", "refine_turn 2", "refine_turn 2", "synthesize")
+    assert collector.tree() == expected_tree("first_turn", "refine_turn 2", "refine_turn 2", "synthesize")
     first_attempt, second_attempt = [run for run in collector.runs if run["name"] == "refine_turn 2"]
     assert "Overloaded" in first_attempt["error"]
     assert not second_attempt.get("error")
@@ -128,31 +128,31 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_runs_of_an_embedded_graph_are_below_the_agent(scripted: Scripted, collector: Collector, call: str) -> None:
-    scripted(FLIPPED)
-    python(HOST.replace("{CALL}", CALLS[call]))
-    assert collector.tree() == ["host", "  agent", "    reason", *tree_of(*TREE, depth=3)]
+    scripted(REVISED_ANSWER)
+    run_python(HOST.replace("{CALL}", CALLS[call]))
+    assert collector.tree() == ["host", "  agent", "    reason", *expected_tree(*RUN_NODES, depth=3)]
 
 
 def test_a_run_in_process_has_the_same_tree(scripted: Scripted, collector: Collector) -> None:
-    scripted(FLIPPED)
-    python(
+    scripted(REVISED_ANSWER)
+    run_python(
         "from llamaberry import graph\nfrom langsmith.run_trees import get_cached_client\n"
         "for _ in graph.stream({'query': 'Q'}, {'configurable': {'thread_id': 'T'}}): pass\n"
         "get_cached_client().flush(timeout=10)"
     )
-    assert collector.tree() == tree_of(*TREE)
+    assert collector.tree() == expected_tree(*RUN_NODES)
     assert {metadata(run)["thread_id"] for run in collector.runs} == {"T"}
 
 
 def test_a_run_on_a_server_has_the_same_tree(scripted: Scripted, collector: Collector) -> None:
-    scripted(FLIPPED)
-    with served() as address:
+    scripted(REVISED_ANSWER)
+    with serve() as address:
         thread = httpx.post(f"{address}/threads", json={}).json()["thread_id"]
         body = {"assistant_id": "llamaberry", "input": {"query": "Q"}}
         response = httpx.post(f"{address}/threads/{thread}/runs/wait", json=body, timeout=60)
         assert response.json()["concise_answer"] == "42"
         collector.wait_for("llamaberry")
-    assert collector.tree() == tree_of(*TREE)
+    assert collector.tree() == expected_tree(*RUN_NODES)
     assert {metadata(run)["thread_id"] for run in collector.runs} == {thread}
 
 

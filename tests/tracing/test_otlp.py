@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from testing.collector import Collector, listening
-from testing.command import llamaberry, mistake
+from testing.collector import Collector, serve_collector
+from testing.command import llamaberry, usage_error
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
-from testing.scripts import FLIPPED
-from testing.traces import TREE, python
+from testing.scripts import REVISED_ANSWER
+from testing.traces import RUN_NODES, run_python
 
 OK, ERROR = 1, 2
 
 
 @pytest.fixture
 def otlp(monkeypatch: pytest.MonkeyPatch) -> Any:
-    with listening(Collector()) as server:
+    with serve_collector(Collector()) as server:
         monkeypatch.setenv("LLAMABERRY_TRACES", server.url)
         yield server
 
@@ -34,16 +34,16 @@ def attributes(span: Any) -> dict[str, Any]:
 
 def test_spans_have_names_messages_tokens_and_metadata(scripted: Scripted, otlp: Collector) -> None:
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
-    scripted([Reply(text, usage=usage) for text in FLIPPED])
+    scripted([Reply(text, usage=usage) for text in REVISED_ANSWER])
     run = llamaberry("ask", "-q", "Q", "--thread", "T")
     assert (run.returncode, run.stdout, run.stderr) == (0, "The answer is 42.\n", "")
     spans = {span.name: span for span in otlp.spans}
     assert [span.name for span in otlp.spans] == [
         "llamaberry",
-        *(line for node in TREE for line in (node, f"{node} model call")),
+        *(line for node in RUN_NODES for line in (node, f"{node} model call")),
     ]
     assert len({span.trace_id for span in otlp.spans}) == 1
-    for node in TREE:
+    for node in RUN_NODES:
         assert spans[node].parent_span_id == spans["llamaberry"].span_id
         assert spans[f"{node} model call"].parent_span_id == spans[node].span_id
         call = attributes(spans[f"{node} model call"])
@@ -65,8 +65,8 @@ def test_a_failed_attempt_is_a_failed_span(scripted: Scripted, otlp: Collector) 
 
 
 def test_the_variable_alone_traces_a_host_agent(scripted: Scripted, otlp: Collector) -> None:
-    scripted(FLIPPED)
-    python(
+    scripted(REVISED_ANSWER)
+    run_python(
         "from langgraph.graph import START, MessagesState, StateGraph\n"
         "from llamaberry import build_graph\n"
         "builder = StateGraph(MessagesState)\n"
@@ -87,7 +87,7 @@ def test_only_build_graph_registers_the_tracer(address: str, hooks: int) -> None
     """An import registers nothing, and a second graph no second tracer."""
     modules = "".join(f"import llamaberry.{name}\n" for name in ("graph.state", "nodes", "tracing.node_trace"))
     build = "from llamaberry import build_graph, graph; build_graph()\n"
-    printed = python(HOOKS + modules + HOOKS + build + HOOKS, LLAMABERRY_TRACES=address).stdout
+    printed = run_python(HOOKS + modules + HOOKS + build + HOOKS, LLAMABERRY_TRACES=address).stdout
     before, imported, built = map(int, printed.split())
     assert (imported - before, built - before) == (0, hooks)
 
@@ -96,8 +96,8 @@ def test_only_build_graph_registers_the_tracer(address: str, hooks: int) -> None
 def test_an_unreachable_viewer_costs_one_line(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any] | None
 ) -> None:
-    scripted(FLIPPED)
-    with listening(Collector(**trouble or {})) as server:
+    scripted(REVISED_ANSWER)
+    with serve_collector(Collector(**trouble or {})) as server:
         monkeypatch.setenv("LLAMABERRY_TRACES", server.url if trouble else "http://127.0.0.1:9")
         started_at = time.monotonic()
         run = llamaberry("ask", "-q", "Q")
@@ -117,14 +117,14 @@ def test_no_secret_is_sent_to_the_collector(scripted: Scripted, otlp: Collector)
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-api=theirs0alone",
     }
     assert llamaberry("ask", "-q", "Q", GROQ_API_KEY=key, **headers).returncode == 3
-    assert b"Invalid key" in otlp.everything
-    assert key.encode() not in otlp.everything
-    assert b"theirs0alone" not in otlp.everything
+    assert b"Invalid key" in otlp.all_bytes
+    assert key.encode() not in otlp.all_bytes
+    assert b"theirs0alone" not in otlp.all_bytes
 
 
 @pytest.mark.parametrize("address", ["http://ann:pAsSw0rd@{}", "http://ann:pAsSw0rd@127.0.0.1:9", "http://xn--a.b/"])
 def test_the_password_of_the_address_is_never_printed(scripted: Scripted, otlp: Collector, address: str) -> None:
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     more = {"LLAMABERRY_TRACES": address.format(otlp.url.removeprefix("http://"))}
     code = "import logging; logging.basicConfig(level='INFO')\nfrom llamaberry.cli.main import main; main()"
     command = [sys.executable, "-c", code, "ask", "-q", "--trace", "Q"]
@@ -133,7 +133,7 @@ def test_the_password_of_the_address_is_never_printed(scripted: Scripted, otlp: 
     assert "pAsSw0rd" not in run.stderr
     assert "Traceback" not in run.stderr
     assert run.stderr.count("sending failed") == ("{}" not in address)
-    assert {headers.get("authorization") for _, headers, _ in otlp.got} <= {"Basic YW5uOnBBc1N3MHJk"}
+    assert {headers.get("authorization") for _, headers, _ in otlp.requests} <= {"Basic YW5uOnBBc1N3MHJk"}
 
 
 def test_openinference_hides_inputs_and_outputs(scripted: Scripted, otlp: Collector) -> None:
@@ -141,19 +141,19 @@ def test_openinference_hides_inputs_and_outputs(scripted: Scripted, otlp: Collec
     hide = {f"OPENINFERENCE_HIDE_{what}": "true" for what in ("INPUTS", "OUTPUTS")}
     words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
     assert llamaberry(*words, **hide).returncode == 0
-    assert b"refine_turn 2" in otlp.everything
+    assert b"refine_turn 2" in otlp.all_bytes
     for secret in (b"anzibar", b"Freddie", b"Bulsara"):
-        assert secret not in otlp.everything
+        assert secret not in otlp.all_bytes
 
 
 def test_without_the_extra_a_run_works_and_names_it(scripted: Scripted, otlp: Collector, tmp_path: Path) -> None:
     for package in ("openinference", "phoenix"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("raise ImportError('it is not installed')")
-    scripted(FLIPPED)
+    scripted(REVISED_ANSWER)
     run = llamaberry("ask", "-q", "Q", PYTHONPATH=str(tmp_path))
     assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
     assert run.stderr.count('pip install "llamaberry[traces]"') == run.stderr.count("\n") == 1
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
-    assert 'pip install "llamaberry[traces]"' in mistake("traces", "--port", port, PYTHONPATH=str(tmp_path))
+    assert 'pip install "llamaberry[traces]"' in usage_error("traces", "--port", port, PYTHONPATH=str(tmp_path))
