@@ -1,7 +1,8 @@
 """Link llamaberry/graph to graph/ and llamaberry/nodes to nodes/, so that tools find the packages by their names.
 
 setuptools' package-dir installs the two folders as llamaberry.graph and llamaberry.nodes. Type checkers and editors
-read files only, and do not know that. Nothing at run time needs the links, and they are not committed.
+read files only, and do not know that. The links are not committed. An editable install that was made while they were
+there relies on them; one that was made before does not.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Set up a clone for development: the links, and the extra `dev` at its pinned versions.
+"""Set up a clone for development: the extra `dev` at its pinned versions, and the links for tools.
 
 It installs into the active virtual environment, or makes one in .venv.
 """
@@ -9,8 +9,6 @@ import venv
 
 from link import PACKAGES, ROOT, link
 
-for name in PACKAGES:
-    link(name)
 python = sys.executable
 if sys.prefix == sys.base_prefix:
     folder = ROOT / ".venv"
@@ -20,4 +18,7 @@ if sys.prefix == sys.base_prefix:
     python = str(scripts / "python")
     print(f"Installing into {folder}: activate it before you run the other commands.", flush=True)
 install = ["-m", "pip", "install", "-c", "constraints.txt", "-e", ".[dev]"]
-sys.exit(subprocess.run([python, *install], cwd=ROOT, check=False).returncode)
+if failure := subprocess.run([python, *install], cwd=ROOT, check=False).returncode:
+    sys.exit(failure)
+for name in PACKAGES:
+    link(name)
