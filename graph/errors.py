@@ -1,4 +1,4 @@
-"""The errors a caller may want to tell apart; every message names the value and the remedy."""
+"""The errors that a caller may want to tell apart. Every message names the value and the remedy."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,18 +8,17 @@ if TYPE_CHECKING:  # the errors themselves need no package
 
 
 class LlamaberryError(RuntimeError):
-    """The root of what Llamaberry raises by itself. LangGraph's server passes on the words of a RuntimeError only."""
+    """The base class. It is a RuntimeError because LangGraph's server shows clients only the messages of those."""
 
 
 class SetupError(LlamaberryError):
-    """Something to put right before a model can be called: a key, a model's name, a package, a download."""
+    """Something to fix before a model can be called: a key, a model's name, a package, a download."""
 
 
 class ModelError(LlamaberryError):
-    """The model was called and gave no usable reply; the provider's own exception is the `__cause__`.
+    """The model was called and gave no usable reply; the provider's exception is the `__cause__`.
 
-    `retryable`: whether the same call may succeed when it is made again. `retry_after_s`: how many seconds the provider
-    asked to wait before that.
+    `retryable`: whether the same call may succeed later. `retry_after_s`: the seconds that the provider asked to wait.
     """
 
     def __init__(self, message: str, *, retryable: bool = False, retry_after_s: float = 0) -> None:
@@ -29,11 +28,12 @@ class ModelError(LlamaberryError):
 
 
 def describe_validation_error(error: "ValidationError", names: Mapping[str, str]) -> str:
-    """Return the first thing that is wrong with an input, in words.
+    """Return the first problem of an input, in words.
 
-    `names` says how the user wrote the fields of a Context; such a field is told with its value.
+    `names` maps fields of a Context to the user's names for them; a message about such a field starts with that name and
+    the value.
     """
-    mistake = error.errors(include_url=False, include_context=False)[0]
-    field = str(mistake["loc"][0]) if mistake["loc"] else ""
-    told = mistake["msg"].removeprefix("Value error, ").replace("Input should", "it should").replace("String", "it")
-    return f"{names[field]} {mistake['input']}: {told}" if field in names else told
+    problem = error.errors(include_url=False, include_context=False)[0]
+    field = str(problem["loc"][0]) if problem["loc"] else ""
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should").replace("String", "it")
+    return f"{names[field]} {problem['input']}: {message}" if field in names else message

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llamaberry.graph.state import Output
 from testing.command import COMMAND, CSI, QUESTION, llamaberry, run_in_terminal, usage_error
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
 
@@ -59,7 +60,7 @@ def test_json_prints_only_one_document(scripted: Scripted) -> None:
     scripted([first("41"), refine("42", "revise"), refine("42"), synthesis("It is 42.", "42")])
     run = llamaberry("ask", "--json", QUESTION)
     state = json.loads(run.stdout)
-    output = ["query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"]
+    output = list(Output.__annotations__)
     assert list(state) == [*output, "run_id"]
     assert [turn["answer"] for turn in state["turns"]] == ["41", "42", "42"]
     assert (state["concise_answer"], state["stop_reason"], run.stderr) == ("42", "max_turns", "")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llamaberry.graph.state import Output
 from testing.collector import Collector, metadata
 from testing.command import QUESTION, llamaberry, run_in_terminal, running_command, usage_error, wait_until
 from testing.compare import ModelByKind, request_kind, request_kinds, run_compare
@@ -96,14 +97,15 @@ def test_compare_json_is_one_document_with_both_costs(scripted: Scripted) -> Non
     assert list(document) == ["question", "shared_first", "agree", "single", "turns:2"]
     assert (document["question"], document["shared_first"], document["agree"]) == (QUESTION, True, False)
     single, several = document["single"], document["turns:2"]
-    output = ["query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"]
-    assert list(single) == list(several) == [*output, "run_id", "totals", "error"]
+    output = list(Output.__annotations__)
+    assert list(single) == list(several) == [*output, "run_id", "error"]
     assert single["turns"] == several["turns"][:1]
     assert (single["concise_answer"], several["concise_answer"], several["error"]) == ("It is 41", "42", None)
     assert [message["content"] for message in several["messages"]] == [QUESTION, "Six times seven is 42."]
-    assert several["totals"]["tokens"] == {"input": 3000, "cached": 0, "output": 30}
+    usage = several["usage"]
+    assert (usage["input_tokens"], usage["cached_tokens"], usage["output_tokens"]) == (3000, 0, 30)
     thought = sum(turn["seconds"] for turn in several["turns"])
-    assert several["totals"]["seconds"] >= thought >= single["totals"]["seconds"] > 0
+    assert usage["seconds"] >= thought >= single["usage"]["seconds"] > 0
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_show_prints_degraded_interrupted_and_single_turn_runs(scripted: Scripte
     scripted([Reply(status=400)])
     llamaberry("ask", "And?", "--thread", "cut")
     cut = llamaberry("show", "cut").stdout
-    assert "0 turns · cut" in cut
+    assert "0 turns · interrupted" in cut
     assert cut.endswith("`llamaberry resume cut` continues it\n1 earlier on this thread: --all prints them\n")
 
 
@@ -142,7 +142,7 @@ def test_the_page_escapes_every_text_and_loads_nothing(page: str) -> None:
 def test_the_page_folds_replies_and_marks_changed_answers(page: str) -> None:
     parsed = PageElements(page)
     nodes = [attrs["class"] for tag, attrs in parsed.elements if tag == "article" and "class" in attrs]
-    assert nodes == ["node", "node flip", "node"]
+    assert nodes == ["node", "node changed", "node"]
     assert [attrs for tag, attrs in parsed.elements if tag == "details"] == [{}] * 3
     assert "<del>41</del>" in page
     assert "<ins>42</ins>" in page
