@@ -30,8 +30,7 @@ class ModelError(LlamaberryError):
 def describe_validation_error(error: "ValidationError", names: Mapping[str, str]) -> str:
     """Return the first problem of an input, in words.
 
-    `names` maps fields of a Context to the user's names for them; a message about such a field starts with that name and
-    the value.
+    `names` maps fields of a Context to the names that the user knows; a message about one starts with it and its value.
     """
     problem = error.errors(include_url=False, include_context=False)[0]
     field = str(problem["loc"][0]) if problem["loc"] else ""

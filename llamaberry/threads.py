@@ -12,11 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import platformdirs
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import StateSnapshot
 
+from llamaberry.folders import data_folder
 from llamaberry.graph.calls import NO_USAGE, stored_calls, total
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
@@ -62,12 +62,6 @@ def current_values(state: StateSnapshot) -> dict[str, Any]:
         return {**state.values, **_NEW_QUESTION}
     calls = stored_calls(state.values)
     return {**state.values, "calls": calls, "usage": state.values.get("usage") or total(calls)}
-
-
-def data_folder() -> Path:
-    """Return LLAMABERRY_HOME, else the user's data directory."""
-    home = os.environ.get("LLAMABERRY_HOME")
-    return Path(home).expanduser() if home else platformdirs.user_data_path("llamaberry")
 
 
 def checkpoint_location() -> str:

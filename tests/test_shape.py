@@ -1,17 +1,15 @@
-"""The shape of the whole: the drawing, the prompts as sent, who imports whom, and what an import does.
+"""The shape of the whole: the drawing, the prompts as sent, and what an import does.
 
 Snapshots are files under tests/snapshots/. After a change that is meant, write them anew and read the difference:
 
     UPDATE_SNAPSHOTS=1 pytest tests/test_shape.py
 """
 
-import ast
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,6 @@ from testing.scripted_groq import Request, Scripted, first, refine, synthesis
 from testing.snapshots import check_snapshot
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"llamaberry": "llamaberry", "llamaberry.graph": "graph", "llamaberry.nodes": "nodes"}
-STEPS = {f"llamaberry.nodes.{name}" for name in ("first_turn", "refine_turn", "synthesize", "_node")}
 
 
 def rendered(request: Request) -> str:
@@ -45,60 +41,6 @@ async def test_the_prompts_are_the_ones_we_know(scripted: Scripted) -> None:
     await graph.ainvoke({"messages": said}, context=Context(max_turns=2))
     for name, request in zip(["first_turn", "refine_turn", "synthesize"], groq.requests, strict=True):
         check_snapshot(f"{name}.txt", rendered(request))
-
-
-def modules() -> dict[str, ast.Module]:
-    """Every module of the product, by its name."""
-    return {
-        package if path.stem == "__init__" else f"{package}.{path.stem}": ast.parse(path.read_text(encoding="utf-8"))
-        for package, folder in PACKAGES.items()
-        for path in (ROOT / folder).glob("*.py")
-    }
-
-
-def arrows() -> dict[str, set[str]]:
-    """What each module imports of ours, wherever in the file it does."""
-    trees = modules()
-    found: dict[str, set[str]] = {name: set() for name in trees}
-    for name, tree in trees.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                found[name] |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{name} has a relative import, which langgraph.json's file path cannot load"
-                assert node.module
-                members = {f"{node.module}.{alias.name}" for alias in node.names}
-                found[name] |= members & set(trees) or {node.module}
-        found[name] &= set(trees)
-    return found
-
-
-def test_the_arrows_between_the_modules_point_one_way() -> None:
-    """state, context <- _reply, _model <- nodes <- workflow <- the face; and there is no circle."""
-    found = arrows()
-    assert len(list(TopologicalSorter(found).static_order())) == len(found)
-    assert found["llamaberry.graph.workflow"] > {"llamaberry.nodes.first_turn", "llamaberry.graph.state"}
-    for name, imported in found.items():
-        part = name.rpartition(".")[0]
-        nodes = {other for other in imported if other.startswith("llamaberry.nodes")}
-        face = {other for other in imported if other == "llamaberry" or other.rpartition(".")[0] == "llamaberry"}
-        if name == "llamaberry.models.client":  # it reaches the local model, and nothing else of the face
-            face -= {"llamaberry.models.local.download", "llamaberry.models.local.server"}
-        if part == "llamaberry.graph" and name != "llamaberry.graph.workflow":
-            assert not nodes, name
-        if part in ("llamaberry.graph", "llamaberry.nodes"):
-            assert not face, name
-            assert "llamaberry.graph.workflow" not in imported, name
-        if name.startswith("llamaberry.nodes._"):
-            assert not nodes & STEPS, name
-
-
-@pytest.mark.parametrize("package", ["llamaberry.graph", "llamaberry.nodes"])
-def test_a_package_of_ours_holds_a_docstring_only(package: str) -> None:
-    """A re-export there would make a circle."""
-    tree = modules()[package]
-    assert ast.get_docstring(tree)
-    assert len(tree.body) == 1
 
 
 def python(code: str, **environment: str) -> str:

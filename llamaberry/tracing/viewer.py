@@ -12,8 +12,8 @@ from typing import TextIO
 
 import httpx
 
+from llamaberry.folders import data_folder
 from llamaberry.graph.errors import SetupError
-from llamaberry.threads import data_folder
 
 # Phoenix reads these when it is imported. Its bash and web tools belong to the assistant.
 PHOENIX_ENV = {

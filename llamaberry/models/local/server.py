@@ -13,8 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-import platformdirs
-
+from llamaberry.folders import cache_folder
 from llamaberry.graph.errors import SetupError
 
 FILE_NAME = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
@@ -27,9 +26,7 @@ START_TIMEOUT_S = 120.0
 
 def pulled_path() -> Path:
     """Return where `llamaberry model pull` puts the model: LLAMABERRY_HOME, else the user's cache directory."""
-    home = os.environ.get("LLAMABERRY_HOME")
-    folder = Path(home).expanduser() if home else platformdirs.user_cache_path("llamaberry")
-    return folder / "models" / FILE_NAME
+    return cache_folder() / "models" / FILE_NAME
 
 
 def gguf_path() -> Path:
