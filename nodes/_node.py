@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AnyMessage
-from langchain_core.runnables import RunnableConfig
 
 from llamaberry.graph.calls import Call, Usage
 from llamaberry.graph.context import Context
@@ -34,9 +33,13 @@ class Attempt(NamedTuple):
     """The run's totals before this node."""
     trace: NodeTrace
 
-    def call(self, messages: list[AnyMessage]) -> tuple[Context, list[AnyMessage], RunnableConfig, float]:
-        """Return the arguments of `call_model` for these messages."""
-        return self.context, messages, self.trace.call_config, self.started_at
+    def ask(self, messages: list[AnyMessage]) -> ModelReply:
+        """Call the model. Raises SetupError before the call, ModelError if it fails or its reply is unusable."""
+        return _require_usable(call_model(self.context, messages, self.trace.call_config, self.started_at))
+
+    async def aask(self, messages: list[AnyMessage]) -> ModelReply:
+        """Call the model as `ask` does, in this event loop."""
+        return _require_usable(await acall_model(self.context, messages, self.trace.call_config, self.started_at))
 
     def retry_delay(self, error: ModelError) -> float | None:
         """Return the seconds until the next attempt; None if there should be none. A person's pause costs no time."""
@@ -68,26 +71,28 @@ class Node:
         """Run one attempt. Raises SetupError before the model call, ModelError if it failed."""
         messages = self.prompt(attempt)
         try:
-            return self._finish(attempt, call_model(*attempt.call(messages)) if messages else None)
+            reply = attempt.ask(messages) if messages else None
         except ModelError as error:
             if (delay := attempt.retry_delay(error)) is None:
                 return self._fail(attempt, error)
             time.sleep(delay)
             raise
+        return self._finish(attempt, reply)
 
     async def arun(self, attempt: Attempt) -> dict[str, Any]:
         """Run one attempt in this event loop, which it never blocks. Raises as `run` does."""
         messages = self.prompt(attempt)
         try:
-            return self._finish(attempt, await acall_model(*attempt.call(messages)) if messages else None)
+            reply = await attempt.aask(messages) if messages else None
         except ModelError as error:
             if (delay := attempt.retry_delay(error)) is None:
                 return self._fail(attempt, error)
             await asyncio.sleep(delay)
             raise
+        return self._finish(attempt, reply)
 
     def _finish(self, attempt: Attempt, reply: ModelReply | None) -> dict[str, Any]:
-        update = self.update(attempt, require_usable(reply) if reply else None)
+        update = self.update(attempt, reply)
         return {**update, "calls": [record_call(attempt, reply)]} if reply else update
 
     def _fail(self, attempt: Attempt, error: ModelError) -> dict[str, Any]:
@@ -102,7 +107,7 @@ class Node:
         return self.on_failure(attempt, final)
 
 
-def require_usable(reply: ModelReply) -> ModelReply:
+def _require_usable(reply: ModelReply) -> ModelReply:
     """Return the reply; raise a ModelError if it is empty or incomplete."""
     if reason := why_unusable(reply.message):
         raise ModelError(f"{reply.model} {reason}: try again, or another model", retryable=True)
