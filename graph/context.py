@@ -83,7 +83,7 @@ class Context(BaseModel):
     )
 
 
-def resolve_context(given: object) -> Context:
+def resolve_context(context: object) -> Context:
     """Return the Context of this run, whatever context object the graph was run with.
 
     None gives the defaults. Inside a parent graph, the object is the parent's own context: its attribute or key
@@ -92,7 +92,7 @@ def resolve_context(given: object) -> Context:
     Raises:
         pydantic.ValidationError: a setting is unknown or out of its bounds.
     """
-    if isinstance(given, Context):
-        return given
-    held: Any = given.get("llamaberry") if isinstance(given, Mapping) else getattr(given, "llamaberry", None)
-    return Context.model_validate(held if held is not None else {})
+    if isinstance(context, Context):
+        return context
+    own: Any = context.get("llamaberry") if isinstance(context, Mapping) else getattr(context, "llamaberry", None)
+    return Context.model_validate(own if own is not None else {})

@@ -1,4 +1,4 @@
-"""What a reply's lines are, code or not, and which of its words a reasoning model said to itself. Pure, and linear."""
+"""The lines of a reply, code or not, and a reply without the thoughts of a reasoning model. Pure, and linear."""
 
 import re
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ _LEADING_THOUGHTS = re.compile(r"(?:\s*<think>(?:.*?</think>|.*))*", re.DOTALL)
 
 
 def without_thoughts(text: str) -> str:
-    """Return a reply without what a reasoning model thought to itself: `<think>…</think>` outside of code.
+    """Return a reply without a reasoning model's thoughts: `<think>…</think>` outside of code.
 
-    A thought that was cut before its end takes all that follows; where only the end is marked, as some chat templates
-    leave it, all before it is the thought.
+    A thought without an end takes the rest of the reply. If only the end is marked, as some chat templates leave it,
+    everything before it is the thought.
     """
-    # No database takes a NUL, and no terminal half a surrogate pair.
+    # Databases refuse a NUL, and terminals half a surrogate pair.
     text = text.replace("\0", "").encode(errors="replace").decode()
-    text = text[_LEADING_THOUGHTS.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing, too
+    text = text[_LEADING_THOUGHTS.match(text).end() :]  # type: ignore[union-attr]  # it also matches ""
     thought, end, spoken = text.rpartition("</think>")
     if end and "<think>" not in thought and thought.count("`") % 2 == 0 and thought.count("~~~") % 2 == 0:
         text = spoken
@@ -38,18 +38,18 @@ def _spoken(text: str) -> Iterator[str]:
 
 
 def lines(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the lines of a text, each with whether it is code in a fence. A fence that nothing closes is no fence."""
-    every = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    """Yield the lines of a text, each with whether it is code in a fence. An unclosed fence is ordinary text."""
+    all_lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     unclosed = {"`": 99, "~": 99}
     end = -1
-    for place, line in enumerate(every):
-        if place > end and (fence := _FENCE.match(line)):
+    for i, line in enumerate(all_lines):
+        if i > end and (fence := _FENCE.match(line)):
             marks = fence[1]
             if len(marks) < unclosed[marks[0]] and not (marks[0] == "`" and "`" in fence[2]):
-                end = next((at for at in range(place + 1, len(every)) if _closes(every[at], marks)), -1)
+                end = next((j for j in range(i + 1, len(all_lines)) if _closes(all_lines[j], marks)), -1)
                 if end < 0:
                     unclosed[marks[0]] = len(marks)
-        yield line, place <= end
+        yield line, i <= end
 
 
 def _closes(line: str, marks: str) -> bool:

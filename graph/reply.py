@@ -68,7 +68,7 @@ class Step(TypedDict):
 
 
 class Section(NamedTuple):
-    """A heading's name and what stands under it."""
+    """The name of a heading, and the text below it."""
 
     name: str
     body: str
@@ -131,21 +131,21 @@ def why_unusable(message: AIMessage) -> str | None:
 
 
 def _sections(text: str, headings: re.Pattern[str], *, labels: bool) -> Iterator[Section]:
-    """Yield the sections under known headings, in order; unknown headings belong to the section they stand in.
+    """Yield the sections under known headings, in order; an unknown heading is part of its section.
 
-    A heading is marked by `#` or in bold; with `labels`, "Answer: …" at the beginning of a line is one too.
+    A heading has a `#` or is in bold; with `labels`, "Answer: …" at the start of a line is one, too.
     """
     name, body = "", list[str]()
     for line, fenced in lines(text):
-        found = None if fenced else headings.match(line)
-        if found and _is_heading(found, labels=labels):
+        match = None if fenced else headings.match(line)
+        if match and _is_heading(match, labels=labels):
             if name:
                 yield Section(name, _body(body))
-            name = str(next(key for key in headings.groupindex if key not in _MARKS and found[key]))
-            rest = found["rest"].strip()
-            if found["bold"] and not found["closed"]:
-                rest = rest.removesuffix(found["bold"])
-            body = [rest.strip() if found["colon"] or found["colon2"] else rest.strip("# \t")]
+            name = str(next(key for key in headings.groupindex if key not in _MARKS and match[key]))
+            rest = match["rest"].strip()
+            if match["bold"] and not match["closed"]:
+                rest = rest.removesuffix(match["bold"])
+            body = [rest.strip() if match["colon"] or match["colon2"] else rest.strip("# \t")]
         else:
             body.append(line)
     if name:
@@ -156,17 +156,17 @@ def _body(lines: list[str]) -> str:
     return _RULE.sub("", "\n".join(lines).strip()).strip()
 
 
-def _is_heading(found: re.Match[str], *, labels: bool) -> bool:
-    rest = found["rest"].strip("# \t")
-    alone = not rest or (bool(found.groupdict().get("verdict")) and rest.startswith("("))  # "**Verdict** (keep)"
-    colon = found["colon"] or found["colon2"]
-    if found["bold"]:
-        return bool((alone and found["closed"]) or colon)
-    return bool((found["hashes"] and (alone or colon)) or (labels and colon))
+def _is_heading(match: re.Match[str], *, labels: bool) -> bool:
+    rest = match["rest"].strip("# \t")
+    alone = not rest or (bool(match.groupdict().get("verdict")) and rest.startswith("("))  # "**Verdict** (keep)"
+    colon = match["colon"] or match["colon2"]
+    if match["bold"]:
+        return bool((alone and match["closed"]) or colon)
+    return bool((match["hashes"] and (alone or colon)) or (labels and colon))
 
 
 def _own_turn(sections: Iterator[Section], first: bool) -> list[Section]:
-    """Cut off what a model that runs on wrote of the next job: what no turn says after its answer."""
+    """Return the sections before those of the next job, which some models go on to write."""
     foreign = {"review", "synthesis"} | ({"verdict"} if first else set())
     own: list[Section] = []
     answered = False
@@ -179,7 +179,7 @@ def _own_turn(sections: Iterator[Section], first: bool) -> list[Section]:
 
 
 def _last(sections: list[Section], name: str) -> str | None:
-    """A model that corrects itself writes a section again: the last one that says something stands."""
+    """Return the last section with this name and some text: a model that corrects itself writes a section again."""
     return next((section.body for section in reversed(sections) if section.name == name and section.body), None)
 
 
@@ -188,7 +188,7 @@ def _steps(reasoning: str) -> list[Step]:
     for line, fenced in lines(reasoning):
         number = None if fenced else _NUMBER.match(line)
         if number:
-            # "**1. Bold**" lost its first mark with the number; "**1.** Plain" lost both.
+            # In "**1. Bold**" the number took the first mark with it; in "**1.** Plain" it took both.
             mark = number["bold"] if number["bold"] and not number["closed"] else ""
             bodies.append([mark + number["rest"]])
         elif bodies:
@@ -197,8 +197,8 @@ def _steps(reasoning: str) -> list[Step]:
 
 
 def _step(body: str) -> Step:
-    found = _EXPLANATION.search(body)
-    statement, explanation = (body[: found.start()], body[found.end() :]) if found else (body, "")
+    match = _EXPLANATION.search(body)
+    statement, explanation = (body[: match.start()], body[match.end() :]) if match else (body, "")
     statement = statement.strip()
     if statement.startswith("**") and statement.endswith("**") and statement.count("**") == 2:
         statement = statement[2:-2].strip()
@@ -206,10 +206,10 @@ def _step(body: str) -> Step:
 
 
 def _parse_verdict(section: str) -> Verdict | None:
-    """A verdict that begins with its word, or holds one of the two and no "not"; else it is none."""
+    """Return the verdict of a section that starts with its word, or has one of the two words and no negation."""
     section = section[:300].lower()
-    if begun := _VERDICT_FIRST.match(section):
-        return "keep" if begun[1] == "keep" else "revise"
+    if match := _VERDICT_FIRST.match(section):
+        return "keep" if match[1] == "keep" else "revise"
     words = {word[1] for word in _VERDICT_WORD.finditer(section)}
     if len(words) != 1 or _NEGATION.search(section):
         return None

@@ -1,7 +1,7 @@
-"""The one system prompt of all three jobs. It never changes within a run, so that prefix caches hold.
+"""The one system prompt of all three jobs. It never changes within a run, so that prefix caches hit.
 
-The worked examples stand in reverse order, the last one being the first turn's: in the order of the jobs, a small model
-runs on from one into the next. The synthesis has none: a small model would tell it again in place of its own.
+The examples are in reverse order, with the first turn's last: in the order of the jobs, a small model continues with the
+next job. The synthesis has no example, because a small model repeats it instead of writing its own.
 """
 
 SYSTEM_PROMPT = """\

@@ -17,8 +17,8 @@ def prompt(attempt: Attempt) -> list[AnyMessage]:
     """Return the system prompt, the conversation so far, and the question with the instruction of the first turn."""
     earlier, question = attempt.conversation
     content = question.content
-    asked = f"{content}\n\n{ASK}" if isinstance(content, str) else [*content, {"type": "text", "text": ASK}]
-    return [SystemMessage(attempt.context.system_prompt), *earlier, HumanMessage(asked)]
+    message = f"{content}\n\n{ASK}" if isinstance(content, str) else [*content, {"type": "text", "text": ASK}]
+    return [SystemMessage(attempt.context.system_prompt), *earlier, HumanMessage(message)]
 
 
 def update(attempt: Attempt, reply: ModelReply) -> dict[str, Any]:
