@@ -48,8 +48,10 @@ class Usage(TypedDict):
 NO_USAGE = Usage(calls=0, input_tokens=0, cached_tokens=0, output_tokens=0, total_tokens=0, seconds=0, cost_usd=0)
 
 
-def keep_calls(calls: list[Call], update: list[Call]) -> list[Call]:
-    """Reduce the stored calls and an update: calls are added; a first turn's call starts a new run."""
+def keep_calls(calls: list[Call], update: list[Call] | None) -> list[Call]:
+    """Reduce the stored calls and an update: calls are added; a first turn's call, or None, starts a new run."""
+    if update is None:
+        return []
     return [*([] if any(call["step"] == "first_turn" for call in update) else calls), *update]
 
 
@@ -115,9 +117,8 @@ def turn_calls(turns: Iterable[Turn]) -> list[Call]:
 
 def stored_calls(state: Mapping[str, Any]) -> list[Call]:
     """Return the calls of a stored state. Version 0.1.0 stored none: they are read from its turns and last message."""
-    if "calls" in state or not state.get("turns"):
-        calls: list[Call] = state.get("calls", [])
-        return calls
+    if state.get("calls") or not state.get("turns"):
+        return state.get("calls") or []
     calls = turn_calls(state["turns"])
     message = (state.get("messages") or [None])[-1] if state.get("answer") else None
     figures = getattr(message, "response_metadata", {})

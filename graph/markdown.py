@@ -33,6 +33,8 @@ def _spoken(text: str) -> Iterator[str]:
             thinking, thought = not end, True
             if thinking:
                 break
+        if not fenced:
+            rest = rest.replace("</think>", "")  # a second end would make all text before it a thought
         if rest.strip() or not thought:
             yield rest
 

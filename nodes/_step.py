@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol, cast, get_type_hints
 
+from langchain_core.messages import AnyMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
@@ -21,6 +22,9 @@ from llamaberry.nodes._conversation import read_conversation
 from llamaberry.nodes._node import Attempt
 from llamaberry.nodes._review import Reviewed, review
 from llamaberry.tracing.node_trace import NodeTrace
+
+_NEW_RUN = {"calls": None, "answer": "", "concise_answer": "", "degraded": None}
+"""What a first turn resets, if it does not write it."""
 
 
 class Runs(Protocol):
@@ -107,8 +111,11 @@ class Step(Runnable[Any, Any]):
         if isinstance(update, Command):
             return replace(update, update=self._finish(attempt, reviewed, update.update))
         if not isinstance(update, Mapping | None):
-            return update
+            kind = type(update).__name__
+            raise TypeError(f"the node {self.name!r} returned a {kind}: return a dict, a Command or None")
         result: dict[str, Any] = {"query": attempt.conversation.query, **(update or {})}
+        if attempt.trace.turn == 1:
+            result = {**_NEW_RUN, **result, "messages": _with_question(attempt, result.get("messages", []))}
         turns = attempt.state.get("turns") or []
         turn = None
         if edits := [*reviewed.edits, *result.get("turns", [])]:
@@ -116,8 +123,10 @@ class Step(Runnable[Any, Any]):
             indexes = {edit["index"] for edit in edits}
             result["turns"] = [turn for turn in turns if turn["index"] in indexes]
             turn = turns[-1] if turns[-1]["index"] == attempt.trace.turn else None
-        if "calls" in result or attempt.trace.turn == 1:
-            result["usage"] = add_calls(attempt.usage, result.get("calls", []))
+        if "calls" in result:
+            result["usage"] = add_calls(attempt.usage, result["calls"] or [])
+            if not attempt.state.get("calls") and (earlier := stored_calls(attempt.state)):
+                result["calls"] = [*earlier, *result["calls"]]  # a run that version 0.1.0 started
         if turn:
             result.setdefault("stop_reason", why_stop(turns, result.get("usage", attempt.usage), attempt.context))
         self._report(attempt, result, turn, len(turns))
@@ -131,3 +140,12 @@ class Step(Runnable[Any, Any]):
         if attempt.trace.turn and (reason := update.get("stop_reason")):
             write(refining_ended(reason, turns))
         attempt.trace.finish(attempt.state, update, turn)
+
+
+def _with_question(attempt: Attempt, messages: Any) -> list[AnyMessage]:
+    """Return the messages that a first turn adds: the question too, if neither it nor the thread has it."""
+    question, added = attempt.conversation.question, cast("list[AnyMessage]", convert_to_messages(messages))
+    present = question in attempt.state["messages"] or any(
+        message.type == "human" and message.text == question.text for message in added
+    )
+    return added if present else [question, *added]

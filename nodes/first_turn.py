@@ -22,15 +22,8 @@ def prompt(attempt: Attempt) -> list[AnyMessage]:
 
 
 def update(attempt: Attempt, reply: ModelReply) -> dict[str, Any]:
-    """Start the turns of this question, and add its message if the conversation lacks it."""
-    question = attempt.conversation.question
-    return {
-        "messages": [] if question in attempt.state["messages"] else [question],
-        "turns": [new_turn(reply.message, index=1, model=reply.model, seconds=reply.seconds)],
-        "answer": "",
-        "concise_answer": "",
-        "degraded": None,
-    }
+    """Return the first turn."""
+    return {"turns": [new_turn(reply.message, index=1, model=reply.model, seconds=reply.seconds)]}
 
 
 first_turn = Node(prompt, update)

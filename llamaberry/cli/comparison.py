@@ -89,14 +89,8 @@ def _reuse_first_turn(run: dict[str, Any]) -> Node:
     """Return a first_turn node that copies the turn of another run; a trace shows it without a model call."""
 
     def update(attempt: Attempt, reply: object) -> dict[str, Any]:
-        return {
-            "messages": run["messages"][:-1],  # without that run's answer
-            "turns": run["turns"][:1],
-            "calls": run["calls"][:1],
-            "answer": "",
-            "concise_answer": "",
-            "degraded": None,
-        }
+        question = run["messages"][:-1]  # without that run's answer
+        return {"messages": question, "turns": run["turns"][:1], "calls": run["calls"][:1]}
 
     return Node(lambda attempt: None, update)
 
