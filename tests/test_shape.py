@@ -33,12 +33,12 @@ def rendered(request: Request) -> str:
     return "\n\n".join(f"<<< {m['role']} >>>\n{m['content']}" for m in request.messages) + "\n"
 
 
-def test_the_drawing_is_the_one_we_know() -> None:
+def test_the_drawing_matches_its_snapshot() -> None:
     """START, a first turn, refine turns, a synthesis, END."""
     check_snapshot("graph.mmd", graph.get_graph().draw_mermaid())
 
 
-async def test_the_prompts_are_the_ones_we_know(scripted: Scripted) -> None:
+async def test_the_prompts_match_their_snapshots(scripted: Scripted) -> None:
     """As they arrive at the provider: a changed word is a changed product."""
     said = [("user", "Call me Ann."), ("assistant", "Gladly, Ann."), ("user", "What is 6 x 7?")]
     groq = scripted([first("41"), refine("42", "revise", review="6 x 7 is 42, not 41."), synthesis()])
@@ -94,7 +94,7 @@ def test_the_arrows_between_the_modules_point_one_way() -> None:
 
 
 @pytest.mark.parametrize("package", ["llamaberry.graph", "llamaberry.nodes"])
-def test_a_package_of_ours_holds_a_docstring_only(package: str) -> None:
+def test_a_package_contains_only_a_docstring(package: str) -> None:
     """A re-export there would make a circle."""
     tree = modules()[package]
     assert ast.get_docstring(tree)
@@ -109,7 +109,7 @@ def python(code: str, **environment: str) -> str:
     return ran.stdout.strip()
 
 
-def test_an_import_does_nothing_but_define() -> None:
+def test_an_import_has_no_side_effects() -> None:
     """No key is needed, nothing is sent, looked up, started or written."""
     code = """
 import sys, threading
@@ -138,14 +138,14 @@ print(threading.active_count(), "langchain_groq" in sys.modules)
         "from llamaberry import *; import llamaberry.nodes.first_turn",
     ],
 )
-def test_graph_is_the_graph_whatever_was_imported_before(before: str) -> None:
+def test_graph_is_the_graph_whatever_is_imported_first(before: str) -> None:
     """The folder of the same name never takes its place, and stays importable."""
     code = f"{before}\nfrom llamaberry import graph\nfrom llamaberry.graph.state import Turn\n"
     code += "import llamaberry\nassert llamaberry.graph is graph\nprint(type(graph).__name__, graph.name)"
     assert python(code) == "CompiledStateGraph llamaberry"
 
 
-def test_the_face_alone_waits_for_nothing() -> None:
+def test_importing_llamaberry_loads_neither_langgraph_nor_pydantic() -> None:
     """`llamaberry --version` does not load LangGraph."""
     code = (
         "import sys, llamaberry; print(llamaberry.__version__, 'langgraph' in sys.modules, 'pydantic' in sys.modules)"
@@ -154,7 +154,7 @@ def test_the_face_alone_waits_for_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", llamaberry.__all__)
-def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
+def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
     """`help()` shows it; and each has its line in the stub that type checkers read."""
     value = getattr(llamaberry, name)
     if name not in ("__version__", "graph"):  # values, not definitions
@@ -163,13 +163,13 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert f" as {name}\n" in source or f"    {name}: str" in source
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     """Named, as Python does."""
     with pytest.raises(AttributeError, match="'llamaberry' has no attribute 'graphs'"):
         llamaberry.graphs  # noqa: B018
 
 
-def test_langgraph_json_points_to_a_graph_that_a_server_can_load() -> None:
+def test_a_server_can_load_the_graph_of_langgraph_json() -> None:
     """By its file path, without a checkpointer of its own, with forms for its input and its context."""
     settings = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
     entry = settings["graphs"]["llamaberry"]
@@ -187,7 +187,7 @@ def test_langgraph_json_points_to_a_graph_that_a_server_can_load() -> None:
     assert {"answer", "concise_answer", "turns"} < set(loaded.get_output_jsonschema()["properties"])
 
 
-def test_the_form_of_the_context_describes_every_dial_and_asks_for_no_secret() -> None:
+def test_the_context_schema_describes_every_setting() -> None:
     """What lies in a context is kept in checkpoints and traces."""
     schema = graph.get_context_jsonschema()
     assert schema

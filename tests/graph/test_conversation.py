@@ -47,7 +47,7 @@ def unfinished(graph: Graph) -> list[StateSnapshot]:
     return [snapshot for snapshot in reversed(list(graph.get_state_history(THREAD))) if snapshot.next]
 
 
-def test_a_second_question_sees_the_first_and_its_answer_not_its_turns(thread: Graph, scripted: Scripted) -> None:
+def test_a_second_question_sees_earlier_answers_but_no_turns(thread: Graph, scripted: Scripted) -> None:
     """The turns begin anew; what was said stays."""
     groq = scripted([first("secret", steps=[("secret", "")]), refine("secret two"), synthesis("Answer A."), first()])
     thread.invoke({"query": "A"}, THREAD, context=Context(max_turns=2))
@@ -58,7 +58,7 @@ def test_a_second_question_sees_the_first_and_its_answer_not_its_turns(thread: G
     assert [m.text for m in result["messages"]] == ["A", "Answer A.", "B", "42"]
 
 
-def test_questions_may_come_by_query_or_by_messages_in_any_order(thread: Graph, groq: ScriptedGroq) -> None:
+def test_query_and_messages_can_alternate_on_a_thread(thread: Graph, groq: ScriptedGroq) -> None:
     """Also the same question again, in either way: each is asked once, in its place."""
     asked = ["A", "B", "B", "C", "C", "C", "A"]
     for place, question in enumerate(asked):
@@ -71,7 +71,7 @@ def test_questions_may_come_by_query_or_by_messages_in_any_order(thread: Graph, 
 
 
 @pytest.mark.parametrize("trimmed", [False, True])
-def test_an_old_question_does_not_take_the_place_of_a_new_one(thread: Graph, scripted: Scripted, trimmed: bool) -> None:
+def test_an_old_query_does_not_replace_a_new_question(thread: Graph, scripted: Scripted, trimmed: bool) -> None:
     """Where the one by query failed, and where its messages were removed, as hosts do with long threads."""
     groq = scripted([first() if trimmed else Reply(status=401), first()])
     with nullcontext() if trimmed else pytest.raises(ModelError):
@@ -82,7 +82,7 @@ def test_an_old_question_does_not_take_the_place_of_a_new_one(thread: Graph, scr
 
 
 @pytest.mark.parametrize("text", ["  ", "x" * 200_001], ids=["blank", "too long"])
-def test_a_second_question_is_held_to_the_same_bounds(thread: Graph, groq: ScriptedGroq, text: str) -> None:
+def test_a_second_question_has_the_same_limits(thread: Graph, groq: ScriptedGroq, text: str) -> None:
     """As on a new thread; and the first question is not asked again in its place."""
     thread.invoke({"query": "A"}, THREAD, context=ONE)
     with pytest.raises(ValueError, match="question"):
@@ -90,7 +90,7 @@ def test_a_second_question_is_held_to_the_same_bounds(thread: Graph, groq: Scrip
     assert len(groq.requests) == 1
 
 
-def test_what_came_before_the_question_is_its_context(thread: Graph, groq: ScriptedGroq) -> None:
+def test_earlier_messages_are_the_context_of_the_question(thread: Graph, groq: ScriptedGroq) -> None:
     """A host agent's tool calls and a model's thoughts are not sent on; images are."""
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     said = [
@@ -151,7 +151,7 @@ def test_an_edited_text_is_what_the_next_turn_reads(thread: Graph, scripted: Scr
     assert [turn["text"][:8] for turn in result["turns"]] == texts
 
 
-def test_a_run_goes_on_from_every_checkpoint(thread: Graph, groq: ScriptedGroq) -> None:
+def test_a_run_resumes_from_every_checkpoint(thread: Graph, groq: ScriptedGroq) -> None:
     """It makes the calls that were still to be made, and comes to the same answer."""
     whole = thread.invoke({"query": "A"}, THREAD)
     for snapshot, calls in zip(unfinished(thread), [4, 4, 3, 2, 1], strict=True):
@@ -163,7 +163,7 @@ def test_a_run_goes_on_from_every_checkpoint(thread: Graph, groq: ScriptedGroq) 
 
 
 @pytest.mark.parametrize(("node", "pauses"), [("first_turn", 1), ("refine_turn", 2), ("synthesize", 1)])
-def test_a_person_may_pause_before_each_node(thread: Graph, groq: ScriptedGroq, node: Any, pauses: int) -> None:
+def test_a_run_can_be_interrupted_before_each_node(thread: Graph, groq: ScriptedGroq, node: Any, pauses: int) -> None:
     """And go on with None: no call is made twice."""
     given: Any = {"query": "A"}
     for _ in range(pauses):
@@ -174,9 +174,7 @@ def test_a_person_may_pause_before_each_node(thread: Graph, groq: ScriptedGroq, 
     assert (result["answer"], len(result["turns"]), len(groq.requests)) == ("The answer is 42.", 3, 4)
 
 
-def test_the_state_is_plain_json_and_loads_under_strict_msgpack(
-    groq: ScriptedGroq, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_strict_checkpointer_reads_the_state_back(groq: ScriptedGroq, caplog: pytest.LogCaptureFixture) -> None:
     """No type of ours lies in a checkpoint: a saver that trusts nothing reads it back without a warning."""
     thread = build_graph(InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=None)))
     result = thread.invoke({"query": "A"}, THREAD)
@@ -203,7 +201,7 @@ class HostState(TypedDict):
     report: str
 
 
-async def test_a_host_agent_may_ask_from_a_node_of_its_own(groq: ScriptedGroq) -> None:
+async def test_a_host_graph_can_run_the_graph_inside_a_node(groq: ScriptedGroq) -> None:
     """With another state and another context; our nodes show below its own, and nothing is left from last time."""
 
     async def think(state: HostState) -> Any:
@@ -235,7 +233,7 @@ class Sharing(TypedDict):
 
 @pytest.mark.parametrize("own_memory", [None, True], ids=["no memory", "memory of its own"])
 @pytest.mark.parametrize("key", ["query", "messages"])
-def test_a_host_that_shares_our_keys_never_gets_a_turn_twice(groq: ScriptedGroq, own_memory: Any, key: str) -> None:
+def test_a_host_graph_with_the_same_keys_gets_each_turn_once(groq: ScriptedGroq, own_memory: Any, key: str) -> None:
     """The graph is a node of it, asked twice on a thread."""
     host: Any = StateGraph(Sharing, HostContext).add_node("think", build_graph(own_memory))
     host = host.add_edge(START, "think").compile(InMemorySaver())

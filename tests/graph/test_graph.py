@@ -26,7 +26,7 @@ def concise(result: Any) -> tuple[str, str, str | None, int]:
     return result["answer"], result["concise_answer"], result["stop_reason"], len(result["turns"])
 
 
-async def test_three_turns_and_a_synthesis_are_asked_in_order(groq: ScriptedGroq) -> None:
+async def test_three_turns_and_a_synthesis_run_in_order(groq: ScriptedGroq) -> None:
     """Each job is asked for by the last message, after the question and all the turns before it."""
     await graph.ainvoke(ASKED)
     roles = [[m["role"] for m in request.messages] for request in groq.requests]
@@ -44,7 +44,7 @@ async def test_three_turns_and_a_synthesis_are_asked_in_order(groq: ScriptedGroq
     ]
 
 
-async def test_each_prompt_is_the_last_one_plus_a_suffix(scripted: Scripted) -> None:
+async def test_each_prompt_appends_to_the_one_before(scripted: Scripted) -> None:
     """So that prefix caches hold: the system prompt is the same, and no message is ever rewritten."""
     untidy = f"\n  {first('41')}\n\nAnd so on.  \n\n"
     groq = scripted([untidy, "No form at all.\r\n", refine("42", "revise"), synthesis()])
@@ -55,7 +55,7 @@ async def test_each_prompt_is_the_last_one_plus_a_suffix(scripted: Scripted) -> 
     assert [m["content"] for m in sent[3] if m["role"] == "system"] == [SYSTEM_PROMPT]
 
 
-async def test_prompts_grow_by_a_suffix_where_a_host_agent_spoke_last(groq: ScriptedGroq) -> None:
+async def test_prompts_append_after_a_host_agents_message(groq: ScriptedGroq) -> None:
     """An agent that hands its conversation over has often said something after the question."""
     call = {"name": "think", "args": {}, "id": "call_1"}
     await graph.ainvoke({"messages": [HumanMessage("What is 6 x 7?"), AIMessage("I ask.", tool_calls=[call])]})
@@ -64,7 +64,7 @@ async def test_prompts_grow_by_a_suffix_where_a_host_agent_spoke_last(groq: Scri
         assert after[: len(before)] == before
 
 
-async def test_a_run_gives_its_answer_and_the_conversation(scripted: Scripted) -> None:
+async def test_a_run_returns_its_answer_and_the_conversation(scripted: Scripted) -> None:
     """The comprehensive and the concise answer, why it stopped, and one message each for question and answer."""
     scripted(FOUR)
     result = await graph.ainvoke(ASKED)
@@ -74,7 +74,7 @@ async def test_a_run_gives_its_answer_and_the_conversation(scripted: Scripted) -
     assert [(m.type, m.text) for m in result["messages"]] == [("human", "What is 6 x 7?"), ("ai", "It is 42.")]
 
 
-async def test_every_turn_says_what_it_was(scripted: Scripted) -> None:
+async def test_a_turn_has_all_its_fields(scripted: Scripted) -> None:
     """Index, kind, verdict, steps, answer, model, usage, seconds, finish_reason and the text as written."""
     scripted(FOUR)
     turns = (await graph.ainvoke(ASKED, context=Context(model="groq:openai/gpt-oss-20b")))["turns"]
@@ -94,7 +94,7 @@ async def test_every_turn_says_what_it_was(scripted: Scripted) -> None:
     assert json.loads(json.dumps(turns)) == turns
 
 
-async def test_with_one_turn_its_answer_is_the_answer_and_one_call_is_made(groq: ScriptedGroq) -> None:
+async def test_with_one_turn_one_call_gives_the_answer(groq: ScriptedGroq) -> None:
     """The single-turn baseline: no synthesis."""
     result = await graph.ainvoke(ASKED, context=Context(max_turns=1))
     assert concise(result) == ("42", "42", "max_turns", 1)
@@ -108,14 +108,14 @@ async def test_ten_turns_take_eleven_calls(groq: ScriptedGroq) -> None:
     assert (result["stop_reason"], len(groq.requests)) == ("max_turns", 11)
 
 
-async def test_early_stop_ends_refining_when_two_turns_in_a_row_agree(scripted: Scripted) -> None:
+async def test_early_stop_ends_refining_when_two_turns_agree(scripted: Scripted) -> None:
     """However the number is written; and the synthesis is still made."""
     groq = scripted([first("900"), refine("$1,000.00", "revise"), refine("1000"), synthesis()])
     result = await graph.ainvoke(ASKED, context=Context(max_turns=10, early_stop=True))
     assert (result["stop_reason"], len(result["turns"]), len(groq.requests)) == ("agreement", 3, 4)
 
 
-async def test_turns_without_an_answer_go_on_and_never_agree(scripted: Scripted) -> None:
+async def test_turns_without_an_answer_never_agree(scripted: Scripted) -> None:
     """Two silences are no agreement."""
     vague = "Hard to say."
     scripted([vague, vague, "## Answer\n42", vague, synthesis()])
@@ -137,7 +137,7 @@ USED = {"prompt_tokens": 300, "completion_tokens": 100, "total_tokens": 400}
         ({"deadline_s": 3600}, "max_turns", 3),
     ],
 )
-async def test_a_budget_or_a_deadline_ends_refining_and_the_synthesis_is_still_made(
+async def test_a_limit_ends_refining_before_the_synthesis(
     scripted: Scripted, dials: dict[str, Any], stop_reason: str, turns: int
 ) -> None:
     """Tokens are those of prompts and replies; once reached, no further refine turn begins."""
@@ -152,7 +152,7 @@ def thoughtful(request: Request) -> Reply:
     return Reply(f"<think>A secret thought.</think>\n{good_model(request)}", reasoning="Another secret thought.")
 
 
-async def test_usage_is_the_same_whether_streamed_or_not(scripted: Scripted) -> None:
+async def test_streaming_does_not_change_the_usage(scripted: Scripted) -> None:
     """With the tokens that came from the cache, and those that were thoughts."""
     scripted(thoughtful)
     whole = await graph.ainvoke(ASKED)
@@ -177,7 +177,7 @@ async def test_usage_is_the_same_whether_streamed_or_not(scripted: Scripted) -> 
     assert all(usages[0])
 
 
-async def test_thoughts_stay_out_of_the_texts_and_of_the_next_prompt(scripted: Scripted) -> None:
+async def test_thoughts_are_in_no_text_and_no_prompt(scripted: Scripted) -> None:
     """A reasoning model's thoughts are neither shown as its reply nor sent back to it."""
     groq = scripted(thoughtful)
     result = await graph.ainvoke(ASKED)
@@ -186,7 +186,7 @@ async def test_thoughts_stay_out_of_the_texts_and_of_the_next_prompt(scripted: S
     assert not any(b"secret" in request.raw for request in groq.requests)
 
 
-async def test_the_dials_are_in_every_request(groq: ScriptedGroq) -> None:
+async def test_the_settings_are_in_every_request(groq: ScriptedGroq) -> None:
     """The model, its temperature, its tokens and the system prompt."""
     dials = Context(model="groq:some/model", temperature=0.25, max_tokens=777, system_prompt="Be brief.")
     await graph.ainvoke(ASKED, context=dials)
@@ -198,7 +198,7 @@ async def test_the_dials_are_in_every_request(groq: ScriptedGroq) -> None:
 
 
 @pytest.mark.parametrize("given", [{"max_turns": 2}, Context(max_turns=2), None], ids=["dict", "Context", "None"])
-async def test_the_context_may_be_a_dict_a_context_or_nothing(groq: ScriptedGroq, given: Any) -> None:
+async def test_the_context_can_be_a_dict_a_context_or_none(groq: ScriptedGroq, given: Any) -> None:
     """Nothing means the defaults, which are the documented ones."""
     await graph.ainvoke(ASKED, context=given)
     assert len(groq.requests) == (3 if given else 4)
@@ -206,7 +206,7 @@ async def test_the_context_may_be_a_dict_a_context_or_nothing(groq: ScriptedGroq
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("openai/gpt-oss-120b", 0.7, 2048)
 
 
-def test_invoke_and_ainvoke_come_to_the_same(scripted: Scripted) -> None:
+def test_invoke_and_ainvoke_do_the_same(scripted: Scripted) -> None:
     """The same requests, and the same result; and each asyncio.run may be a new one."""
     results, requests = [], []
     for run in (graph.invoke, *[lambda asked: asyncio.run(graph.ainvoke(asked))] * 2):
@@ -235,7 +235,7 @@ def echo(request: Request) -> str:
     return good_model(request).replace("42", request.messages[1]["content"].split("?")[0])
 
 
-async def test_a_hundred_runs_at_once_keep_their_turns_apart(scripted: Scripted) -> None:
+async def test_a_hundred_concurrent_runs_share_no_turn(scripted: Scripted) -> None:
     """Each has its own turns and its own answer."""
     groq = scripted(echo)
     runs = (graph.ainvoke({"query": f"Q{n}?"}, context={"max_turns": 2}) for n in range(100))
@@ -245,7 +245,7 @@ async def test_a_hundred_runs_at_once_keep_their_turns_apart(scripted: Scripted)
     assert len(groq.requests) == 300
 
 
-def test_threads_may_share_the_graph(scripted: Scripted) -> None:
+def test_threads_can_share_the_graph(scripted: Scripted) -> None:
     """A batch by `graph.invoke` in a pool."""
     scripted(echo)
     with ThreadPoolExecutor(8) as pool:

@@ -57,7 +57,7 @@ async def ask(number: int) -> tuple[Any, str]:
     return state, tokens
 
 
-async def test_two_hundred_runs_at_once_with_faults_each_end_with_their_own_turns(scripted: Scripted) -> None:
+async def test_two_hundred_concurrent_runs_survive_their_faults(scripted: Scripted) -> None:
     """Every fault heals, every retry is one request, and no run sees another's words."""
     groq = scripted(noisy := Noisy())
     results = await asyncio.gather(*(ask(number) for number in range(RUNS)))

@@ -25,7 +25,7 @@ REFUSED = Reply(status=400, error="Out of luck")
     ("answers", "best"),
     [(["41"], 1), (["41", "42"], 2), (["42", "42.", "41"], 2), (["42", None], 1), (["1", "2", "1", "2"], 4)],
 )
-def test_the_best_answer_of_the_turns_that_stand_is_the_answer(
+def test_after_a_failure_the_best_answer_is_the_answer(
     scripted: Scripted, entry_point: EntryPoint, failed: str, answers: list[str | None], best: int
 ) -> None:
     """The one that most turns agree on, else the newest; no synthesis is asked for after a turn that failed."""
@@ -47,7 +47,7 @@ def test_the_best_answer_of_the_turns_that_stand_is_the_answer(
     assert result["degraded"] == what + cause
 
 
-def test_where_no_turn_states_an_answer_the_newest_text_stands(scripted: Scripted, entry_point: EntryPoint) -> None:
+def test_without_any_answer_the_newest_text_is_the_answer(scripted: Scripted, entry_point: EntryPoint) -> None:
     """And that is said too."""
     scripted(["Hm.", "Perhaps 42.", REFUSED])
     result = entry_point("6 x 7?", {})
@@ -59,7 +59,7 @@ def test_where_no_turn_states_an_answer_the_newest_text_stands(scripted: Scripte
     "before", [[first("41")], [first("41"), refine("42"), refine("42")]], ids=["turn", "synthesis"]
 )
 @pytest.mark.parametrize("name", ["invoke", "astream"])
-def test_a_later_call_fails_after_three_requests_and_no_more(scripted: Scripted, name: str, before: list[str]) -> None:
+def test_a_later_call_fails_after_three_requests(scripted: Scripted, name: str, before: list[str]) -> None:
     """The retries are of that call alone."""
     groq = scripted([*before, *[Reply(status=503, headers={"retry-after": "0.1"})] * 9])
     result = ENTRY_POINTS[name]("6 x 7?", {})
@@ -89,7 +89,7 @@ class Collector(requests.Session):
 @pytest.mark.parametrize(
     ("before", "node"), [([first()], "refine_turn 2"), ([first(), refine(), refine()], "synthesize")]
 )
-async def test_the_trace_shows_the_failed_node_as_failed(
+async def test_a_trace_shows_the_failed_node_as_failed(
     scripted: Scripted, before: list[str], node: str, asynchronous: bool
 ) -> None:
     """Though the run goes on: what LangSmith shows in red is that node and its model call, and nothing else."""
@@ -112,7 +112,7 @@ async def test_the_trace_shows_the_failed_node_as_failed(
 
 @pytest.mark.parametrize(("words", "code"), [([], 3), (["--accept-degraded"], 0)])
 @pytest.mark.parametrize("before", [[first("41")], [first("41")] * 3], ids=["turn", "synthesis"])
-def test_the_command_line_shows_what_is_missing_and_its_exit_code_says_so(
+def test_a_degraded_answer_has_its_own_exit_code(
     scripted: Scripted, words: list[str], code: int, before: list[str]
 ) -> None:
     """3, or 0 where the user takes what there is."""
@@ -125,7 +125,7 @@ def test_the_command_line_shows_what_is_missing_and_its_exit_code_says_so(
     assert answer[2].startswith(f"{len(before)} turn")
 
 
-def test_the_command_line_names_the_dial_for_a_cut_reply_and_counts_it_as_no_failure(scripted: Scripted) -> None:
+def test_a_truncated_reply_names_its_option_and_exits_with_0(scripted: Scripted) -> None:
     """The turn stands, and so does the exit code."""
     scripted([Reply(first(), finish_reason="length"), refine(), synthesis()])
     run = llamaberry("ask", "6 x 7?", "--turns", "2")
@@ -136,9 +136,7 @@ def test_the_command_line_names_the_dial_for_a_cut_reply_and_counts_it_as_no_fai
 
 @pytest.mark.parametrize("before", [0, 1, 3], ids=["first turn", "refine turn", "synthesis"])
 @pytest.mark.parametrize("show", ["turns", "full"])
-def test_escape_codes_in_a_providers_error_do_not_reach_the_terminal(
-    scripted: Scripted, before: int, show: str
-) -> None:
+def test_escape_codes_in_an_error_do_not_reach_the_terminal(scripted: Scripted, before: int, show: str) -> None:
     """Neither in the message of a run that failed nor in what is said to be missing."""
     scripted([*[first()] * before, Reply(status=400, error="\x1b]0;mine\x07\x1b[2J\x9b2JOut of luck")])
     run = llamaberry("ask", "6 x 7?", "--show", show)
@@ -146,7 +144,7 @@ def test_escape_codes_in_a_providers_error_do_not_reach_the_terminal(
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", run.stdout + run.stderr)
 
 
-def test_escape_codes_in_a_reply_are_escaped_in_the_json_document(scripted: Scripted) -> None:
+def test_escape_codes_in_a_reply_are_escaped_in_json(scripted: Scripted) -> None:
     """Of both kinds: a terminal takes U+009B for the beginning of one, too."""
     scripted([first("\x1b[2J\x9b2J42")])
     run = llamaberry("ask", "6 x 7?", "--turns", "1", "--json")
@@ -155,7 +153,7 @@ def test_escape_codes_in_a_reply_are_escaped_in_the_json_document(scripted: Scri
 
 
 @pytest.mark.parametrize(("dials", "reason"), [({"token_budget": 1}, "budget"), ({"deadline_s": 0.001}, "deadline")])
-def test_a_budget_or_a_deadline_that_is_reached_still_synthesizes(
+def test_a_reached_limit_still_gets_a_synthesis(
     scripted: Scripted, entry_point: EntryPoint, dials: dict[str, Any], reason: str
 ) -> None:
     """It is no failure: nothing is missing that was promised."""
@@ -173,7 +171,7 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=list(QUESTIONS))
-def test_a_question_that_imitates_our_headings_moves_nothing(
+def test_a_question_that_imitates_headings_changes_nothing(
     scripted: Scripted, entry_point: EntryPoint, question: str
 ) -> None:
     """Not even where the model repeats it word for word, in prose of its own."""
@@ -187,7 +185,7 @@ def test_a_question_that_imitates_our_headings_moves_nothing(
 
 
 @pytest.mark.parametrize("more", [refine("99", "revise"), synthesis("It is 99.", "99")], ids=["a turn", "a synthesis"])
-def test_a_reply_that_imitates_the_next_moves_no_verdict_and_no_other_answer(
+def test_a_reply_that_imitates_the_next_step_changes_nothing(
     scripted: Scripted, entry_point: EntryPoint, more: str
 ) -> None:
     """Each turn is what its own reply says before it runs on; the next turn is asked for all the same."""
@@ -197,7 +195,7 @@ def test_a_reply_that_imitates_the_next_moves_no_verdict_and_no_other_answer(
     assert (result["concise_answer"], result["degraded"], len(groq.requests)) == ("43", None, 3)
 
 
-def test_a_run_keeps_its_own_faults(scripted: Scripted, entry_point: EntryPoint) -> None:
+def test_a_failed_turn_degrades_only_its_own_run(scripted: Scripted, entry_point: EntryPoint) -> None:
     """Of runs at the same time, the one whose turn failed is degraded, and no other."""
 
     def script(request: Request) -> Reply | str:
@@ -220,7 +218,7 @@ def defined_in(path: Path) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-def test_every_fault_on_the_reliability_page_names_a_test_that_is_there() -> None:
+def test_every_row_of_the_reliability_page_has_a_test() -> None:
     """A row of its table without a proof is a promise."""
     page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     rows = re.search(r"^\| Fault .*\n\|[-|]+\n((?:\|.*\n)+)", page, re.MULTILINE)

@@ -12,7 +12,7 @@ def asked(groq: ScriptedGroq) -> list[str]:
     return [request.messages[-1]["content"] for request in groq.requests[1:]]
 
 
-def test_the_turn_after_one_without_an_answer_is_told_so(scripted: Scripted) -> None:
+def test_a_turn_without_an_answer_is_named_in_the_next_prompt(scripted: Scripted) -> None:
     """And only that one; what a prompt has said it says again in the next, so that prefix caches hold."""
     groq = scripted(["## Reasoning\n1. Hm.", refine("42"), "Hm.", synthesis("It is 42.", "42")])
     assert graph.invoke({"query": "6 x 7?"}, context=Context(max_turns=3))["concise_answer"] == "42"
@@ -21,7 +21,7 @@ def test_the_turn_after_one_without_an_answer_is_told_so(scripted: Scripted) -> 
         assert after.messages[: len(before.messages)] == before.messages
 
 
-def test_a_long_question_is_not_said_again(scripted: Scripted) -> None:
+def test_a_long_question_is_not_repeated(scripted: Scripted) -> None:
     for length, again in ((MAX_REPEATED_QUESTION_CHARS, True), (MAX_REPEATED_QUESTION_CHARS + 1, False)):
         groq = scripted([first(), refine(), synthesis()])
         graph.invoke({"query": "?" * length}, context=Context(max_turns=2))

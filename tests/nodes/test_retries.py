@@ -49,9 +49,7 @@ DIALS: dict[str, dict[str, Any]] = {name: {} for name in PASSING} | {"time-out":
 GOOD: list[str] = [first(), refine(), refine(), synthesis()]
 
 
-def test_what_may_pass_is_tried_again_once_more_and_no_turn_is_lost_or_doubled(
-    scripted: Scripted, entry_point: EntryPoint
-) -> None:
+def test_a_passing_fault_is_retried_and_changes_no_turn(scripted: Scripted, entry_point: EntryPoint) -> None:
     """Whichever of the four calls it hits: five requests in all, and the result is that of a run without a fault."""
     plays = Plays({name: [*GOOD[: n % 4], fault] for n, (name, (fault, _)) in enumerate(PASSING.items())})
     scripted(plays)
@@ -63,7 +61,7 @@ def test_what_may_pass_is_tried_again_once_more_and_no_turn_is_lost_or_doubled(
 
 
 @pytest.mark.parametrize("name", ["invoke", "astream"])
-def test_what_does_not_pass_fails_after_three_requests_with_the_cause(scripted: Scripted, name: str) -> None:
+def test_a_lasting_fault_fails_after_three_requests(scripted: Scripted, name: str) -> None:
     """Three in all: the client's own retries are off, or they would multiply."""
     plays = Plays({name: [reply] * 12 for name, (reply, _) in PASSING.items()})
     scripted(plays)
@@ -79,9 +77,7 @@ def test_what_does_not_pass_fails_after_three_requests_with_the_cause(scripted: 
     ids=lambda fault: str(fault.status),
 )
 @pytest.mark.parametrize("before", [0, 1, 3], ids=["first turn", "refine turn", "synthesis"])
-def test_what_cannot_heal_is_never_tried_again(
-    scripted: Scripted, entry_point: EntryPoint, fault: Reply, before: int
-) -> None:
+def test_a_refusal_is_not_retried(scripted: Scripted, entry_point: EntryPoint, fault: Reply, before: int) -> None:
     """Wherever it happens; nor is what the provider says not to try again."""
     groq = scripted([*GOOD[:before], *[fault] * 9])
     if before:
@@ -124,7 +120,7 @@ def raw_server(monkeypatch: pytest.MonkeyPatch, head: bytes, drip: bytes = b"") 
 
 
 @pytest.mark.parametrize("body", [b"", b"data: [DONE]\n\n"], ids=["nothing", "only its end"])
-def test_a_stream_that_holds_no_reply_at_all_is_tried_again(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+def test_an_empty_stream_is_retried(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     """It is an empty reply, whatever the client makes of it."""
     with raw_server(monkeypatch, b"content-type: text/event-stream\r\n\r\n" + body) as asked:
         with pytest.raises(ModelError):
@@ -144,7 +140,7 @@ ONE_TRY = {"max_turns": 1, "turn_timeout_s": 0.5, "deadline_s": 0.4}  # past the
     ],
     ids=["body", "comments", "headers"],
 )
-def test_the_time_limit_ends_a_call_that_drips_on_without_a_word(
+def test_the_timeout_ends_a_call_without_content(
     monkeypatch: pytest.MonkeyPatch, entry_point: EntryPoint, head: bytes, drip: bytes
 ) -> None:
     """Each byte comes in time, and the whole never does: it is the call that is limited."""
@@ -157,9 +153,7 @@ def test_the_time_limit_ends_a_call_that_drips_on_without_a_word(
 
 
 @pytest.mark.parametrize("name", ["stream", "astream"])
-def test_the_time_limit_ends_a_reply_that_drips_on(
-    scripted: Scripted, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_timeout_ends_a_slow_reply(scripted: Scripted, name: str, caplog: pytest.LogCaptureFixture) -> None:
     """The call is hung up, so that no provider writes on; and nothing but the error tells of it."""
     groq = scripted(lambda request: Reply("word " * 400, chunk_delay=0.05))
     with pytest.raises(ModelError, match=r"within 0\.5 s: .*--turn-timeout"):
@@ -170,7 +164,7 @@ def test_the_time_limit_ends_a_reply_that_drips_on(
 
 
 @pytest.mark.parametrize("name", ["stream", "astream"])
-def test_a_reply_that_runs_away_is_hung_up_and_said(
+def test_a_reply_far_beyond_max_tokens_is_closed(
     scripted: Scripted, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What came before the limit is kept."""
@@ -182,7 +176,7 @@ def test_a_reply_that_runs_away_is_hung_up_and_said(
     assert caplog.messages == []
 
 
-def test_a_reply_is_bounded_and_its_cut_is_told(scripted: Scripted, entry_point: EntryPoint) -> None:
+def test_a_reply_far_beyond_max_tokens_is_truncated(scripted: Scripted, entry_point: EntryPoint) -> None:
     """A provider that ignores max_tokens fills neither the memory nor the next prompt."""
     groq = scripted([first() + " more" * 60_000, refine(), synthesis()])
     result = entry_point("6 x 7?", {"max_turns": 2, "max_tokens": 64})
@@ -195,9 +189,7 @@ def test_a_reply_is_bounded_and_its_cut_is_told(scripted: Scripted, entry_point:
 
 
 @pytest.mark.parametrize("text", [first("41"), "## Reas", ""], ids=["whole", "half", "empty"])
-def test_a_reply_cut_at_max_tokens_is_kept_and_marked_and_the_dial_named(
-    scripted: Scripted, entry_point: EntryPoint, text: str
-) -> None:
+def test_a_reply_truncated_at_max_tokens_is_reported(scripted: Scripted, entry_point: EntryPoint, text: str) -> None:
     """Trying again would cut it again; what there is goes to the next turn."""
     groq = scripted([Reply(text, finish_reason="length"), refine("42"), synthesis("It is 42.", "42")])
     result = entry_point("6 x 7?", {"max_turns": 2})
@@ -212,7 +204,7 @@ def test_a_reply_cut_at_max_tokens_is_kept_and_marked_and_the_dial_named(
 
 @pytest.mark.parametrize("dials", [{}, {"deadline_s": 30}], ids=["no deadline", "a nearer deadline"])
 @pytest.mark.parametrize("ahead", [61, 3600])
-def test_a_wait_that_is_too_long_is_not_begun_but_named(
+def test_too_long_a_retry_after_fails_at_once(
     scripted: Scripted, entry_point: EntryPoint, dials: dict[str, Any], ahead: int
 ) -> None:
     """With the dial that would allow it."""
@@ -222,7 +214,7 @@ def test_a_wait_that_is_too_long_is_not_begun_but_named(
     assert len(groq.requests) == 1
 
 
-def test_retry_after_is_honoured_as_seconds_and_as_a_date(scripted: Scripted) -> None:
+def test_retry_after_can_be_seconds_or_a_date(scripted: Scripted) -> None:
     """Two seconds are more than we would wait by ourselves."""
     asks = {"invoke": "2", "stream": formatdate(time.time() + 4, usegmt=True), "ainvoke": "2.0", "astream": "2"}
     groq = scripted(Plays({name: [Reply(status=429, headers={"retry-after": wait})] for name, wait in asks.items()}))
@@ -234,7 +226,7 @@ def test_retry_after_is_honoured_as_seconds_and_as_a_date(scripted: Scripted) ->
         assert times[1] - times[0] >= 2, name
 
 
-async def test_a_long_wait_is_begun_where_the_deadline_allows_it(scripted: Scripted) -> None:
+async def test_a_long_retry_after_needs_a_deadline_that_allows_it(scripted: Scripted) -> None:
     """It neither fails nor asks again before its time; and cancelling the run ends the wait."""
     groq = scripted([Reply(status=429, headers={"retry-after": "61"})])
     run = asyncio.create_task(ainvoke("6 x 7?", {"deadline_s": 1000}))
@@ -245,7 +237,7 @@ async def test_a_long_wait_is_begun_where_the_deadline_allows_it(scripted: Scrip
         await run
 
 
-def test_the_seconds_of_earlier_turns_count_against_the_deadline(scripted: Scripted) -> None:
+def test_seconds_of_earlier_turns_count_towards_the_deadline(scripted: Scripted) -> None:
     """Of 1,000 s 990 were thought: no wait of 61 s fits, and the turn stands."""
     groq = scripted([first(), Reply(status=429, headers={"retry-after": "61"})])
     kept = build_graph(InMemorySaver())

@@ -37,7 +37,7 @@ def asked(groq: ScriptedGroq, request: int = -1) -> list[str]:
     return [message["content"] for message in groq.requests[request].messages if message["role"] == "user"]
 
 
-def test_each_turn_can_be_reviewed_and_shows_itself_and_what_may_be_answered(scripted: Scripted) -> None:
+def test_a_review_of_each_turn_shows_the_turn(scripted: Scripted) -> None:
     scripted(SCRIPT)
     run = Reviewed("continue", {"action": "continue"}, "continue", review="each_turn")
     assert [(pause["turn"]["index"], pause["next"]) for pause in run.pauses] == [
@@ -51,7 +51,7 @@ def test_each_turn_can_be_reviewed_and_shows_itself_and_what_may_be_answered(scr
     assert [turn["index"] for turn in run.result["turns"]] == [1, 2, 3]
 
 
-def test_the_synthesis_alone_can_be_reviewed(scripted: Scripted) -> None:
+def test_a_review_can_be_before_the_synthesis_only(scripted: Scripted) -> None:
     scripted(SCRIPT)
     run = Reviewed("continue", review="before_synthesis")
     assert [(pause["turn"]["index"], pause["next"]) for pause in run.pauses] == [(3, "synthesize")]
@@ -62,14 +62,14 @@ def test_without_a_review_nothing_pauses(scripted: Scripted) -> None:
     assert Reviewed().result["stop_reason"] == "max_turns"
 
 
-def test_stop_ends_the_refining_and_the_synthesis_follows_unasked(scripted: Scripted) -> None:
+def test_stop_goes_straight_to_the_synthesis(scripted: Scripted) -> None:
     groq = scripted([first("41"), synthesis("It is 41.", "41")])
     run = Reviewed("stop", review="each_turn")
     assert (run.result["stop_reason"], run.result["answer"]) == ("review", "It is 41.")
     assert len(groq.requests) == 2
 
 
-def test_a_hint_is_part_of_the_next_prompt_and_of_all_after_it(scripted: Scripted) -> None:
+def test_a_hint_is_in_all_later_prompts(scripted: Scripted) -> None:
     groq = scripted(SCRIPT)
     run = Reviewed({"hint": "Count the zero."}, "continue", "continue", review="each_turn")
     assert "Count the zero." in asked(groq, 1)[-1]
@@ -78,7 +78,7 @@ def test_a_hint_is_part_of_the_next_prompt_and_of_all_after_it(scripted: Scripte
     assert run.result["turns"][0]["hint"] == "Count the zero."
 
 
-def test_a_hint_is_added_to_what_a_checking_node_has_found(scripted: Scripted) -> None:
+def test_a_hint_is_appended_to_that_of_a_verify_node(scripted: Scripted) -> None:
     groq = scripted([first("41"), refine("42"), synthesis()])
     graph = build_graph(InMemorySaver(), nodes={"verify": lambda state: {"turns": [{"index": 1, "hint": "Checked."}]}})
     context = Context(max_turns=2, review="each_turn")
@@ -87,7 +87,7 @@ def test_a_hint_is_added_to_what_a_checking_node_has_found(scripted: Scripted) -
     assert "Checked.\nCount the zero." in asked(groq, 1)[-1]
 
 
-def test_what_a_person_says_with_a_stop_is_not_lost_to_a_checking_node(scripted: Scripted) -> None:
+def test_a_hint_with_a_stop_survives_a_verify_node(scripted: Scripted) -> None:
     """It checks a turn once: where a person stopped, or the call failed, there is no new one."""
     groq = scripted([first("41"), synthesis()])
     checked = []
@@ -105,7 +105,7 @@ def test_what_a_person_says_with_a_stop_is_not_lost_to_a_checking_node(scripted:
     assert result["stop_reason"] == "review"
 
 
-def test_a_review_that_could_never_be_answered_is_refused_before_a_call_is_paid_for(scripted: Scripted) -> None:
+def test_a_review_without_a_checkpointer_is_an_error(scripted: Scripted) -> None:
     groq = scripted([])
     with pytest.raises(SetupError, match="needs a checkpointer"):
         build_graph().invoke({"query": "Q"}, context=Context(review="each_turn"))
@@ -114,7 +114,7 @@ def test_a_review_that_could_never_be_answered_is_refused_before_a_call_is_paid_
     assert groq.requests == []
 
 
-def test_as_a_subgraph_it_pauses_with_its_parents_checkpointer(scripted: Scripted) -> None:
+def test_a_subgraph_pauses_with_its_parents_checkpointer(scripted: Scripted) -> None:
     scripted([first("41"), synthesis("It is 41.", "41")])
     builder = StateGraph(MessagesState, context_schema=Context)
     builder.add_node("reason", build_graph())
@@ -126,13 +126,13 @@ def test_as_a_subgraph_it_pauses_with_its_parents_checkpointer(scripted: Scripte
     assert agent.invoke(Command(resume=" STOP "), CONFIG, context=context)["messages"][-1].text == "It is 41."
 
 
-def test_a_hint_before_the_synthesis_is_part_of_its_prompt(scripted: Scripted) -> None:
+def test_a_hint_before_the_synthesis_is_in_its_prompt(scripted: Scripted) -> None:
     groq = scripted(SCRIPT)
     Reviewed({"hint": "Write it in Latin."}, review="before_synthesis")
     assert "Write it in Latin." in asked(groq)[-1]
 
 
-def test_an_edited_answer_takes_the_place_of_the_turns_own(scripted: Scripted) -> None:
+def test_an_edited_answer_replaces_the_turns_answer(scripted: Scripted) -> None:
     groq = scripted([first("41"), refine("43"), synthesis("It is 43.", "43")])
     run = Reviewed({"answer": "43"}, "continue", review="each_turn", max_turns=2)
     assert [turn["answer"] for turn in run.result["turns"]] == ["43", "43"]
@@ -140,7 +140,7 @@ def test_an_edited_answer_takes_the_place_of_the_turns_own(scripted: Scripted) -
     assert said[0].endswith("## Answer\n43")
 
 
-def test_an_edit_and_a_stop_in_one_answer_both_count(scripted: Scripted) -> None:
+def test_a_decision_can_edit_and_stop(scripted: Scripted) -> None:
     scripted([first("41"), Reply(status=400)])
     run = Reviewed({"action": "stop", "answer": "40"}, review="each_turn")
     assert run.result["concise_answer"] == "40"
@@ -150,7 +150,7 @@ BAD: list[Any] = ["perhaps", {"action": "go"}, {"hints": "x"}, {"answer": " "}, 
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_a_bad_answer_is_asked_again_with_the_mistake_and_loses_nothing(scripted: Scripted, bad: Any) -> None:
+def test_an_invalid_decision_is_asked_for_again(scripted: Scripted, bad: Any) -> None:
     groq = scripted([first("41"), refine("42", "revise"), synthesis()])
     run = Reviewed(bad, bad, "continue", "continue", review="each_turn", max_turns=2)
     problems = [pause["problem"] for pause in run.pauses]
@@ -161,20 +161,20 @@ def test_a_bad_answer_is_asked_again_with_the_mistake_and_loses_nothing(scripted
     assert len(groq.requests) == 3
 
 
-def test_a_call_that_is_tried_again_does_not_ask_the_person_again(scripted: Scripted) -> None:
+def test_a_retry_does_not_pause_again(scripted: Scripted) -> None:
     groq = scripted([first("41"), Reply(status=503), refine("42", "revise"), synthesis()])
     run = Reviewed({"hint": "H"}, "continue", review="each_turn", max_turns=2)
     assert len(run.pauses) == 2
     assert "H" in asked(groq, 2)[-1]
 
 
-def test_what_a_person_changed_survives_a_turn_that_fails_for_good(scripted: Scripted) -> None:
+def test_an_edit_survives_a_failed_turn(scripted: Scripted) -> None:
     scripted([first("41"), Reply(status=400, error="No luck")])
     run = Reviewed({"answer": "40"}, review="each_turn")
     assert (run.result["stop_reason"], run.result["concise_answer"]) == ("error", "40")
 
 
-async def test_a_review_works_asynchronously_and_says_so_in_the_stream(scripted: Scripted) -> None:
+async def test_an_asynchronous_review_emits_its_events(scripted: Scripted) -> None:
     scripted([first("41"), synthesis("It is 41.", "41")])
     graph = build_graph(InMemorySaver())
     context = Context(review="each_turn")
@@ -187,7 +187,7 @@ async def test_a_review_works_asynchronously_and_says_so_in_the_stream(scripted:
     assert events == [("turn_started", 1), ("turn_finished", 1), ("refining_ended", "review")]
 
 
-def test_ask_review_asks_after_each_turn_until_it_gets_one_of_the_choices(scripted: Scripted) -> None:
+def test_ask_review_repeats_the_prompt_until_the_reply_is_valid(scripted: Scripted) -> None:
     groq = scripted(SCRIPT)
     run = llamaberry("ask", "Q", "--review", "--show", "full", stdin="what?\nh count the zero\n\na 43\n")
     assert run.returncode == 0, run.stderr
@@ -198,7 +198,7 @@ def test_ask_review_asks_after_each_turn_until_it_gets_one_of_the_choices(script
     assert "── answer ──\nThe answer is 42.\n" in run.stdout
 
 
-def test_a_review_that_is_left_goes_on_with_resume(scripted: Scripted) -> None:
+def test_resume_continues_a_review(scripted: Scripted) -> None:
     groq = scripted([first("41"), synthesis("It is 41.", "41")])
     left = llamaberry("ask", "Q", "--review", "--thread", "T", "-q", stdin="")
     assert (left.returncode, left.stdout) == (130, "41\n")  # the answer so far
@@ -208,7 +208,7 @@ def test_a_review_that_is_left_goes_on_with_resume(scripted: Scripted) -> None:
     assert len(groq.requests) == 2
 
 
-def test_an_answer_reaches_the_turn_that_it_was_given_to_and_no_other(scripted: Scripted) -> None:
+def test_a_late_decision_does_not_reach_the_next_turn(scripted: Scripted) -> None:
     """Though another process has answered this pause in the meantime, and the run has come to the next one."""
     scripted([first("41"), refine("42"), refine("42"), synthesis()])
     command = [*COMMAND, "ask", "Q", "--review", "--thread", "T"]
@@ -224,7 +224,7 @@ def test_an_answer_reaches_the_turn_that_it_was_given_to_and_no_other(scripted: 
     assert [turn["answer"] for turn in answers] == ["41", "42", "42"]
 
 
-def test_bytes_that_are_no_text_are_asked_for_again(scripted: Scripted) -> None:
+def test_a_decision_that_is_not_utf8_is_asked_for_again(scripted: Scripted) -> None:
     scripted([first("41"), synthesis("It is 41.", "41")])
     strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
     command = [*COMMAND, "ask", "-q", "Q", "--review"]
@@ -233,6 +233,6 @@ def test_bytes_that_are_no_text_are_asked_for_again(scripted: Scripted) -> None:
     assert "--review reads decisions" in usage_error("ask", "-", "--review", stdin="Q")
 
 
-def test_a_review_needs_threads_that_are_kept(scripted: Scripted) -> None:
+def test_a_review_needs_stored_threads(scripted: Scripted) -> None:
     scripted([])
     assert "LLAMABERRY_CHECKPOINTS is none" in usage_error("ask", "Q", "--review", LLAMABERRY_CHECKPOINTS="none")
