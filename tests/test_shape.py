@@ -34,15 +34,14 @@ def rendered(request: Request) -> str:
 
 
 def test_the_drawing_matches_its_snapshot() -> None:
-    """START, a first turn, refine turns, a synthesis, END."""
     check_snapshot("graph.mmd", graph.get_graph().draw_mermaid())
 
 
 async def test_the_prompts_match_their_snapshots(scripted: Scripted) -> None:
-    """As they arrive at the provider: a changed word is a changed product."""
-    said = [("user", "Call me Ann."), ("assistant", "Gladly, Ann."), ("user", "What is 6 x 7?")]
+    """As the provider receives them."""
+    messages = [("user", "Call me Ann."), ("assistant", "Gladly, Ann."), ("user", "What is 6 x 7?")]
     groq = scripted([first("41"), refine("42", "revise", review="6 x 7 is 42, not 41."), synthesis()])
-    await graph.ainvoke({"messages": said}, context=Context(max_turns=2))
+    await graph.ainvoke({"messages": messages}, context=Context(max_turns=2))
     for name, request in zip(["first_turn", "refine_turn", "synthesize"], groq.requests, strict=True):
         check_snapshot(f"{name}.txt", rendered(request))
 
@@ -95,7 +94,7 @@ def test_the_arrows_between_the_modules_point_one_way() -> None:
 
 @pytest.mark.parametrize("package", ["llamaberry.graph", "llamaberry.nodes"])
 def test_a_package_contains_only_a_docstring(package: str) -> None:
-    """A re-export there would make a circle."""
+    """A re-export there would make an import cycle."""
     tree = modules()[package]
     assert ast.get_docstring(tree)
     assert len(tree.body) == 1
@@ -110,7 +109,7 @@ def python(code: str, **environment: str) -> str:
 
 
 def test_an_import_has_no_side_effects() -> None:
-    """No key is needed, nothing is sent, looked up, started or written."""
+    """It needs no key, and does not write files, open connections or start processes or threads."""
     code = """
 import sys, threading
 
@@ -139,7 +138,7 @@ print(threading.active_count(), "langchain_groq" in sys.modules)
     ],
 )
 def test_graph_is_the_graph_whatever_is_imported_first(before: str) -> None:
-    """The folder of the same name never takes its place, and stays importable."""
+    """The package of the same name never replaces it, and stays importable."""
     code = f"{before}\nfrom llamaberry import graph\nfrom llamaberry.graph.state import Turn\n"
     code += "import llamaberry\nassert llamaberry.graph is graph\nprint(type(graph).__name__, graph.name)"
     assert python(code) == "CompiledStateGraph llamaberry"
@@ -155,7 +154,7 @@ def test_importing_llamaberry_loads_neither_langgraph_nor_pydantic() -> None:
 
 @pytest.mark.parametrize("name", llamaberry.__all__)
 def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
-    """`help()` shows it; and each has its line in the stub that type checkers read."""
+    """And type checkers see it."""
     value = getattr(llamaberry, name)
     if name not in ("__version__", "graph"):  # values, not definitions
         assert (value.__doc__ or "").strip()
@@ -164,13 +163,12 @@ def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """Named, as Python does."""
     with pytest.raises(AttributeError, match="'llamaberry' has no attribute 'graphs'"):
         llamaberry.graphs  # noqa: B018
 
 
 def test_a_server_can_load_the_graph_of_langgraph_json() -> None:
-    """By its file path, without a checkpointer of its own, with forms for its input and its context."""
+    """By its file path, without a checkpointer, and with schemas of its input and output."""
     settings = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
     entry = settings["graphs"]["llamaberry"]
     assert entry["description"]
@@ -188,10 +186,10 @@ def test_a_server_can_load_the_graph_of_langgraph_json() -> None:
 
 
 def test_the_context_schema_describes_every_setting() -> None:
-    """What lies in a context is kept in checkpoints and traces."""
+    """And none asks for a secret: a context is stored in checkpoints and traces."""
     schema = graph.get_context_jsonschema()
     assert schema
-    for name, dial in schema["properties"].items():
-        assert dial["title"], name
-        assert dial["description"], name
+    for name, setting in schema["properties"].items():
+        assert setting["title"], name
+        assert setting["description"], name
         assert not {"key", "url", "secret", "token"} & set(name.split("_")) - ({"token"} if "budget" in name else set())

@@ -1,4 +1,4 @@
-"""What flows: turns stay in order whatever is forked, a question asks something, and a bad dial is a clear error."""
+"""The state's reducer of turns, the input's validation, and the settings of a run."""
 
 import copy
 import dataclasses
@@ -34,11 +34,11 @@ TURNS: Any = st.lists(st.builds(turn, st.integers(1, 5), TEXTS, st.none() | st.s
 @PROPERTY
 @given(TURNS, TURNS)
 def test_there_is_one_turn_per_index_in_order(turns: list[Turn], update: list[Turn]) -> None:
-    kept = keep_turns(keep_turns([], turns), update)
-    indexes = [one["index"] for one in kept]
+    result = keep_turns(keep_turns([], turns), update)
+    indexes = [one["index"] for one in result]
     assert indexes == sorted(set(indexes))
-    newest = update[-1:]
-    assert {one["index"]: one["text"] for one in kept}.items() >= {one["index"]: one["text"] for one in newest}.items()
+    texts = {one["index"]: one["text"] for one in result}
+    assert all(texts[newest["index"]] == newest["text"] for newest in update[-1:])
 
 
 @PROPERTY
@@ -58,9 +58,9 @@ def test_an_edit_of_a_missing_turn_is_an_error() -> None:
 @PROPERTY
 @given(TURNS, TEXTS)
 def test_a_first_turn_starts_the_turns_over(turns: list[Turn], text: str) -> None:
-    new, next_one = ({**turn(index, text), "seconds": 2} for index in (1, 2))  # a reply takes a time of its own
+    new, second = ({**turn(index, text), "seconds": 2} for index in (1, 2))  # unlike those in `turns`
     assert keep_turns(turns, [new]) == [new]
-    assert keep_turns(turns, [turn(3), new, next_one]) == [new, next_one]
+    assert keep_turns(turns, [turn(3), new, second]) == [new, second]
 
 
 @PROPERTY
@@ -133,7 +133,7 @@ def test_a_refine_turn_replaces_the_one_with_its_index() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("values", "reason"),
     [
         ({}, "nothing was asked"),
         ({"messages": []}, "nothing was asked"),
@@ -154,15 +154,15 @@ def test_a_refine_turn_replaces_the_one_with_its_index() -> None:
         ({"query": ["What?"]}, "query\n"),
     ],
 )
-def test_an_invalid_question_is_refused_with_the_reason(given: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        Input.model_validate(given)
-    assert says in str(refused.value)
-    assert len(str(refused.value)) < 1000
+def test_an_invalid_question_is_refused_with_the_reason(values: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        Input.model_validate(values)
+    assert reason in str(error.value)
+    assert len(str(error.value)) < 1000
 
 
 @pytest.mark.parametrize(
-    "given",
+    "values",
     [
         {"query": "What?"},
         {"query": "问？", "messages": [AIMessage("Hello")]},
@@ -174,22 +174,22 @@ def test_an_invalid_question_is_refused_with_the_reason(given: dict[str, Any], s
         {"messages": [HumanMessage(""), HumanMessage("What?")]},
     ],
 )
-def test_a_question_is_valid_as_query_or_as_messages(given: dict[str, Any]) -> None:
-    question = Input.model_validate(given)
-    assert question.query == given.get("query")
+def test_a_question_is_valid_as_query_or_as_messages(values: dict[str, Any]) -> None:
+    question = Input.model_validate(values)
+    assert question.query == values.get("query")
     assert [type(message) for message in question.messages if isinstance(message, dict)] == []
-    assert len(question.messages) == len(given.get("messages", []))
+    assert len(question.messages) == len(values.get("messages", []))
 
 
 class Mine(Context):
-    """A host that adds a dial of its own."""
+    """A host's context, which adds a setting."""
 
     colour: str = "red"
 
 
 @dataclasses.dataclass
 class Parent:
-    """A parent graph's context, whose fields happen to be called like ours."""
+    """A parent graph's context, with fields that have the names of settings."""
 
     model: str = "theirs"
     max_turns: int = 99
@@ -197,21 +197,21 @@ class Parent:
 
 
 @pytest.mark.parametrize(
-    ("given", "turns"),
-    [(no, 3) for no in (None, {}, object(), Context(), Parent(), {"max_turns": 5}, {"llamaberry": None})]
+    ("context", "turns"),
+    [(other, 3) for other in (None, {}, object(), Context(), Parent(), {"max_turns": 5}, {"llamaberry": None})]
     + [(own, 5) for own in (Context(max_turns=5), Mine(max_turns=5), SimpleNamespace(llamaberry=Context(max_turns=5)))]
-    + [({"llamaberry": held, "model": 9}, 5) for held in (Context(max_turns=5), Mine(max_turns=5), {"max_turns": 5})]
-    + [(Parent(llamaberry=held), 5) for held in (Context(max_turns=5), {"max_turns": 5})],
+    + [({"llamaberry": value, "model": 9}, 5) for value in (Context(max_turns=5), Mine(max_turns=5), {"max_turns": 5})]
+    + [(Parent(llamaberry=value), 5) for value in (Context(max_turns=5), {"max_turns": 5})],
 )  # fmt: skip
-def test_a_parent_graphs_own_fields_are_no_settings(given: Any, turns: int) -> None:
-    own = resolve_context(given)
-    assert isinstance(own, Context)
-    assert (own.max_turns, own.model) == (turns, "auto")
+def test_a_parent_graphs_own_fields_are_no_settings(context: Any, turns: int) -> None:
+    resolved = resolve_context(context)
+    assert isinstance(resolved, Context)
+    assert (resolved.max_turns, resolved.model) == (turns, "auto")
 
 
-@pytest.mark.parametrize("held", [{"max_turns": 99}, {"max_turn": 3}, {"model": ""}, "local", 5, [Context()]])
-def test_an_invalid_setting_in_a_parents_context_is_an_error(held: Any) -> None:
-    for parent in ({"llamaberry": held}, Parent(llamaberry=held)):
+@pytest.mark.parametrize("value", [{"max_turns": 99}, {"max_turn": 3}, {"model": ""}, "local", 5, [Context()]])
+def test_an_invalid_setting_in_a_parents_context_is_an_error(value: Any) -> None:
+    for parent in ({"llamaberry": value}, Parent(llamaberry=value)):
         with pytest.raises(ValidationError, match="Context"):
             resolve_context(parent)
 
@@ -258,13 +258,13 @@ def test_settings_cannot_change_during_a_run(field: str) -> None:
     assert context == Context()
 
 
-@pytest.mark.parametrize("shape", [Context, Input])
-def test_every_field_has_a_title_and_a_description(shape: type[Context | Input]) -> None:
-    schema = shape.model_json_schema()
+@pytest.mark.parametrize("model", [Context, Input])
+def test_every_field_has_a_title_and_a_description(model: type[Context | Input]) -> None:
+    schema = model.model_json_schema()
     assert json.loads(json.dumps(schema)) == schema
-    for field in shape.model_fields:
-        drawn = schema["properties"][field]
-        assert drawn["title"].strip()
-        assert drawn["title"] != field
-        assert len(drawn["description"]) > len(drawn["title"])
-    assert not shape.model_fields.keys() & {"api_key", "key", "base_url", "url", "token"}
+    for name in model.model_fields:
+        field = schema["properties"][name]
+        assert field["title"].strip()
+        assert field["title"] != name
+        assert len(field["description"]) > len(field["title"])
+    assert not model.model_fields.keys() & {"api_key", "key", "base_url", "url", "token"}

@@ -1,4 +1,4 @@
-"""A person in the loop: the graph pauses where it was asked to, and what is answered counts."""
+"""Reviews by a person: when a run pauses, and what each decision changes."""
 
 import json
 import os
@@ -19,21 +19,21 @@ SCRIPT = [first("41"), refine("42", "revise"), refine("42"), synthesis()]
 
 
 class Reviewed:
-    """A run under review: what each pause showed, what was answered, and what the run came to."""
+    """A run with these decisions: the values of its pauses, and its result."""
 
-    def __init__(self, *answers: Any, **dials: Any) -> None:
+    def __init__(self, *decisions: Any, **settings: Any) -> None:
         graph = build_graph(InMemorySaver())
-        context = Context(**dials)
+        context = Context(**settings)
         self.pauses: list[dict[str, Any]] = []
         self.result: Any = graph.invoke({"query": "Q"}, CONFIG, context=context)
-        for answer in answers:
+        for decision in decisions:
             (pause,) = self.result["__interrupt__"]
             self.pauses.append(pause.value)
-            self.result = graph.invoke(Command(resume=answer), CONFIG, context=context)
+            self.result = graph.invoke(Command(resume=decision), CONFIG, context=context)
         assert "__interrupt__" not in self.result
 
 
-def asked(groq: ScriptedGroq, request: int = -1) -> list[str]:
+def user_messages(groq: ScriptedGroq, request: int = -1) -> list[str]:
     return [message["content"] for message in groq.requests[request].messages if message["role"] == "user"]
 
 
@@ -72,9 +72,9 @@ def test_stop_goes_straight_to_the_synthesis(scripted: Scripted) -> None:
 def test_a_hint_is_in_all_later_prompts(scripted: Scripted) -> None:
     groq = scripted(SCRIPT)
     run = Reviewed({"hint": "Count the zero."}, "continue", "continue", review="each_turn")
-    assert "Count the zero." in asked(groq, 1)[-1]
-    assert "Count the zero." in asked(groq, 3)[1]
-    assert sum("Count the zero." in text for text in asked(groq, 3)) == 1
+    assert "Count the zero." in user_messages(groq, 1)[-1]
+    assert "Count the zero." in user_messages(groq, 3)[1]
+    assert sum("Count the zero." in text for text in user_messages(groq, 3)) == 1
     assert run.result["turns"][0]["hint"] == "Count the zero."
 
 
@@ -84,28 +84,29 @@ def test_a_hint_is_appended_to_that_of_a_verify_node(scripted: Scripted) -> None
     context = Context(max_turns=2, review="each_turn")
     graph.invoke({"query": "Q"}, CONFIG, context=context)
     graph.invoke(Command(resume={"hint": "Count the zero."}), CONFIG, context=context)
-    assert "Checked.\nCount the zero." in asked(groq, 1)[-1]
+    assert "Checked.\nCount the zero." in user_messages(groq, 1)[-1]
 
 
 def test_a_hint_with_a_stop_survives_a_verify_node(scripted: Scripted) -> None:
-    """It checks a turn once: where a person stopped, or the call failed, there is no new one."""
+    """The node does not run again: after a stop or a failed call there is no new turn to check."""
     groq = scripted([first("41"), synthesis()])
-    checked = []
+    indexes = []
 
     def verify(state: Any) -> Any:
-        checked.append(len(state["turns"]))
+        indexes.append(len(state["turns"]))
         return {"turns": [{"index": 1, "hint": "Checked."}]}
 
     graph = build_graph(InMemorySaver(), nodes={"verify": verify})
     context = Context(review="each_turn")
     graph.invoke({"query": "Q"}, CONFIG, context=context)
     result = graph.invoke(Command(resume={"action": "stop", "hint": "In Latin."}), CONFIG, context=context)
-    assert checked == [1]
-    assert "Checked.\nIn Latin." in asked(groq)[-1]
+    assert indexes == [1]
+    assert "Checked.\nIn Latin." in user_messages(groq)[-1]
     assert result["stop_reason"] == "review"
 
 
 def test_a_review_without_a_checkpointer_is_an_error(scripted: Scripted) -> None:
+    """Before the first model call."""
     groq = scripted([])
     with pytest.raises(SetupError, match="needs a checkpointer"):
         build_graph().invoke({"query": "Q"}, context=Context(review="each_turn"))
@@ -121,23 +122,23 @@ def test_a_subgraph_pauses_with_its_parents_checkpointer(scripted: Scripted) -> 
     builder.add_edge(START, "reason")
     agent: Any = builder.compile(InMemorySaver())
     context = Context(review="each_turn")
-    paused = agent.invoke({"messages": [("user", "Q")]}, CONFIG, context=context)
-    assert paused["__interrupt__"][0].value["turn"]["answer"] == "41"
+    result = agent.invoke({"messages": [("user", "Q")]}, CONFIG, context=context)
+    assert result["__interrupt__"][0].value["turn"]["answer"] == "41"
     assert agent.invoke(Command(resume=" STOP "), CONFIG, context=context)["messages"][-1].text == "It is 41."
 
 
 def test_a_hint_before_the_synthesis_is_in_its_prompt(scripted: Scripted) -> None:
     groq = scripted(SCRIPT)
     Reviewed({"hint": "Write it in Latin."}, review="before_synthesis")
-    assert "Write it in Latin." in asked(groq)[-1]
+    assert "Write it in Latin." in user_messages(groq)[-1]
 
 
 def test_an_edited_answer_replaces_the_turns_answer(scripted: Scripted) -> None:
     groq = scripted([first("41"), refine("43"), synthesis("It is 43.", "43")])
     run = Reviewed({"answer": "43"}, "continue", review="each_turn", max_turns=2)
     assert [turn["answer"] for turn in run.result["turns"]] == ["43", "43"]
-    said = [message["content"] for message in groq.requests[1].messages if message["role"] == "assistant"]
-    assert said[0].endswith("## Answer\n43")
+    replies = [message["content"] for message in groq.requests[1].messages if message["role"] == "assistant"]
+    assert replies[0].endswith("## Answer\n43")
 
 
 def test_a_decision_can_edit_and_stop(scripted: Scripted) -> None:
@@ -146,13 +147,14 @@ def test_a_decision_can_edit_and_stop(scripted: Scripted) -> None:
     assert run.result["concise_answer"] == "40"
 
 
-BAD: list[Any] = ["perhaps", {"action": "go"}, {"hints": "x"}, {"answer": " "}, 7, ["stop"], {"hint": 5}]
+INVALID: list[Any] = ["perhaps", {"action": "go"}, {"hints": "x"}, {"answer": " "}, 7, ["stop"], {"hint": 5}]
 
 
-@pytest.mark.parametrize("bad", BAD)
-def test_an_invalid_decision_is_asked_for_again(scripted: Scripted, bad: Any) -> None:
+@pytest.mark.parametrize("decision", INVALID)
+def test_an_invalid_decision_is_asked_for_again(scripted: Scripted, decision: Any) -> None:
+    """With the problem; no call is lost or repeated."""
     groq = scripted([first("41"), refine("42", "revise"), synthesis()])
-    run = Reviewed(bad, bad, "continue", "continue", review="each_turn", max_turns=2)
+    run = Reviewed(decision, decision, "continue", "continue", review="each_turn", max_turns=2)
     problems = [pause["problem"] for pause in run.pauses]
     assert problems[0] is None
     assert problems[1]
@@ -165,7 +167,7 @@ def test_a_retry_does_not_pause_again(scripted: Scripted) -> None:
     groq = scripted([first("41"), Reply(status=503), refine("42", "revise"), synthesis()])
     run = Reviewed({"hint": "H"}, "continue", review="each_turn", max_turns=2)
     assert len(run.pauses) == 2
-    assert "H" in asked(groq, 2)[-1]
+    assert "H" in user_messages(groq, 2)[-1]
 
 
 def test_an_edit_survives_a_failed_turn(scripted: Scripted) -> None:
@@ -179,10 +181,10 @@ async def test_an_asynchronous_review_emits_its_events(scripted: Scripted) -> No
     graph = build_graph(InMemorySaver())
     context = Context(review="each_turn")
     events = []
-    for asked_for in ({"query": "Q"}, Command(resume="stop")):
+    for graph_input in ({"query": "Q"}, Command(resume="stop")):
         events += [
             (part["type"], part.get("turn") or part.get("reason"))
-            async for part in graph.astream(asked_for, CONFIG, context=context, stream_mode="custom")
+            async for part in graph.astream(graph_input, CONFIG, context=context, stream_mode="custom")
         ]
     assert events == [("turn_started", 1), ("turn_finished", 1), ("refining_ended", "review")]
 
@@ -193,23 +195,23 @@ def test_ask_review_repeats_the_prompt_until_the_reply_is_valid(scripted: Script
     assert run.returncode == 0, run.stderr
     assert run.stderr.count("── review of turn") == 3
     assert run.stderr.count("[Enter] continue") == 4
-    assert "count the zero" in asked(groq, 1)[-1]
+    assert "count the zero" in user_messages(groq, 1)[-1]
     assert run.stdout.count("turn 2 ·") == 1
     assert "── answer ──\nThe answer is 42.\n" in run.stdout
 
 
 def test_resume_continues_a_review(scripted: Scripted) -> None:
     groq = scripted([first("41"), synthesis("It is 41.", "41")])
-    left = llamaberry("ask", "Q", "--review", "--thread", "T", "-q", stdin="")
-    assert (left.returncode, left.stdout) == (130, "41\n")  # the answer so far
-    assert "llamaberry resume T" in left.stderr
-    resumed = llamaberry("resume", "T", "-q", stdin="s\n")
-    assert (resumed.returncode, resumed.stdout) == (0, "It is 41.\n")
+    ask = llamaberry("ask", "Q", "--review", "--thread", "T", "-q", stdin="")
+    assert (ask.returncode, ask.stdout) == (130, "41\n")  # the answer so far
+    assert "llamaberry resume T" in ask.stderr
+    resume = llamaberry("resume", "T", "-q", stdin="s\n")
+    assert (resume.returncode, resume.stdout) == (0, "It is 41.\n")
     assert len(groq.requests) == 2
 
 
 def test_a_late_decision_does_not_reach_the_next_turn(scripted: Scripted) -> None:
-    """Though another process has answered this pause in the meantime, and the run has come to the next one."""
+    """Another process has replied to the pause in the meantime, and the run waits at the next one."""
     scripted([first("41"), refine("42"), refine("42"), synthesis()])
     command = [*COMMAND, "ask", "Q", "--review", "--thread", "T"]
     pipe = subprocess.PIPE
@@ -217,9 +219,9 @@ def test_a_late_decision_does_not_reach_the_next_turn(scripted: Scripted) -> Non
         assert slow.stderr
         while not slow.stderr.readline().startswith("── review of turn 1"):
             assert slow.poll() is None
-        llamaberry("resume", "T", stdin="\n")  # to the review of turn 2, and away
-        _, said = slow.communicate("a 99\n", timeout=60)
-    assert "review of turn 2" in said
+        llamaberry("resume", "T", stdin="\n")  # as far as the review of turn 2
+        _, stderr = slow.communicate("a 99\n", timeout=60)
+    assert "review of turn 2" in stderr
     answers = json.loads(llamaberry("resume", "T", "--json", stdin="\n" * 3).stdout)["turns"]
     assert [turn["answer"] for turn in answers] == ["41", "42", "42"]
 
@@ -230,6 +232,10 @@ def test_a_decision_that_is_not_utf8_is_asked_for_again(scripted: Scripted) -> N
     command = [*COMMAND, "ask", "-q", "Q", "--review"]
     run = subprocess.run(command, input=b"h caf\xe9\ns\n", capture_output=True, env=strict, timeout=60)
     assert (run.returncode, b"Traceback" in run.stderr) in {(0, False), (130, False)}
+
+
+def test_a_review_cannot_read_decisions_after_the_question(scripted: Scripted) -> None:
+    scripted([])
     assert "--review reads decisions" in usage_error("ask", "-", "--review", stdin="Q")
 
 
