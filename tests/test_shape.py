@@ -93,8 +93,8 @@ def test_the_arrows_between_the_modules_point_one_way() -> None:
 
 
 @pytest.mark.parametrize("package", ["llamaberry.graph", "llamaberry.nodes"])
-def test_a_package_contains_only_a_docstring(package: str) -> None:
-    """A re-export there would make an import cycle."""
+def test_a_package_of_ours_holds_a_docstring_only(package: str) -> None:
+    """A re-export there would make a circle."""
     tree = modules()[package]
     assert ast.get_docstring(tree)
     assert len(tree.body) == 1

@@ -244,7 +244,8 @@ def test_seconds_of_earlier_turns_count_towards_the_deadline(scripted: Scripted)
     config: Any = {"configurable": {"thread_id": "1"}}
     settings: Any = {"deadline_s": 1000}
     graph.invoke({"query": "6 x 7?"}, config, context=settings, interrupt_after=["first_turn"])
-    fork = graph.update_state(config, {"turns": [{"index": 1, "seconds": 990}]})
+    usage = graph.get_state(config).values["usage"]
+    fork = graph.update_state(config, {"usage": {**usage, "seconds": 990}})
     result = graph.invoke(None, fork, context=settings)
     assert (result["answer"], result["stop_reason"], len(groq.requests)) == ("42", "error", 2)
     assert "wait 61 s" in result["degraded"]
