@@ -29,16 +29,15 @@ def rendered(request: Request) -> str:
     return "\n\n".join(f"<<< {m['role']} >>>\n{m['content']}" for m in request.messages) + "\n"
 
 
-def test_the_drawing_is_the_one_we_know() -> None:
-    """START, a first turn, refine turns, a synthesis, END."""
+def test_the_drawing_matches_its_snapshot() -> None:
     check_snapshot("graph.mmd", graph.get_graph().draw_mermaid())
 
 
-async def test_the_prompts_are_the_ones_we_know(scripted: Scripted) -> None:
-    """As they arrive at the provider: a changed word is a changed product."""
-    said = [("user", "Call me Ann."), ("assistant", "Gladly, Ann."), ("user", "What is 6 x 7?")]
+async def test_the_prompts_match_their_snapshots(scripted: Scripted) -> None:
+    """As the provider receives them."""
+    messages = [("user", "Call me Ann."), ("assistant", "Gladly, Ann."), ("user", "What is 6 x 7?")]
     groq = scripted([first("41"), refine("42", "revise", review="6 x 7 is 42, not 41."), synthesis()])
-    await graph.ainvoke({"messages": said}, context=Context(max_turns=2))
+    await graph.ainvoke({"messages": messages}, context=Context(max_turns=2))
     for name, request in zip(["first_turn", "refine_turn", "synthesize"], groq.requests, strict=True):
         check_snapshot(f"{name}.txt", rendered(request))
 
@@ -51,8 +50,8 @@ def python(code: str, **environment: str) -> str:
     return ran.stdout.strip()
 
 
-def test_an_import_does_nothing_but_define() -> None:
-    """No key is needed, nothing is sent, looked up, started or written."""
+def test_an_import_has_no_side_effects() -> None:
+    """It needs no key, and does not write files, open connections or start processes or threads."""
     code = """
 import sys, threading
 
@@ -80,14 +79,14 @@ print(threading.active_count(), "langchain_groq" in sys.modules)
         "from llamaberry import *; import llamaberry.nodes.first_turn",
     ],
 )
-def test_graph_is_the_graph_whatever_was_imported_before(before: str) -> None:
-    """The folder of the same name never takes its place, and stays importable."""
+def test_graph_is_the_graph_whatever_is_imported_first(before: str) -> None:
+    """The package of the same name never replaces it, and stays importable."""
     code = f"{before}\nfrom llamaberry import graph\nfrom llamaberry.graph.state import Turn\n"
     code += "import llamaberry\nassert llamaberry.graph is graph\nprint(type(graph).__name__, graph.name)"
     assert python(code) == "CompiledStateGraph llamaberry"
 
 
-def test_the_face_alone_waits_for_nothing() -> None:
+def test_importing_llamaberry_loads_neither_langgraph_nor_pydantic() -> None:
     """`llamaberry --version` does not load LangGraph."""
     code = (
         "import sys, llamaberry; print(llamaberry.__version__, 'langgraph' in sys.modules, 'pydantic' in sys.modules)"
@@ -96,8 +95,8 @@ def test_the_face_alone_waits_for_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", llamaberry.__all__)
-def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
-    """`help()` shows it; and each has its line in the stub that type checkers read."""
+def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
+    """And type checkers see it."""
     value = getattr(llamaberry, name)
     if name not in ("__version__", "graph"):  # values, not definitions
         assert (value.__doc__ or "").strip()
@@ -105,14 +104,13 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert f" as {name}\n" in source or f"    {name}: str" in source
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    """Named, as Python does."""
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'llamaberry' has no attribute 'graphs'"):
         llamaberry.graphs  # noqa: B018
 
 
-def test_langgraph_json_points_to_a_graph_that_a_server_can_load() -> None:
-    """By its file path, without a checkpointer of its own, with forms for its input and its context."""
+def test_a_server_can_load_the_graph_of_langgraph_json() -> None:
+    """By its file path, without a checkpointer, and with schemas of its input and output."""
     settings = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
     entry = settings["graphs"]["llamaberry"]
     assert entry["description"]
@@ -129,11 +127,11 @@ def test_langgraph_json_points_to_a_graph_that_a_server_can_load() -> None:
     assert {"answer", "concise_answer", "turns"} < set(loaded.get_output_jsonschema()["properties"])
 
 
-def test_the_form_of_the_context_describes_every_dial_and_asks_for_no_secret() -> None:
-    """What lies in a context is kept in checkpoints and traces."""
+def test_the_context_schema_describes_every_setting() -> None:
+    """And none asks for a secret: a context is stored in checkpoints and traces."""
     schema = graph.get_context_jsonschema()
     assert schema
-    for name, dial in schema["properties"].items():
-        assert dial["title"], name
-        assert dial["description"], name
+    for name, setting in schema["properties"].items():
+        assert setting["title"], name
+        assert setting["description"], name
         assert not {"key", "url", "secret", "token"} & set(name.split("_")) - ({"token"} if "budget" in name else set())

@@ -1,4 +1,4 @@
-"""The stream mode "custom": what a front end needs, with no knowledge of the nodes."""
+"""The events of a run, in the stream mode "custom"."""
 
 from typing import Any, get_args, get_type_hints
 
@@ -9,14 +9,14 @@ from llamaberry.graph.events import Event
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
 
 
-def streamed(**dials: Any) -> list[dict[str, Any]]:
-    return list(graph.stream({"query": "Q"}, context=Context(**dials), stream_mode="custom"))
+def stream_events(**settings: Any) -> list[dict[str, Any]]:
+    return list(graph.stream({"query": "Q"}, context=Context(**settings), stream_mode="custom"))
 
 
-def test_each_turn_says_when_it_starts_and_what_it_came_to_and_then_why_refining_ended(scripted: Scripted) -> None:
+def test_a_run_emits_its_turns_and_why_it_ended(scripted: Scripted) -> None:
     usage = {"prompt_tokens": 90, "completion_tokens": 10, "total_tokens": 100}
     scripted([Reply(first("41"), usage=usage), Reply(refine("42", "revise"), no_usage=True), synthesis()])
-    events = streamed(max_turns=2)
+    events = stream_events(max_turns=2)
     for event in events:
         assert event.pop("seconds", 0) >= 0
     assert events == [
@@ -28,36 +28,50 @@ def test_each_turn_says_when_it_starts_and_what_it_came_to_and_then_why_refining
     ]
 
 
-def test_a_turn_that_is_tried_again_starts_again_and_a_lost_one_ends_the_refining(scripted: Scripted) -> None:
-    scripted([first(), Reply(status=503), Reply(status=400)])
-    kinds = [(event["type"], event.get("turn") or event.get("reason"), event.get("attempt")) for event in streamed()]
-    assert kinds[2:] == [("turn_started", 2, 1), ("turn_started", 2, 2), ("refining_ended", "error", None)]
+def test_a_retry_starts_its_turn_again(scripted: Scripted) -> None:
+    scripted([first(), Reply(status=503), refine(), synthesis()])
+    starts = [event for event in stream_events(max_turns=2) if event["type"] == "turn_started"]
+    assert [(event["turn"], event["attempt"]) for event in starts] == [(1, 1), (2, 1), (2, 2)]
 
 
-@pytest.mark.parametrize(("dials", "reason"), [({"early_stop": True}, "agreement"), ({"token_budget": 1}, "budget")])
-def test_the_reason_is_the_stop_reason(scripted: Scripted, dials: dict[str, Any], reason: str) -> None:
+def test_a_failed_turn_ends_refining(scripted: Scripted) -> None:
+    scripted([first(), Reply(status=400)])
+    assert stream_events()[2:] == [
+        {"type": "turn_started", "turn": 2, "kind": "refine", "attempt": 1},
+        {"type": "refining_ended", "reason": "error", "turns": 1},
+    ]
+
+
+@pytest.mark.parametrize(("settings", "reason"), [({"early_stop": True}, "agreement"), ({"token_budget": 1}, "budget")])
+def test_the_last_event_has_the_stop_reason(scripted: Scripted, settings: dict[str, Any], reason: str) -> None:
     scripted()
-    assert streamed(**dials)[-1]["reason"] == reason
+    assert stream_events(**settings)[-1]["reason"] == reason
 
 
-def test_every_event_is_typed_as_it_is_documented(scripted: Scripted) -> None:
+def test_every_event_has_its_documented_type(scripted: Scripted) -> None:
     scripted()
     shapes = {get_args(get_type_hints(shape)["type"])[0]: shape for shape in get_args(Event)}
-    seen = streamed()
-    assert {event["type"] for event in seen} == set(shapes)
-    for event in seen:
+    events = stream_events()
+    assert {event["type"] for event in events} == set(shapes)
+    for event in events:
         assert set(event) == set(get_type_hints(shapes[event["type"]]))
 
 
-def test_a_verifier_of_ones_own_enters_the_next_prompt_and_other_names_are_refused(scripted: Scripted) -> None:
+def test_a_hint_of_a_verify_node_is_in_the_next_prompt(scripted: Scripted) -> None:
     groq = scripted([first("41"), refine("42", "revise"), synthesis()])
     mine = build_graph(nodes={"verify": lambda state: {"turns": [{"index": len(state["turns"]), "hint": "Checked."}]}})
     result = mine.invoke({"query": "Q"}, context=Context(max_turns=2))
     assert [turn["hint"] for turn in result["turns"]] == ["Checked."] * 2
     assert "Checked." in groq.requests[1].messages[-1]["content"]
     assert "Checked." in groq.requests[2].messages[-1]["content"]
+
+
+def test_a_plain_function_can_replace_the_synthesis(scripted: Scripted) -> None:
     scripted([first("41")])
     plain = {"synthesize": lambda state: {"answer": "Mine.", "concise_answer": "Mine."}}
     assert build_graph(nodes=plain).invoke({"query": "Q"}, context=Context(max_turns=1))["answer"] == "Mine."
+
+
+def test_an_unknown_node_is_an_error() -> None:
     with pytest.raises(ValueError, match="no such node: refine"):
         build_graph(nodes={"refine": lambda state: state})

@@ -1,4 +1,4 @@
-"""What flows: turns stay in order whatever is forked, a question asks something, and a bad dial is a clear error."""
+"""The state's reducer of turns, the input's validation, and the settings of a run."""
 
 import copy
 import dataclasses
@@ -33,23 +33,23 @@ TURNS: Any = st.lists(st.builds(turn, st.integers(1, 5), TEXTS, st.none() | st.s
 
 @PROPERTY
 @given(TURNS, TURNS)
-def test_turns_are_in_order_and_one_for_each_index(turns: list[Turn], update: list[Turn]) -> None:
-    kept = keep_turns(keep_turns([], turns), update)
-    indexes = [one["index"] for one in kept]
+def test_there_is_one_turn_per_index_in_order(turns: list[Turn], update: list[Turn]) -> None:
+    result = keep_turns(keep_turns([], turns), update)
+    indexes = [one["index"] for one in result]
     assert indexes == sorted(set(indexes))
-    newest = update[-1:]
-    assert {one["index"]: one["text"] for one in kept}.items() >= {one["index"]: one["text"] for one in newest}.items()
+    texts = {one["index"]: one["text"] for one in result}
+    assert all(texts[newest["index"]] == newest["text"] for newest in update[-1:])
 
 
 @PROPERTY
 @given(TURNS, TURNS)
-def test_the_turns_and_the_update_given_are_left_as_they_were(turns: list[Turn], update: list[Turn]) -> None:
+def test_reducing_does_not_modify_its_arguments(turns: list[Turn], update: list[Turn]) -> None:
     before = copy.deepcopy((turns, update))
     keep_turns(turns, update)
     assert (turns, update) == before
 
 
-def test_an_edit_of_a_turn_that_is_not_there_is_refused() -> None:
+def test_an_edit_of_a_missing_turn_is_an_error() -> None:
     edit: Any = {"index": 9, "answer": "4"}
     with pytest.raises(ValueError, match="no turn 9 to edit"):
         keep_turns([turn(1)], [edit])
@@ -57,15 +57,15 @@ def test_an_edit_of_a_turn_that_is_not_there_is_refused() -> None:
 
 @PROPERTY
 @given(TURNS, TEXTS)
-def test_a_first_turn_begins_the_turns_of_a_question_anew(turns: list[Turn], text: str) -> None:
-    new, next_one = ({**turn(index, text), "seconds": 2} for index in (1, 2))  # a reply takes a time of its own
+def test_a_first_turn_starts_the_turns_over(turns: list[Turn], text: str) -> None:
+    new, second = ({**turn(index, text), "seconds": 2} for index in (1, 2))  # unlike those in `turns`
     assert keep_turns(turns, [new]) == [new]
-    assert keep_turns(turns, [turn(3), new, next_one]) == [new, next_one]
+    assert keep_turns(turns, [turn(3), new, second]) == [new, second]
 
 
 @PROPERTY
 @given(st.integers(1, 6), st.data())
-def test_an_edit_changes_its_fields_of_its_turn_alone(count: int, data: st.DataObject) -> None:
+def test_an_edit_changes_only_its_fields_of_its_turn(count: int, data: st.DataObject) -> None:
     turns = [turn(index) for index in range(1, count + 1)]
     index = data.draw(st.integers(1, count))
     edit: Any = data.draw(st.dictionaries(st.sampled_from(["hint", "model"]), st.text())) | {"index": index}
@@ -86,22 +86,22 @@ def test_an_edited_text_is_parsed_again(whole: bool) -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole turn", "the answer alone"])
-def test_an_edited_answer_goes_into_the_text(whole: bool) -> None:
+def test_an_edited_answer_is_added_to_the_text(whole: bool) -> None:
     edit: Any = ({**turn(2)} if whole else {"index": 2}) | {"answer": "41"}
     result = keep_turns([turn(1), turn(2)], [edit])[1]
     assert (result["text"], result["answer"]) == ("t\n\n## Answer\n4\n\n## Answer\n41", "41")
 
 
-def test_an_edited_answer_wins_over_an_edited_text() -> None:
+def test_an_edited_answer_replaces_that_of_an_edited_text() -> None:
     edit: Any = {"index": 2, "text": EDITED_TEXT, "answer": "6"}
     assert keep_turns([turn(1), turn(2)], [edit])[1]["answer"] == "6"
 
 
-def test_a_text_without_an_answer_leaves_none() -> None:
+def test_an_edited_text_without_an_answer_removes_it() -> None:
     assert keep_turns([turn(1)], [cast("Turn", {"index": 1, "text": "Prose."})])[0]["answer"] is None
 
 
-def test_an_answer_that_an_older_version_kept_apart_stays() -> None:
+def test_an_answer_edited_by_an_older_version_stays() -> None:
     old = turn(1) | {"answer": "41"}
     assert keep_turns([cast("Turn", old)], [cast("Turn", {"index": 1, "hint": "x"})])[0]["answer"] == "41"
 
@@ -111,7 +111,7 @@ def test_a_new_turn_is_parsed() -> None:
     assert [step["statement"] for step in keep_turns([], [raw])[0]["steps"]] == ["b"]
 
 
-def test_steps_and_verdict_are_always_those_of_the_text() -> None:
+def test_steps_and_verdict_cannot_be_edited() -> None:
     edit: Any = {"index": 1, "steps": [{"statement": "x", "explanation": ""}], "verdict": "keep"}
     assert keep_turns([turn(1)], [edit]) == [turn(1)]
 
@@ -124,7 +124,7 @@ def test_reducing_again_changes_nothing(turns: list[Turn], update: list[Turn]) -
     assert keep_turns(result, result) == result
 
 
-def test_a_whole_refine_turn_replaces_its_own() -> None:
+def test_a_refine_turn_replaces_the_one_with_its_index() -> None:
     turns = [turn(1), turn(2), turn(3)]
     assert keep_turns(turns, [turn(2, "edit", None)]) == [turn(1), turn(2, "edit", None), turn(3)]
     assert keep_turns(turns, [turn(1), turn(2, "edit", "5"), turn(3)]) == [turn(1), turn(2, "edit", "5"), turn(3)]
@@ -133,7 +133,7 @@ def test_a_whole_refine_turn_replaces_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("values", "reason"),
     [
         ({}, "nothing was asked"),
         ({"messages": []}, "nothing was asked"),
@@ -154,15 +154,15 @@ def test_a_whole_refine_turn_replaces_its_own() -> None:
         ({"query": ["What?"]}, "query\n"),
     ],
 )
-def test_a_question_that_asks_nothing_or_too_much_is_refused_with_the_reason(given: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        Input.model_validate(given)
-    assert says in str(refused.value)
-    assert len(str(refused.value)) < 1000
+def test_an_invalid_question_is_refused_with_the_reason(values: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        Input.model_validate(values)
+    assert reason in str(error.value)
+    assert len(str(error.value)) < 1000
 
 
 @pytest.mark.parametrize(
-    "given",
+    "values",
     [
         {"query": "What?"},
         {"query": "问？", "messages": [AIMessage("Hello")]},
@@ -174,22 +174,22 @@ def test_a_question_that_asks_nothing_or_too_much_is_refused_with_the_reason(giv
         {"messages": [HumanMessage(""), HumanMessage("What?")]},
     ],
 )
-def test_a_question_is_asked_by_query_or_by_messages(given: dict[str, Any]) -> None:
-    question = Input.model_validate(given)
-    assert question.query == given.get("query")
+def test_a_question_is_valid_as_query_or_as_messages(values: dict[str, Any]) -> None:
+    question = Input.model_validate(values)
+    assert question.query == values.get("query")
     assert [type(message) for message in question.messages if isinstance(message, dict)] == []
-    assert len(question.messages) == len(given.get("messages", []))
+    assert len(question.messages) == len(values.get("messages", []))
 
 
 class Mine(Context):
-    """A host that adds a dial of its own."""
+    """A host's context, which adds a setting."""
 
     colour: str = "red"
 
 
 @dataclasses.dataclass
 class Parent:
-    """A parent graph's context, whose fields happen to be called like ours."""
+    """A parent graph's context, with fields that have the names of settings."""
 
     model: str = "theirs"
     max_turns: int = 99
@@ -197,21 +197,21 @@ class Parent:
 
 
 @pytest.mark.parametrize(
-    ("given", "turns"),
-    [(no, 3) for no in (None, {}, object(), Context(), Parent(), {"max_turns": 5}, {"llamaberry": None})]
+    ("context", "turns"),
+    [(other, 3) for other in (None, {}, object(), Context(), Parent(), {"max_turns": 5}, {"llamaberry": None})]
     + [(own, 5) for own in (Context(max_turns=5), Mine(max_turns=5), SimpleNamespace(llamaberry=Context(max_turns=5)))]
-    + [({"llamaberry": held, "model": 9}, 5) for held in (Context(max_turns=5), Mine(max_turns=5), {"max_turns": 5})]
-    + [(Parent(llamaberry=held), 5) for held in (Context(max_turns=5), {"max_turns": 5})],
+    + [({"llamaberry": value, "model": 9}, 5) for value in (Context(max_turns=5), Mine(max_turns=5), {"max_turns": 5})]
+    + [(Parent(llamaberry=value), 5) for value in (Context(max_turns=5), {"max_turns": 5})],
 )  # fmt: skip
-def test_a_run_s_dials_are_its_own_and_never_a_parent_s_fields_of_the_same_name(given: Any, turns: int) -> None:
-    own = resolve_context(given)
-    assert isinstance(own, Context)
-    assert (own.max_turns, own.model) == (turns, "auto")
+def test_a_parent_graphs_own_fields_are_no_settings(context: Any, turns: int) -> None:
+    resolved = resolve_context(context)
+    assert isinstance(resolved, Context)
+    assert (resolved.max_turns, resolved.model) == (turns, "auto")
 
 
-@pytest.mark.parametrize("held", [{"max_turns": 99}, {"max_turn": 3}, {"model": ""}, "local", 5, [Context()]])
-def test_a_bad_dial_inside_a_parent_s_context_is_an_error(held: Any) -> None:
-    for parent in ({"llamaberry": held}, Parent(llamaberry=held)):
+@pytest.mark.parametrize("value", [{"max_turns": 99}, {"max_turn": 3}, {"model": ""}, "local", 5, [Context()]])
+def test_an_invalid_setting_in_a_parents_context_is_an_error(value: Any) -> None:
+    for parent in ({"llamaberry": value}, Parent(llamaberry=value)):
         with pytest.raises(ValidationError, match="Context"):
             resolve_context(parent)
 
@@ -231,9 +231,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
 
 
 @pytest.mark.parametrize(("field", "good", "bad"), BOUNDS)
-def test_a_dial_takes_what_is_in_its_bounds_and_names_itself_otherwise(
-    field: str, good: list[Any], bad: list[Any]
-) -> None:
+def test_a_setting_out_of_its_bounds_is_an_error(field: str, good: list[Any], bad: list[Any]) -> None:
     for value in good:
         assert getattr(Context.model_validate({field: value}), field) == value
     for value in bad:
@@ -241,32 +239,32 @@ def test_a_dial_takes_what_is_in_its_bounds_and_names_itself_otherwise(
             Context.model_validate({field: value})
 
 
-def test_every_dial_s_bounds_are_tested_here_and_its_default_is_in_them() -> None:
+def test_all_settings_have_bounds_tests() -> None:
     assert [field for field, _, _ in BOUNDS] == list(Context.model_fields)
     assert Context.model_validate(Context().model_dump()) == Context()
 
 
 @pytest.mark.parametrize("unknown", ["max_turn", "api_key", "base_url", "groq_api_key", "llamaberry"])
-def test_an_unknown_dial_is_refused_by_name(unknown: str) -> None:
+def test_an_unknown_setting_is_an_error(unknown: str) -> None:
     with pytest.raises(ValidationError, match=unknown):
         Context.model_validate({unknown: "x"})
 
 
 @pytest.mark.parametrize("field", list(Context.model_fields))
-def test_a_run_s_dials_cannot_change_while_it_runs(field: str) -> None:
+def test_settings_cannot_change_during_a_run(field: str) -> None:
     context = Context()
     with pytest.raises(ValidationError, match="frozen"):
         setattr(context, field, getattr(context, field))
     assert context == Context()
 
 
-@pytest.mark.parametrize("shape", [Context, Input])
-def test_studio_finds_a_title_and_a_description_for_every_field(shape: type[Context | Input]) -> None:
-    schema = shape.model_json_schema()
+@pytest.mark.parametrize("model", [Context, Input])
+def test_every_field_has_a_title_and_a_description(model: type[Context | Input]) -> None:
+    schema = model.model_json_schema()
     assert json.loads(json.dumps(schema)) == schema
-    for field in shape.model_fields:
-        drawn = schema["properties"][field]
-        assert drawn["title"].strip()
-        assert drawn["title"] != field
-        assert len(drawn["description"]) > len(drawn["title"])
-    assert not shape.model_fields.keys() & {"api_key", "key", "base_url", "url", "token"}
+    for name in model.model_fields:
+        field = schema["properties"][name]
+        assert field["title"].strip()
+        assert field["title"] != name
+        assert len(field["description"]) > len(field["title"])
+    assert not model.model_fields.keys() & {"api_key", "key", "base_url", "url", "token"}

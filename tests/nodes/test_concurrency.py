@@ -1,4 +1,4 @@
-"""Many runs at once in one process: each ends, and each with its own turns, whatever goes wrong in the others."""
+"""Many runs at once in one process: each ends with its own turns, whatever fails in the others."""
 
 import asyncio
 import random
@@ -27,19 +27,19 @@ class Noisy:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
-        self.seen: set[tuple[str, int]] = set()
+        self.calls: set[tuple[str, int]] = set()
 
     def __call__(self, request: Request) -> Reply:
         number = request.messages[1]["content"].split("?")[0].removeprefix("What is number ")
         assert set(re.findall(r"<(\d+)>", request.raw.decode())) <= {number}, "another run's turn is in the prompt"
         call = (number, len(request.messages))
-        dice = random.Random(repr(call))  # the same faults whatever the order that the calls come in
-        if call not in self.seen and dice.random() < 0.05:
+        dice = random.Random(repr(call))  # the same faults in whatever order the calls arrive
+        if call not in self.calls and dice.random() < 0.05:
             self.faults.append(dice.choice(list(FAULTS)))
             fault = FAULTS[self.faults[-1]]
         else:
             fault = Reply(good_model(request).replace("42", f"<{number}>"))
-        self.seen.add(call)
+        self.calls.add(call)
         return Reply(**{**vars(fault), "delay": 0.1})
 
 
@@ -57,15 +57,15 @@ async def ask(number: int) -> tuple[Any, str]:
     return state, tokens
 
 
-async def test_two_hundred_runs_at_once_with_faults_each_end_with_their_own_turns(scripted: Scripted) -> None:
-    """Every fault heals, every retry is one request, and no run sees another's words."""
+async def test_two_hundred_concurrent_runs_survive_their_faults(scripted: Scripted) -> None:
+    """Every retry succeeds with one more request, and no run sees another's texts."""
     groq = scripted(noisy := Noisy())
     results = await asyncio.gather(*(ask(number) for number in range(RUNS)))
     for number, (result, tokens) in enumerate(results):
-        own = [text.replace("42", f"<{number}>") for text in (first(), refine(), refine(), synthesis())]
-        assert [turn["text"] for turn in result["turns"]] == own[:3]
+        texts = [text.replace("42", f"<{number}>") for text in (first(), refine(), refine(), synthesis())]
+        assert [turn["text"] for turn in result["turns"]] == texts[:3]
         assert [turn["index"] for turn in result["turns"]] == [1, 2, 3]
-        assert result["calls"][-1]["text"] == own[3]
+        assert result["calls"][-1]["text"] == texts[3]
         assert (result["query"], result["concise_answer"]) == (f"What is number {number}?", f"<{number}>")
         assert (result["stop_reason"], result["degraded"]) == ("max_turns", None)
         assert set(re.findall(r"<(\d+)>", tokens)) == ({str(number)} if tokens else set())
