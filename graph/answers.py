@@ -32,7 +32,9 @@ def normalise(answer: str) -> str:
     # Composing accents takes quadratic time if one letter has very many: no answer is that long.
     text = unicodedata.normalize("NFC", answer) if len(answer) < 10_000 else answer
     text = text.translate(_PLAIN).casefold().replace("`", "")
-    text = _DOLLAR.sub("", _without_emphasis(_BOXED.sub(r"\1", text)))
+    marked = ""
+    while text != marked and (not marked or len(text) < 10_000):  # marks inside of marks
+        marked, text = text, _DOLLAR.sub("", _without_emphasis(_BOXED.sub(r"\1", text)))
     text = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), text)
     text = _BARE_POINT.sub("0.", text)
     last = len(text) - 1

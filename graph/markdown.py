@@ -21,6 +21,8 @@ def without_thoughts(text: str) -> str:
         text = spoken
     if "<think>" in text:
         text = "\n".join(_spoken(text))
+        if "<think>" not in text:
+            text = text.replace("</think>", "")  # a stray end: the next parse would take all before it for a thought
     return text.strip()
 
 
@@ -33,8 +35,6 @@ def _spoken(text: str) -> Iterator[str]:
             thinking, thought = not end, True
             if thinking:
                 break
-        if not fenced:
-            rest = rest.replace("</think>", "")  # a second end would make all text before it a thought
         if rest.strip() or not thought:
             yield rest
 

@@ -125,7 +125,7 @@ class Step(Runnable[Any, Any]):
             turn = turns[-1] if turns[-1]["index"] == attempt.trace.turn else None
         if "calls" in result:
             result["usage"] = add_calls(attempt.usage, result["calls"] or [])
-            if not attempt.state.get("calls") and (earlier := stored_calls(attempt.state)):
+            if not attempt.state.get("usage") and (earlier := stored_calls(attempt.state)):
                 result["calls"] = [*earlier, *result["calls"]]  # a run that version 0.1.0 started
         if turn:
             result.setdefault("stop_reason", why_stop(turns, result.get("usage", attempt.usage), attempt.context))

@@ -131,7 +131,6 @@ def test_stored_calls_of_a_newer_state_are_returned() -> None:
     assert stored_calls({}) == []
 
 
-@pytest.mark.xfail(strict=True, reason="a reducer's channel starts as [], so that no stored thread lacks `calls`")
 def test_a_thread_of_version_0_1_0_keeps_its_calls() -> None:
     thread = build_graph(InMemorySaver())
     thread.update_state(THREAD, old_state(), as_node="refine_turn")

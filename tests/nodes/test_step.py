@@ -181,17 +181,25 @@ def test_an_own_node_can_write_its_stop_reason(scripted: Scripted) -> None:
     assert (result["stop_reason"], len(result["turns"])) == ("agreement", 2)
 
 
-@pytest.mark.xfail(strict=True, reason="only a dict, None or one Command gets what all nodes have in common")
 @pytest.mark.parametrize("wrap", [lambda update: Turns(**update), lambda update: [Command(update=update)]])
-def test_an_own_node_can_return_an_object_or_a_list(scripted: Scripted, wrap: Callable[[Any], Any]) -> None:
-    """LangGraph also accepts these as updates."""
+def test_an_own_node_must_return_a_dict_or_a_command(scripted: Scripted, wrap: Callable[[Any], Any]) -> None:
+    """LangGraph accepts an object or a list, too, but a step could not add to it."""
     scripted([first("Q 1"), synthesis()])
     graph = build_graph(nodes={"refine_turn": lambda state: wrap(next_turn(state["turns"], "Q"))})
-    result = graph.invoke({"query": "Q"}, {"recursion_limit": 8})
-    assert (result["stop_reason"], result["query"]) == ("max_turns", "Q")
+    with pytest.raises(TypeError, match=r"the node 'refine_turn' returned a .*: return a dict"):
+        graph.invoke({"query": "Q"})
 
 
-@pytest.mark.xfail(strict=True, reason="only the call of a first turn starts `calls` over")
+def test_an_own_first_turn_need_not_add_the_question(scripted: Scripted) -> None:
+    def node(state: Any) -> Any:
+        (turn,) = next_turn([], state["query"])["turns"]
+        return {"turns": [{**turn, "kind": "first"}]}
+
+    scripted()
+    result = build_graph(nodes={"first_turn": node}).invoke({"query": "A"}, context=Context(max_turns=2))
+    assert [message.type for message in result["messages"]] == ["human", "ai"]
+
+
 def test_an_own_first_turn_without_calls_starts_over(scripted: Scripted) -> None:
     def node(state: Any) -> Any:
         (turn,) = next_turn([], state["query"])["turns"]
