@@ -24,7 +24,7 @@ from llamaberry.jsonl import exclusive_lock
 from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
 from llamaberry.models.pacer import Pacer, current_pacer
-from llamaberry.threads import checkpoints_at, thread_config
+from llamaberry.threads import open_sqlite, thread_config
 
 CONCURRENCY = 64
 MAX_CONSECUTIVE_FAILURES = 100
@@ -129,7 +129,7 @@ class _Batch:
         if not keep_turns:
             yield build_graph(), None
             return
-        async with checkpoints_at(_beside(self.answers.path, "checkpoints")) as saver:
+        async with open_sqlite(_beside(self.answers.path, "checkpoints")) as saver:
             yield build_graph(saver), saver
 
     async def _answer(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
