@@ -48,8 +48,6 @@ class ClientSettings(NamedTuple):
     timeout_s: float
     environment: tuple[tuple[str, str], ...]
     """The provider's variables, so that a changed key takes effect at once; for "local" the address and the key."""
-    paced: bool
-    """Whether a pacer is active: the client then passes it the rate-limit headers."""
 
     @property
     def model(self) -> str:
@@ -160,8 +158,7 @@ def client_settings(context: Context) -> ClientSettings:
     else:
         prefix = provider[:4].upper()  # GROQ_API_KEY, OPENAI_BASE_URL, MISTRAL_API_KEY for mistralai
         environment = tuple((key, os.environ[key]) for key in sorted(os.environ) if key.startswith(prefix))
-    paced = current_pacer.get() is not None
-    return ClientSettings(provider, name, context.temperature, context.max_tokens, timeout_s, environment, paced)
+    return ClientSettings(provider, name, context.temperature, context.max_tokens, timeout_s, environment)
 
 
 def _check_groq_key(key: str) -> None:
@@ -218,7 +215,7 @@ def _build_client(settings: ClientSettings) -> BaseChatModel:
         )
     from langchain.chat_models import init_chat_model
 
-    if settings.provider == "groq" and settings.paced:
+    if settings.provider == "groq":
         from groq import DefaultAsyncHttpxClient
 
         # The default allows 100 connections; a call beyond them would spend its timeout waiting for one.
