@@ -31,12 +31,7 @@ from llamaberry.graph.errors import LlamaberryError
 from llamaberry.graph.events import step_of
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
-from llamaberry.server.openai_errors import (
-    error_response,
-    internal_error_response,
-    run_error_response,
-    validation_error_response,
-)
+from llamaberry.server.openai_errors import error_response, run_error_response, validation_error_response
 from llamaberry.server.openai_request import MODELS, ChatRequest
 
 _logger = logging.getLogger("llamaberry")
@@ -74,7 +69,7 @@ class ChatCompletion:
             response = run_error_response(error)
         except Exception:  # a bug: the client must not wait for the rest of its stream
             _logger.exception("the OpenAI-compatible API failed")
-            response = internal_error_response()
+            response = error_response(500, "the server failed: see its log", code="internal")
         else:
             return
         if self.stream_started:
