@@ -8,12 +8,10 @@ Memory grows by four bytes for each line, and with nothing else.
 import asyncio
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llamaberry.batch.files import Answers, BatchItem, Questions
 from llamaberry.console import print_error, progress
@@ -80,7 +78,8 @@ async def batch(
             await job.run(keep_turns=job.context.max_turns > 1 if keep_turns is None else keep_turns)
     finally:
         current_pacer.reset(token)
-    return BatchSummary(job.answers.answered, job.answers.degraded, job.answers.failed, job.questions.invalid)
+    counts = job.answers.counts
+    return BatchSummary(counts["answered"], counts["degraded"], counts["failed"], job.questions.invalid)
 
 
 class _Batch:
@@ -100,9 +99,11 @@ class _Batch:
 
     async def run(self, *, keep_turns: bool) -> None:
         total = await asyncio.to_thread(self.questions.count) if sys.stderr.isatty() else None
-        done = sum((self.answers.answered, self.answers.degraded, self.answers.failed))
+        done = self.answers.counts.total()
+        checkpoints = open_sqlite(_beside(self.answers.path, "checkpoints")) if keep_turns else nullcontext()
         with closing(self.questions.unanswered(self.answers)) as items, progress("answers", total, done) as advance:
-            async with self._open_graph(keep_turns) as (graph, saver):
+            async with checkpoints as saver:
+                graph = build_graph(saver)
 
                 async def work() -> None:
                     for item in items:
@@ -123,14 +124,6 @@ class _Batch:
                     raise (fixable.exceptions[0] if fixable else errors) from None
         for suffix in ("", "-wal", "-shm"):
             _beside(self.answers.path, f"checkpoints{suffix}").unlink(missing_ok=True)
-
-    @asynccontextmanager
-    async def _open_graph(self, keep_turns: bool) -> AsyncIterator[tuple[ReasoningGraph, AsyncSqliteSaver | None]]:
-        if not keep_turns:
-            yield build_graph(), None
-            return
-        async with open_sqlite(_beside(self.answers.path, "checkpoints")) as saver:
-            yield build_graph(saver), saver
 
     async def _answer(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
         """Return the question's line of OUT."""
