@@ -112,7 +112,7 @@ async def open_sqlite(location: str | Path) -> "AsyncIterator[AsyncSqliteSaver]"
         except sqlite3.DatabaseError as error:
             if "locked" in str(error) or "readonly" in str(error) or "full" in str(error):
                 raise SetupError(f"{path} cannot be used ({error}): end the process that holds it") from error
-            raise SetupError(f"{path} is damaged ({error}): move it away or delete it, and a new one is created") from error
+            raise SetupError(f"{path} is damaged ({error}): move it away or delete it, to get a new one") from error
 
 
 async def _create_tables(saver: "AsyncSqliteSaver") -> None:
