@@ -26,7 +26,6 @@ from starlette.types import Receive, Scope, Send
 
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.calls import Usage
-from llamaberry.graph.context import Context
 from llamaberry.graph.errors import LlamaberryError
 from llamaberry.graph.events import step_of
 from llamaberry.graph.workflow import graph
@@ -41,9 +40,8 @@ _STARTED_AT = int(time.time())
 class ChatCompletion:
     """The response to one request, as a whole or as a stream. When the client disconnects, the run is cancelled."""
 
-    def __init__(self, request: ChatRequest, context: Context) -> None:
+    def __init__(self, request: ChatRequest) -> None:
         self.request = request
-        self.context = context
         self.run_id = uuid7()
         self.created = int(time.time())
         self.state: dict[str, Any] = {}
@@ -114,7 +112,7 @@ class ChatCompletion:
         stream = graph.astream(
             {"messages": self.request.conversation},
             {"run_id": self.run_id},
-            context=self.context,
+            context=self.request.context,
             stream_mode=["messages", "values"],
             version="v2",
         )
@@ -174,12 +172,7 @@ async def chat_completions(request: Request) -> ChatCompletion | Response:
         chat = ChatRequest.model_validate_json(await request.body())
     except ValidationError as error:
         return validation_error_response(error)
-    if chat.model not in MODELS:
-        return _unknown_model(chat.model)
-    try:
-        return ChatCompletion(chat, chat.context)
-    except ValidationError as error:
-        return validation_error_response(error, chat.field_names)
+    return ChatCompletion(chat) if chat.model in MODELS else _unknown_model(chat.model)
 
 
 async def models(request: Request) -> Response:
