@@ -126,29 +126,21 @@ class _Batch:
             _beside(self.answers.path, f"checkpoints{suffix}").unlink(missing_ok=True)
 
     async def _answer(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
-        """Return the question's line of OUT."""
+        """Return the question's line of OUT. A run with checkpoints resumes; one that has ended makes no call."""
+        config = thread_config(_thread_name(item))
+        resume = graph.checkpointer and (await graph.aget_state(config)).created_at
         try:
-            state = await self._run_graph(graph, item)
+            state = await graph.ainvoke(
+                None if resume else {"query": item.question},
+                config,
+                context=self.context,
+                durability="sync" if graph.checkpointer else None,
+            )
         except ModelError as error:
             return item._asdict() | {"error": str(error)}
         output = {key: state[key] for key in ("answer", "concise_answer", "stop_reason", "degraded")}
         turns = {"turns": len(state["turns"]), "model": state["turns"][-1]["model"]}
         return item._asdict() | output | turns | {"usage": state["usage"]}
-
-    async def _run_graph(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
-        """Return the final state of the question's run: a new one, or an interrupted one that its checkpoints resume.
-
-        A run that ended, but whose line could not be written, makes no call.
-        """
-        config = thread_config(_thread_name(item))
-        resume = graph.checkpointer and (await graph.aget_state(config)).created_at
-        state: dict[str, Any] = await graph.ainvoke(
-            None if resume else {"query": item.question},
-            config,
-            context=self.context,
-            durability="sync" if graph.checkpointer else None,
-        )
-        return state
 
     def _write(self, answer: dict[str, Any]) -> None:
         self.answers.add(answer)
