@@ -1,6 +1,5 @@
 """JSON Lines files: questions to read, results to append, and a lock that keeps other processes out."""
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -35,20 +34,14 @@ def read_row(line: bytes, kind: type[RowT], example: str) -> RowT:
         ValueError: the line is invalid; the message says why.
     """
     try:
-        value = json.loads(line.decode())
+        return kind.model_validate_json(line.decode())
     except UnicodeDecodeError:
         raise ValueError("not text in UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
-    except RecursionError:
-        raise ValueError("JSON that is nested too deeply") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"not a JSON object like {example}")
-    try:
-        return kind.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}") from None
+        problem = error.errors(include_url=False)[0]
+        if not problem["loc"]:
+            raise ValueError(f"{problem['msg']}: write it like {example}") from None
+        raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
 
 
 def complete_lines(path: Path, *, repair: bytes | None = None) -> Iterator[tuple[int, bytes]]:

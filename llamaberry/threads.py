@@ -22,6 +22,7 @@ from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
     from psycopg import AsyncConnection
 
@@ -92,12 +93,13 @@ async def open_graph() -> AsyncIterator[ReasoningGraph]:
     if location == "none":
         yield build_graph()
         return
-    async with _open_postgres(location) if "://" in location else _open_sqlite(location) as saver:
+    async with _open_postgres(location) if "://" in location else open_sqlite(location) as saver:
         yield build_graph(saver)
 
 
 @asynccontextmanager
-async def _open_sqlite(location: str) -> AsyncIterator[BaseCheckpointSaver[Any]]:
+async def open_sqlite(location: str | Path) -> "AsyncIterator[AsyncSqliteSaver]":
+    """Open the checkpoints in an SQLite file; raise SetupError, also later, if it cannot be used or is damaged."""
     import aiosqlite
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -110,7 +112,7 @@ async def _open_sqlite(location: str) -> AsyncIterator[BaseCheckpointSaver[Any]]
         except sqlite3.DatabaseError as error:
             if "locked" in str(error) or "readonly" in str(error) or "full" in str(error):
                 raise SetupError(f"{path} cannot be used ({error}): end the process that holds it") from error
-            raise SetupError(f"{path} is damaged ({error}): move it away, and a new one is created") from error
+            raise SetupError(f"{path} is damaged ({error}): move it away or delete it, to get a new one") from error
 
 
 async def _create_tables(saver: "AsyncSqliteSaver") -> None:
@@ -132,7 +134,7 @@ async def _create_tables(saver: "AsyncSqliteSaver") -> None:
             await asyncio.sleep(0.05)
 
 
-def _create_private_file(location: str) -> Path:
+def _create_private_file(location: str | Path) -> Path:
     """Create the file if it is missing, readable by its owner only: it holds the user's questions and answers."""
     path = Path(location).expanduser()
     try:
@@ -143,21 +145,6 @@ def _create_private_file(location: str) -> Path:
     except OSError as error:
         raise SetupError(f"{path} cannot be opened ({error.strerror}): set LLAMABERRY_HOME elsewhere") from error
     return path
-
-
-@asynccontextmanager
-async def checkpoints_at(path: Path) -> "AsyncIterator[AsyncSqliteSaver]":
-    """Open the checkpoints with which a batch or an evaluation resumes; raise SetupError if they are damaged."""
-    import aiosqlite
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
-    async with aiosqlite.connect(path) as connection:
-        saver = AsyncSqliteSaver(connection)
-        try:
-            await saver.setup()
-        except sqlite3.Error as error:
-            raise SetupError(f"{path} cannot be used ({error}): delete it") from error
-        yield saver
 
 
 @asynccontextmanager
@@ -173,18 +160,15 @@ async def _open_postgres(address: str) -> AsyncIterator[BaseCheckpointSaver[Any]
     try:
         conninfo = make_conninfo(address, connect_timeout=conninfo_to_dict(address).get("connect_timeout", 10))
         async with AsyncPostgresSaver.from_conn_string(conninfo) as saver:
-            connection = cast("AsyncConnection[Any]", saver.conn)
-            async with _table_lock(connection):
-                await saver.setup()
+            await _create_postgres_tables(saver, cast("AsyncConnection[Any]", saver.conn))
             yield saver
     except psycopg.Error as error:
         # The error may repeat the address, which holds a password.
         raise SetupError(f"LLAMABERRY_CHECKPOINTS: PostgreSQL failed ({type(error).__name__}): check it") from None
 
 
-@asynccontextmanager
-async def _table_lock(connection: "AsyncConnection[Any]") -> AsyncIterator[None]:
-    """Keep other processes from creating the tables at the same moment, which would fail.
+async def _create_postgres_tables(saver: "AsyncPostgresSaver", connection: "AsyncConnection[Any]") -> None:
+    """Create the tables, under a lock: two processes that create them at the same moment would fail.
 
     The lock is polled: a blocking wait would be a running statement, for which CREATE INDEX CONCURRENTLY waits.
     """
@@ -194,7 +178,7 @@ async def _table_lock(connection: "AsyncConnection[Any]") -> AsyncIterator[None]
         if await cursor.fetchone() == {"acquired": True}:
             break
         await asyncio.sleep(0.05)
-    yield
+    await saver.setup()
     await connection.execute("SELECT pg_advisory_unlock_all()")
 
 

@@ -58,7 +58,7 @@ class Collector(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     @property
-    def everything(self) -> bytes:
+    def all_bytes(self) -> bytes:
         return b"\n".join(f"{path} {headers}".encode() + body for path, headers, body in self.requests)
 
     @property

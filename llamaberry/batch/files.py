@@ -2,6 +2,7 @@
 
 import json
 from array import array
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ class Answers:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.answered = self.degraded = self.failed = 0
+        self.counts: Counter[str] = Counter()  # of answered, degraded and failed questions
         self._checksums = array("I")  # by line number of IN; 0: no answer yet
 
     def read(self, *, drop_failed: bool) -> None:
@@ -51,7 +52,7 @@ class Answers:
         if drop_failed and self.path.exists():
             new_path = self.path.with_name(f".{self.path.name}.new")
             with new_path.open("wb") as file:
-                file.writelines(line for answer, line in self._lines() if not (_failed(answer) or _degraded(answer)))
+                file.writelines(line for answer, line in self._lines() if _outcome(answer) == "answered")
             new_path.replace(self.path)
         for answer, _ in self._lines():
             self._count(answer)
@@ -84,17 +85,11 @@ class Answers:
         if (missing := item.line + 1 - len(self._checksums)) > 0:
             self._checksums.frombytes(bytes(missing * self._checksums.itemsize))
         self._checksums[item.line] = item.checksum
-        self.failed += _failed(answer)
-        self.degraded += _degraded(answer)
-        self.answered += not (_failed(answer) or _degraded(answer))
+        self.counts[_outcome(answer)] += 1
 
 
-def _failed(answer: dict[str, Any]) -> bool:
-    return "error" in answer
-
-
-def _degraded(answer: dict[str, Any]) -> bool:
-    return answer.get("stop_reason") == "error"
+def _outcome(answer: dict[str, Any]) -> str:
+    return "failed" if "error" in answer else "degraded" if answer.get("stop_reason") == "error" else "answered"
 
 
 class Questions:

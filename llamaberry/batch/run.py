@@ -8,12 +8,10 @@ Memory grows by four bytes for each line, and with nothing else.
 import asyncio
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from llamaberry.batch.files import Answers, BatchItem, Questions
 from llamaberry.console import print_error, progress
@@ -24,7 +22,7 @@ from llamaberry.jsonl import exclusive_lock
 from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
 from llamaberry.models.pacer import Pacer, current_pacer
-from llamaberry.threads import checkpoints_at, thread_config
+from llamaberry.threads import open_sqlite, thread_config
 
 CONCURRENCY = 64
 MAX_CONSECUTIVE_FAILURES = 100
@@ -80,7 +78,8 @@ async def batch(
             await job.run(keep_turns=job.context.max_turns > 1 if keep_turns is None else keep_turns)
     finally:
         current_pacer.reset(token)
-    return BatchSummary(job.answers.answered, job.answers.degraded, job.answers.failed, job.questions.invalid)
+    counts = job.answers.counts
+    return BatchSummary(counts["answered"], counts["degraded"], counts["failed"], job.questions.invalid)
 
 
 class _Batch:
@@ -100,9 +99,11 @@ class _Batch:
 
     async def run(self, *, keep_turns: bool) -> None:
         total = await asyncio.to_thread(self.questions.count) if sys.stderr.isatty() else None
-        done = sum((self.answers.answered, self.answers.degraded, self.answers.failed))
+        done = self.answers.counts.total()
+        checkpoints = open_sqlite(_beside(self.answers.path, "checkpoints")) if keep_turns else nullcontext()
         with closing(self.questions.unanswered(self.answers)) as items, progress("answers", total, done) as advance:
-            async with self._open_graph(keep_turns) as (graph, saver):
+            async with checkpoints as saver:
+                graph = build_graph(saver)
 
                 async def work() -> None:
                     for item in items:
@@ -124,38 +125,22 @@ class _Batch:
         for suffix in ("", "-wal", "-shm"):
             _beside(self.answers.path, f"checkpoints{suffix}").unlink(missing_ok=True)
 
-    @asynccontextmanager
-    async def _open_graph(self, keep_turns: bool) -> AsyncIterator[tuple[ReasoningGraph, AsyncSqliteSaver | None]]:
-        if not keep_turns:
-            yield build_graph(), None
-            return
-        async with checkpoints_at(_beside(self.answers.path, "checkpoints")) as saver:
-            yield build_graph(saver), saver
-
     async def _answer(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
-        """Return the question's line of OUT."""
+        """Return the question's line of OUT. A run with checkpoints resumes; one that has ended makes no call."""
+        config = thread_config(_thread_name(item))
+        resume = graph.checkpointer and (await graph.aget_state(config)).created_at
         try:
-            state = await self._run_graph(graph, item)
+            state = await graph.ainvoke(
+                None if resume else {"query": item.question},
+                config,
+                context=self.context,
+                durability="sync" if graph.checkpointer else None,
+            )
         except ModelError as error:
             return item._asdict() | {"error": str(error)}
         output = {key: state[key] for key in ("answer", "concise_answer", "stop_reason", "degraded")}
         turns = {"turns": len(state["turns"]), "model": state["turns"][-1]["model"]}
         return item._asdict() | output | turns | {"usage": state["usage"]}
-
-    async def _run_graph(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
-        """Return the final state of the question's run: a new one, or an interrupted one that its checkpoints resume.
-
-        A run that ended, but whose line could not be written, makes no call.
-        """
-        config = thread_config(_thread_name(item))
-        resume = graph.checkpointer and (await graph.aget_state(config)).created_at
-        state: dict[str, Any] = await graph.ainvoke(
-            None if resume else {"query": item.question},
-            config,
-            context=self.context,
-            durability="sync" if graph.checkpointer else None,
-        )
-        return state
 
     def _write(self, answer: dict[str, Any]) -> None:
         self.answers.add(answer)

@@ -24,7 +24,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.models.client import client_settings
 from llamaberry.nodes import first_turn, refine_turn, synthesize
-from llamaberry.threads import checkpoints_at
+from llamaberry.threads import open_sqlite
 
 if TYPE_CHECKING:
     from langsmith import Client
@@ -86,7 +86,7 @@ class Evaluation:
                 return
             judge = Judge(self.judge, self.folder.results.values(), concurrency=concurrency) if self.judge else None
             with progress("answers", total, len(self.results)) as advance:
-                async with checkpoints_at(self.folder.path / CHECKPOINTS) as saver:
+                async with open_sqlite(self.folder.path / CHECKPOINTS) as saver:
                     runner = Runner(
                         saver,
                         self.context,

@@ -4,8 +4,9 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import httpx
@@ -26,7 +27,6 @@ LOCAL_TIMEOUT_FACTOR = 10
 """Multiplies `turn_timeout_s` for the local model: a busy machine writes only a token or two per second."""
 
 _CHARS_PER_TOKEN = 32  # well above any tokenizer's average: a reply beyond max_tokens times this does not end
-_MAX_CLIENTS = 32
 _MIN_SECRET_CHARS = 6  # shorter values of variables named KEY, TOKEN or SECRET are not redacted
 
 
@@ -48,8 +48,6 @@ class ClientSettings(NamedTuple):
     timeout_s: float
     environment: tuple[tuple[str, str], ...]
     """The provider's variables, so that a changed key takes effect at once; for "local" the address and the key."""
-    paced: bool
-    """Whether a pacer is active: the client then passes it the rate-limit headers."""
 
     @property
     def model(self) -> str:
@@ -74,11 +72,8 @@ async def acall_model(
         ModelError: the call failed, or took longer than `turn_timeout_s`.
     """
     settings = client_settings(context)
-    loop = asyncio.get_running_loop()
-    client = _clients.get((settings, loop))
-    if client is None:
-        # Building a client reads certificates from the disk and may start the local server: not in the event loop.
-        client = await asyncio.to_thread(_get_client, settings, loop)
+    # Building a client reads certificates from the disk and may start the local server: not in the event loop.
+    client = await asyncio.to_thread(_get_client, settings, asyncio.get_running_loop())
     call = partial(_call, client, messages, config, settings)
     if pacer := current_pacer.get():
         message, waited_s = await pacer.call(call)
@@ -160,8 +155,7 @@ def client_settings(context: Context) -> ClientSettings:
     else:
         prefix = provider[:4].upper()  # GROQ_API_KEY, OPENAI_BASE_URL, MISTRAL_API_KEY for mistralai
         environment = tuple((key, os.environ[key]) for key in sorted(os.environ) if key.startswith(prefix))
-    paced = current_pacer.get() is not None
-    return ClientSettings(provider, name, context.temperature, context.max_tokens, timeout_s, environment, paced)
+    return ClientSettings(provider, name, context.temperature, context.max_tokens, timeout_s, environment)
 
 
 def _check_groq_key(key: str) -> None:
@@ -183,8 +177,6 @@ def _local_model_name(*, requested: bool) -> str:
         raise SetupError(f"no model is set up: export GROQ_API_KEY=…, or use the local model: {error}") from None
 
 
-# A client's connections belong to one event loop, so each loop has its own clients.
-_clients: dict[tuple[ClientSettings, asyncio.AbstractEventLoop], BaseChatModel] = {}
 _clients_lock = threading.Lock()
 
 
@@ -193,16 +185,13 @@ def _get_client(settings: ClientSettings, loop: asyncio.AbstractEventLoop) -> Ba
     if settings.provider == "local":
         local_server.server()
         settings = settings._replace(environment=local_server.running())
-    key = (settings, loop)
     with _clients_lock:
-        if key not in _clients:
-            _clients[key] = _build_client(settings)
-            if len(_clients) > _MAX_CLIENTS:
-                _clients.pop(next(iter(_clients)))
-        return _clients[key]
+        return _build_client(settings, loop)
 
 
-def _build_client(settings: ClientSettings) -> BaseChatModel:
+@lru_cache(maxsize=32)
+def _build_client(settings: ClientSettings, _loop: asyncio.AbstractEventLoop) -> BaseChatModel:
+    """Build a client; each loop has its own, because its connections belong to one loop."""
     options: dict[str, Any] = {
         "temperature": settings.temperature,
         "max_tokens": settings.max_tokens,
@@ -218,7 +207,7 @@ def _build_client(settings: ClientSettings) -> BaseChatModel:
         )
     from langchain.chat_models import init_chat_model
 
-    if settings.provider == "groq" and settings.paced:
+    if settings.provider == "groq":
         from groq import DefaultAsyncHttpxClient
 
         # The default allows 100 connections; a call beyond them would spend its timeout waiting for one.
@@ -231,21 +220,11 @@ def _build_client(settings: ClientSettings) -> BaseChatModel:
     except Exception as error:  # a missing package, an unknown provider, or anything that a provider's class refuses
         raise SetupError(f'model "{settings.model}" cannot be set up: {" ".join(str(error).split())}') from error
     if settings.provider == "groq":
-        client.async_client = _RawMessages(client.async_client)
+        # Workaround for groq 0.37, which compares each message with every message type: with the prompt of a tenth turn
+        # that was 40 % of a run's CPU time. Messages in `extra_body` are sent as they are.
+        create = client.async_client.create
+        client.async_client = SimpleNamespace(
+            create=lambda *, messages, **options: create(messages=[], extra_body={"messages": messages}, **options)
+        )
     model: BaseChatModel = client
     return model
-
-
-class _RawMessages:
-    """Groq's completions, but the messages are sent as they are, without the SDK's conversion.
-
-    Workaround for groq 0.37, which compares each message with every message type: with the prompt of a tenth turn that
-    was 40 % of a run's CPU time. It replaces ChatGroq's field `async_client`, which langchain-groq builds for itself.
-    """
-
-    def __init__(self, completions: Any) -> None:
-        self._completions = completions
-
-    def create(self, *, messages: list[dict[str, Any]], **options: Any) -> Awaitable[Any]:
-        stream: Awaitable[Any] = self._completions.create(messages=[], extra_body={"messages": messages}, **options)
-        return stream

@@ -25,14 +25,7 @@ _REMEDIES = {
 
 
 def to_model_error(error: Exception, model: str, timeout_s: float, secrets: tuple[str, ...]) -> ModelError:
-    """Return a ModelError with the cause and the remedy in one line.
-
-    Args:
-        error: what the provider's SDK raised.
-        model: "provider:name".
-        timeout_s: the time limit of the call.
-        secrets: texts to redact.
-    """
+    """Return a ModelError for what the SDK of `model` ("provider:name") raised; `secrets` are redacted."""
     provider = model.partition(":")[0]
     if isinstance(error, TimeoutError | httpx.TimeoutException) or isinstance(error.__cause__, httpx.TimeoutException):
         message = (

@@ -10,11 +10,8 @@ MAX_RETRY_AFTER_S = 60.0
 def retry_delay(error: ModelError, *, attempt: int, time_left_s: float | None) -> float | None:
     """Return the seconds to wait before the next attempt, or None if there should be none.
 
-    0 means that the provider asked for no wait, so the caller's own backoff applies.
-
-    Args:
-        attempt: the number of the attempt that failed, from 1.
-        time_left_s: the seconds until the deadline, or None without one.
+    0: the provider asked for no wait, so the caller's own backoff applies. `attempt`: the number of the attempt that
+    failed, from 1. `time_left_s`: the seconds until the deadline, None without one.
     """
     limit_s = MAX_RETRY_AFTER_S if time_left_s is None else time_left_s
     if not error.retryable or attempt >= MAX_ATTEMPTS or error.retry_after_s > limit_s:

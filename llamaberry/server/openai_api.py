@@ -26,17 +26,11 @@ from starlette.types import Receive, Scope, Send
 
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.calls import Usage
-from llamaberry.graph.context import Context
 from llamaberry.graph.errors import LlamaberryError
 from llamaberry.graph.events import step_of
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
-from llamaberry.server.openai_errors import (
-    error_response,
-    internal_error_response,
-    run_error_response,
-    validation_error_response,
-)
+from llamaberry.server.openai_errors import error_response, run_error_response, validation_error_response
 from llamaberry.server.openai_request import MODELS, ChatRequest
 
 _logger = logging.getLogger("llamaberry")
@@ -46,9 +40,8 @@ _STARTED_AT = int(time.time())
 class ChatCompletion:
     """The response to one request, as a whole or as a stream. When the client disconnects, the run is cancelled."""
 
-    def __init__(self, request: ChatRequest, context: Context) -> None:
+    def __init__(self, request: ChatRequest) -> None:
         self.request = request
-        self.context = context
         self.run_id = uuid7()
         self.created = int(time.time())
         self.state: dict[str, Any] = {}
@@ -74,7 +67,7 @@ class ChatCompletion:
             response = run_error_response(error)
         except Exception:  # a bug: the client must not wait for the rest of its stream
             _logger.exception("the OpenAI-compatible API failed")
-            response = internal_error_response()
+            response = error_response(500, "the server failed: see its log", code="internal")
         else:
             return
         if self.stream_started:
@@ -119,7 +112,7 @@ class ChatCompletion:
         stream = graph.astream(
             {"messages": self.request.conversation},
             {"run_id": self.run_id},
-            context=self.context,
+            context=self.request.context,
             stream_mode=["messages", "values"],
             version="v2",
         )
@@ -179,12 +172,7 @@ async def chat_completions(request: Request) -> ChatCompletion | Response:
         chat = ChatRequest.model_validate_json(await request.body())
     except ValidationError as error:
         return validation_error_response(error)
-    if chat.model not in MODELS:
-        return _unknown_model(chat.model)
-    try:
-        return ChatCompletion(chat, chat.context)
-    except ValidationError as error:
-        return validation_error_response(error, chat.field_names)
+    return ChatCompletion(chat) if chat.model in MODELS else _unknown_model(chat.model)
 
 
 async def models(request: Request) -> Response:

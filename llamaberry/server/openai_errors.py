@@ -9,22 +9,16 @@ from starlette.responses import JSONResponse
 from llamaberry.graph.errors import LlamaberryError, ModelError, describe_validation_error
 
 _BAD_REQUEST_STATUS = (400, 413, 422)  # the provider rejected this request; another one may succeed
-_NO_RETRY = {"x-should-retry": "false"}
-"""The graph has already retried: each retry of the client would repeat the whole run."""
 
 
 def error_response(
-    status: int,
-    message: str,
-    *,
-    code: str,
-    kind: str = "invalid_request_error",
-    param: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    status: int, message: str, *, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """Return an error in OpenAI's form; `kind` is its "type", `param` the field of the request that it is about."""
+    """Return an error in OpenAI's form; `param` is the field of the request that it is about."""
+    kind = "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
     error = {"message": message, "type": kind, "param": param, "code": code}
-    return JSONResponse({"error": error}, status, headers)
+    # The graph has already retried: each retry of the client would repeat the whole run.
+    return JSONResponse({"error": error}, status, {"x-should-retry": "false", **(headers or {})})
 
 
 def validation_error_response(error: ValidationError, names: Mapping[str, str] | None = None) -> JSONResponse:
@@ -40,17 +34,11 @@ def validation_error_response(error: ValidationError, names: Mapping[str, str] |
 def run_error_response(error: LlamaberryError) -> JSONResponse:
     """Return the error of a run that failed."""
     if not isinstance(error, ModelError):
-        return error_response(503, str(error), kind="server_error", code="not_set_up", headers=_NO_RETRY)
-    headers = _NO_RETRY | ({"retry-after": str(math.ceil(error.retry_after_s))} if error.retry_after_s else {})
+        return error_response(503, str(error), code="not_set_up")
+    headers = {"retry-after": str(math.ceil(error.retry_after_s))} if error.retry_after_s else {}
     status = getattr(error.__cause__, "status_code", None)
     if status == 429:
-        return error_response(429, str(error), kind="rate_limit_error", code="rate_limit_exceeded", headers=headers)
-    if status in _BAD_REQUEST_STATUS:
-        return error_response(400, str(error), code="model_failed", headers=headers)
-    return error_response(502, str(error), kind="server_error", code="model_failed", headers=headers)
-
-
-def internal_error_response() -> JSONResponse:
-    """Return the error for a bug of ours, which the server has logged."""
-    message = "the server failed: see its log"
-    return error_response(500, message, kind="server_error", code="internal", headers=_NO_RETRY)
+        return error_response(429, str(error), code="rate_limit_exceeded", headers=headers)
+    return error_response(
+        400 if status in _BAD_REQUEST_STATUS else 502, str(error), code="model_failed", headers=headers
+    )

@@ -50,7 +50,8 @@ def _client() -> Client | None:
     if not on or not key:
         return None
     logging.getLogger("langsmith").setLevel(logging.CRITICAL)  # it logs each failure many times
-    hide = _without_settings if get_env_var("HIDE_INPUTS") == "true" else None
+    hide_settings = get_env_var("HIDE_INPUTS") == "true" and get_env_var("HIDE_METADATA") != "true"
+    hide = _without_settings if hide_settings else None  # None: as HIDE_METADATA says
     try:
         return Client(retry_config=Retry(total=0), tracing_error_callback=report_failure, hide_metadata=hide)
     except (LangSmithError, ValueError) as error:
@@ -60,11 +61,7 @@ def _client() -> Client | None:
 
 def _without_settings(metadata: dict[str, Any]) -> dict[str, Any]:
     """Drop the settings, which hold the user's system prompt: it counts as an input."""
-    return (
-        {}
-        if get_env_var("HIDE_METADATA") == "true"
-        else {k: v for k, v in metadata.items() if k not in ("settings", "dials")}
-    )
+    return {key: value for key, value in metadata.items() if key not in ("settings", "dials")}
 
 
 def _flush(client: Client) -> None:

