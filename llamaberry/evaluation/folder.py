@@ -13,6 +13,8 @@ from llamaberry.graph.errors import SetupError
 from llamaberry.jsonl import append, complete_lines, exclusive_lock
 
 SETTINGS, RESULTS = "settings.json", "results.jsonl"
+SENT = "langsmith.jsonl"
+"""The experiments in LangSmith, and the cases of each that LangSmith has received."""
 
 ResultKey = tuple[str, str]
 """The id of the question, and the name of the arm."""
@@ -48,6 +50,7 @@ class Folder:
 
     def remove(self, keys: set[ResultKey]) -> None:
         """Delete results."""
+        (self.path / SENT).unlink(missing_ok=True)  # a retried case would be a second row in its old experiment
         self.results = {key: result for key, result in self.results.items() if key not in keys}
         text = "".join(result.model_dump_json() + "\n" for result in self.results.values())
         _write_atomically(self.path / RESULTS, text)
