@@ -15,7 +15,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.reply import parse_synthesis
 from llamaberry.graph.routing import why_stop
-from llamaberry.graph.turn import Turn
+from llamaberry.graph.turn import Turn, Verdict
 from llamaberry.graph.workflow import build_graph
 from llamaberry.threads import thread_config
 
@@ -60,7 +60,7 @@ class Runner:
         result = Result(id=case.id, task=case.task, arm=arm.name, question=case.question, expected=case.expected)
         try:
             await (self._run_vote if arm.draws > 1 else self._run_turns)(case, arm, result)
-            result.right = result.answer is not None and await self._is_right(case, result.answer)
+            result.right = await self._is_right(case, result.answer)
         except ModelError as error:
             result.error = str(error)
         return result
@@ -73,24 +73,15 @@ class Runner:
     async def _run_turns(self, case: Case, arm: Arm, result: Result) -> None:
         state = await self._run_graph(case, arm, turns=await self._shared_state(case, arm))
         for turn in state["turns"]:
-            result.replies.append(await self._reply(case, f"turn {turn['index']}", turn))
+            step = f"turn {turn['index']}"
+            result.replies.append(await self._reply(case, step, turn, turn["answer"], turn["verdict"]))
         result.stop_reason, result.degraded = state["stop_reason"], state["degraded"]
         result.error = state["degraded"] if state["stop_reason"] == "error" else None
         result.answer = state["concise_answer"] or None
         for call in state["calls"]:
             if call["step"] == "synthesize":
                 answer = parse_synthesis(call["text"]).concise
-                result.replies.append(
-                    Reply(
-                        step="synthesis",
-                        answer=answer,
-                        right=answer is not None and await self._is_right(case, answer),
-                        finish_reason=call["finish_reason"],
-                        seconds=call["seconds"],
-                        tokens=_tokens(call),
-                        text=call["text"],
-                    )
-                )
+                result.replies.append(await self._reply(case, "synthesis", call, answer))
 
     async def _run_vote(self, case: Case, arm: Arm, result: Result) -> None:
         async def draw(number: int) -> Turn:
@@ -100,37 +91,37 @@ class Runner:
 
         numbers = range(1, arm.draws + 1)
         draws = await asyncio.gather(*map(draw, numbers), return_exceptions=True)
-        answers: list[str] = []
-        errors: list[BaseException] = []
-        for number, turn in zip(numbers, draws, strict=True):
-            if isinstance(turn, BaseException):
-                errors.append(turn)
-                continue
-            result.replies.append(await self._reply(case, f"draw {number}", turn))
-            if turn["answer"] is not None:
-                answers.append(turn["answer"])
-        if answers:
-            votes = Counter(map(normalise, answers))
-            result.answer = max(answers, key=lambda answer: votes[normalise(answer)])  # in a tie, the first draw
+        errors = [error for error in draws if isinstance(error, BaseException)]
         for error in errors:
             if not isinstance(error, ModelError):
                 raise error
+        for number, turn in zip(numbers, draws, strict=True):
+            if not isinstance(turn, BaseException):
+                result.replies.append(await self._reply(case, f"draw {number}", turn, turn["answer"]))
+        answers = [reply.answer for reply in result.replies if reply.answer is not None]
+        votes = Counter(map(normalise, answers))
+        result.answer = max(answers, key=lambda answer: votes[normalise(answer)], default=None)  # a tie: the first draw
         if errors:
             result.error = f"{len(errors)} of {arm.draws} draws failed: {errors[0]}"
 
-    async def _reply(self, case: Case, step: str, turn: Turn) -> Reply:
+    async def _reply(
+        self, case: Case, step: str, source: Turn | Call, answer: str | None, verdict: Verdict | None = None
+    ) -> Reply:
+        usage = source["usage"]
         return Reply(
             step=step,
-            answer=turn["answer"],
-            right=turn["answer"] is not None and await self._is_right(case, turn["answer"]),
-            verdict=turn["verdict"],
-            finish_reason=turn["finish_reason"],
-            seconds=turn["seconds"],
-            tokens=_tokens(turn_calls([turn])[0]),
-            text=turn["text"],
+            answer=answer,
+            right=await self._is_right(case, answer),
+            verdict=verdict,
+            finish_reason=source["finish_reason"],
+            seconds=source["seconds"],
+            tokens=Tokens.of(usage) if usage else None,
+            text=source["text"],
         )
 
-    async def _is_right(self, case: Case, answer: str) -> bool:
+    async def _is_right(self, case: Case, answer: str | None) -> bool:
+        if answer is None:
+            return False
         if case.check:
             return case.check(answer)
         if self._judge is None:
@@ -193,9 +184,3 @@ def _last_node(turns: list[Turn]) -> str:
 
 def _thread_name(case: Case, arm: Arm, draw: int) -> str:
     return f"{case.id} {arm.name} {draw}"
-
-
-def _tokens(call: Call) -> Tokens | None:
-    usage = total([call])
-    tokens = Tokens(input=usage["input_tokens"], output=usage["output_tokens"], cached=usage["cached_tokens"])
-    return tokens if call["usage"] else None
