@@ -1,7 +1,8 @@
 """Answer a question in an arm; the graph's checkpoints keep what was answered, so that no call is repeated."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -23,6 +24,7 @@ SINGLE, LONGEST = Arm("single", 1), Arm("turns:10", 10)
 _NO_ERROR = {"stop_reason": None, "degraded": None}
 
 
+@dataclass
 class Runner:
     """Answers cases in arms, with at most `concurrency` runs of the graph at once, on threads that survive a kill.
 
@@ -31,25 +33,19 @@ class Runner:
     charged for all of its turns. With `retry_failed` a shared turn that failed is retried once.
     """
 
-    def __init__(
-        self,
-        saver: BaseCheckpointSaver[Any],
-        context: Context,
-        *,
-        concurrency: int,
-        shared_turns: bool = False,
-        judge: Judge | None = None,
-        retry_failed: bool = False,
-    ) -> None:
-        self._saver = saver
-        self._graph = build_graph(saver)
-        self._context = context
+    saver: BaseCheckpointSaver[Any]
+    context: Context
+    concurrency: InitVar[int]
+    shared_turns: bool = False
+    judge: Judge | None = None
+    retry_failed: bool = False
+
+    def __post_init__(self, concurrency: int) -> None:
+        """Build the graph."""
+        self._graph = build_graph(self.saver)
         self._slots = asyncio.Semaphore(concurrency)
-        self._shared_turns = shared_turns
-        self._judge = judge
-        self._retry_failed = retry_failed
         self._retried_cases: set[str] = set()
-        self._case_locks: dict[str, asyncio.Lock] = {}
+        self._case_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def run(self, case: Case, arm: Arm) -> Result:
         """Return the result of the case in this arm; a failed model call is its `error`.
@@ -68,7 +64,7 @@ class Runner:
     async def forget(self, case: Case, arm: Arm) -> None:
         """Delete the checkpoints of the case in this arm."""
         for draw in range(1, arm.draws + 1):
-            await self._saver.adelete_thread(_thread_name(case, arm, draw))
+            await self.saver.adelete_thread(_thread_name(case, arm, draw))
 
     async def _run_turns(self, case: Case, arm: Arm, result: Result) -> None:
         state = await self._run_graph(case, arm, turns=await self._shared_state(case, arm))
@@ -124,16 +120,16 @@ class Runner:
             return False
         if case.check:
             return case.check(answer)
-        if self._judge is None:
+        if self.judge is None:
             raise SetupError(f"{case.id} has no checker: set the judging model with --judge MODEL")
-        return await self._judge.is_right(case, answer)
+        return await self.judge.is_right(case, answer)
 
     async def _shared_state(self, case: Case, arm: Arm) -> dict[str, Any] | None:
         """Return the state of the shared turns where this arm stops, or None without `shared_turns`."""
-        if not self._shared_turns:
+        if not self.shared_turns:
             return None
         config, context = thread_config(f"{case.id} turns"), self._arm_context(arm)
-        async with self._case_locks.setdefault(case.id, asyncio.Lock()):
+        async with self._case_locks[case.id]:
             while True:
                 snapshot = await self._graph.aget_state(config)
                 turns: list[Turn] = snapshot.values.get("turns", [])
@@ -143,7 +139,7 @@ class Runner:
                         shared = {"turns": turns[:count], "calls": calls, "usage": total(calls)}
                         return {**snapshot.values, **shared, "stop_reason": reason, "degraded": None}
                 if turns and snapshot.values["stop_reason"]:  # "error": no further turn will follow
-                    if not self._retry_failed or case.id in self._retried_cases:
+                    if not self.retry_failed or case.id in self._retried_cases:
                         return snapshot.values
                     self._retried_cases.add(case.id)
                     await self._graph.aupdate_state(config, _NO_ERROR, as_node=_last_node(turns))
@@ -175,7 +171,7 @@ class Runner:
             return state
 
     def _arm_context(self, arm: Arm) -> Context:
-        return self._context.model_copy(update={"max_turns": arm.turns, "early_stop": arm.early_stop})
+        return self.context.model_copy(update={"max_turns": arm.turns, "early_stop": arm.early_stop})
 
 
 def _last_node(turns: list[Turn]) -> str:

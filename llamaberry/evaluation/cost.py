@@ -54,11 +54,7 @@ def mean_cost(results: Sequence[Result], prices: Prices | None) -> Cost | None:
         return None
     calls = [reply.tokens for result in metered for reply in result.replies if reply.tokens]
     n, right = len(metered), sum(result.right for result in metered)
-    tokens = Tokens(
-        input=sum(call.input for call in calls),
-        output=sum(call.output for call in calls),
-        cached=sum(call.cached for call in calls),
-    )
+    tokens = Tokens(**{kind: sum(getattr(call, kind) for call in calls) for kind in Tokens.model_fields})
     total, usd = tokens.input + tokens.output, prices.of(tokens) if prices else None
     return Cost(
         input=tokens.input / n,

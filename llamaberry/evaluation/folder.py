@@ -19,7 +19,7 @@ SENT = "langsmith.jsonl"
 ResultKey = tuple[str, str]
 """The id of the question, and the name of the arm."""
 
-_IDENTITY = (
+IDENTITY = (
     "data", "sha256", "suite", "seed", "reasoning_gym", "model", "temperature", "max_tokens", "prompts",
     "shared_turns", "judge",
 )  # fmt: skip
@@ -81,7 +81,7 @@ class Folder:
         if file.exists():
             try:
                 previous = json.loads(file.read_text(encoding="utf-8"))
-                changed = [key for key in _IDENTITY if previous.get(key) != self.settings.get(key)]
+                changed = [key for key in IDENTITY if previous.get(key) != self.settings.get(key)]
             except (ValueError, AttributeError) as error:
                 raise SetupError(f"{file} is not from `llamaberry eval`: choose another --out") from error
             if changed:

@@ -17,7 +17,7 @@ from langsmith.utils import LangSmithError, LangSmithNotFoundError, get_env_var
 
 from llamaberry.console import print_error
 from llamaberry.evaluation.data import Case, Data
-from llamaberry.evaluation.folder import SENT, Folder
+from llamaberry.evaluation.folder import IDENTITY, SENT, Folder
 from llamaberry.evaluation.results import Arm, Result
 from llamaberry.jsonl import append, complete_lines
 from llamaberry.tracing import langsmith as tracing
@@ -26,10 +26,7 @@ START_TIMEOUT_S, IDLE_TIMEOUT_S, FLUSH_TIMEOUT_S = 15.0, 10.0, 60.0
 """The longest waits for LangSmith: to open the experiments; for the next row, once all results are complete; and for
 the client to send its queue."""
 
-METADATA = (
-    "data", "sha256", "suite", "size", "seed", "reasoning_gym", "questions", "model", "temperature", "max_tokens",
-    "shared_turns", "judge", "prompts", "llamaberry",
-)  # fmt: skip
+METADATA = (*IDENTITY, "size", "questions", "llamaberry")
 """Settings sent to LangSmith as experiment metadata; paths, commands and machine details are left out."""
 
 FEEDBACK = ["correct", "fixed", "broken", "tokens", "seconds"]
