@@ -130,7 +130,10 @@ def arm_figures(name: str, results: Sequence[Result], *, missing: int, prices: P
     after = [_right_after(result, turns) for result in results if turns]
     replies = [reply for result in results for reply in result.replies]
     seconds = [sum(reply.seconds for reply in result.replies) for result in results if result.replies]
-    answers = [answers for result in results if len(answers := _normalised_answers(result)) > 1]
+    answers = [
+        [normalise(r.answer) for r in result.replies if r.answer is not None and r.step != "synthesis"]
+        for result in results
+    ]
     accuracy = Rate.of(result.right for result in results)
     by_turn = {turn: Rate.of(right[turn] for right in after) for turn in turns}
     steps: dict[str, Change] = {}
@@ -145,7 +148,7 @@ def arm_figures(name: str, results: Sequence[Result], *, missing: int, prices: P
         steps=steps,
         refining=Change.of((right[turns[0]], right[turns[-1]]) for right in after),
         overall=Change.of((right[turns[0]], right["synthesis"]) for right in after),
-        agreement=_mean([len(set(of_one)) == 1 for of_one in answers]),
+        agreement=_mean([len(set(of_one)) == 1 for of_one in answers if len(of_one) > 1]),
         cost=mean_cost(results, prices),
         seconds_mean=_mean(seconds),
         seconds_median=median(seconds) if seconds else None,
@@ -178,11 +181,6 @@ def _right_after(result: Result, turns: Sequence[str]) -> dict[str, bool]:
     right = {reply.step: reply.right for reply in result.replies if reply.answer is not None}
     after = accumulate(turns, lambda before, turn: right.get(turn, before), initial=False)
     return {**dict(zip(turns, islice(after, 1, None), strict=True)), "synthesis": result.right}
-
-
-def _normalised_answers(result: Result) -> list[str]:
-    """Return the answers of the turns or draws in comparable form."""
-    return [normalise(r.answer) for r in result.replies if r.answer is not None and r.step != "synthesis"]
 
 
 def _mean(values: Sequence[float]) -> float | None:
