@@ -30,7 +30,7 @@ def write_questions(folder: Path, *names: str, **more: Any) -> str:
 def run_eval(data: str, out: Path, *words: str, failed: str = "") -> list[dict[str, Any]]:
     """Run the command, check that it reports `failed` failed runs ("1 of 3"), and return the saved results."""
     run = llamaberry("eval", data, "--out", str(out), *words)
-    reported = re.findall(r"llamaberry: (\d+ of \d+) runs failed, and count by what they answered; .+\n", run.stderr)
+    reported = re.findall(r"llamaberry: (\d+ of \d+) runs failed; .+\n", run.stderr)
     assert (run.returncode, reported) == (0, [failed] if failed else []), run.stderr
     assert failed or not run.stderr
     return read_results(out)

@@ -1,7 +1,8 @@
 """Answer a question in an arm; the graph's checkpoints keep what was answered, so that no call is repeated."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -15,7 +16,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.reply import parse_synthesis
 from llamaberry.graph.routing import why_stop
-from llamaberry.graph.turn import Turn
+from llamaberry.graph.turn import Turn, Verdict
 from llamaberry.graph.workflow import build_graph
 from llamaberry.threads import thread_config
 
@@ -23,6 +24,7 @@ SINGLE, LONGEST = Arm("single", 1), Arm("turns:10", 10)
 _NO_ERROR = {"stop_reason": None, "degraded": None}
 
 
+@dataclass
 class Runner:
     """Answers cases in arms, with at most `concurrency` runs of the graph at once, on threads that survive a kill.
 
@@ -31,25 +33,19 @@ class Runner:
     charged for all of its turns. With `retry_failed` a shared turn that failed is retried once.
     """
 
-    def __init__(
-        self,
-        saver: BaseCheckpointSaver[Any],
-        context: Context,
-        *,
-        concurrency: int,
-        shared_turns: bool = False,
-        judge: Judge | None = None,
-        retry_failed: bool = False,
-    ) -> None:
-        self._saver = saver
-        self._graph = build_graph(saver)
-        self._context = context
+    saver: BaseCheckpointSaver[Any]
+    context: Context
+    concurrency: InitVar[int]
+    shared_turns: bool = False
+    judge: Judge | None = None
+    retry_failed: bool = False
+
+    def __post_init__(self, concurrency: int) -> None:
+        """Build the graph."""
+        self._graph = build_graph(self.saver)
         self._slots = asyncio.Semaphore(concurrency)
-        self._shared_turns = shared_turns
-        self._judge = judge
-        self._retry_failed = retry_failed
         self._retried_cases: set[str] = set()
-        self._case_locks: dict[str, asyncio.Lock] = {}
+        self._case_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def run(self, case: Case, arm: Arm) -> Result:
         """Return the result of the case in this arm; a failed model call is its `error`.
@@ -60,7 +56,7 @@ class Runner:
         result = Result(id=case.id, task=case.task, arm=arm.name, question=case.question, expected=case.expected)
         try:
             await (self._run_vote if arm.draws > 1 else self._run_turns)(case, arm, result)
-            result.right = result.answer is not None and await self._is_right(case, result.answer)
+            result.right = await self._is_right(case, result.answer)
         except ModelError as error:
             result.error = str(error)
         return result
@@ -68,29 +64,20 @@ class Runner:
     async def forget(self, case: Case, arm: Arm) -> None:
         """Delete the checkpoints of the case in this arm."""
         for draw in range(1, arm.draws + 1):
-            await self._saver.adelete_thread(_thread_name(case, arm, draw))
+            await self.saver.adelete_thread(_thread_name(case, arm, draw))
 
     async def _run_turns(self, case: Case, arm: Arm, result: Result) -> None:
         state = await self._run_graph(case, arm, turns=await self._shared_state(case, arm))
         for turn in state["turns"]:
-            result.replies.append(await self._reply(case, f"turn {turn['index']}", turn))
+            step = f"turn {turn['index']}"
+            result.replies.append(await self._reply(case, step, turn, turn["answer"], turn["verdict"]))
         result.stop_reason, result.degraded = state["stop_reason"], state["degraded"]
         result.error = state["degraded"] if state["stop_reason"] == "error" else None
         result.answer = state["concise_answer"] or None
         for call in state["calls"]:
             if call["step"] == "synthesize":
                 answer = parse_synthesis(call["text"]).concise
-                result.replies.append(
-                    Reply(
-                        step="synthesis",
-                        answer=answer,
-                        right=answer is not None and await self._is_right(case, answer),
-                        finish_reason=call["finish_reason"],
-                        seconds=call["seconds"],
-                        tokens=_tokens(call),
-                        text=call["text"],
-                    )
-                )
+                result.replies.append(await self._reply(case, "synthesis", call, answer))
 
     async def _run_vote(self, case: Case, arm: Arm, result: Result) -> None:
         async def draw(number: int) -> Turn:
@@ -100,49 +87,49 @@ class Runner:
 
         numbers = range(1, arm.draws + 1)
         draws = await asyncio.gather(*map(draw, numbers), return_exceptions=True)
-        answers: list[str] = []
-        errors: list[BaseException] = []
-        for number, turn in zip(numbers, draws, strict=True):
-            if isinstance(turn, BaseException):
-                errors.append(turn)
-                continue
-            result.replies.append(await self._reply(case, f"draw {number}", turn))
-            if turn["answer"] is not None:
-                answers.append(turn["answer"])
-        if answers:
-            votes = Counter(map(normalise, answers))
-            result.answer = max(answers, key=lambda answer: votes[normalise(answer)])  # in a tie, the first draw
+        errors = [error for error in draws if isinstance(error, BaseException)]
         for error in errors:
             if not isinstance(error, ModelError):
                 raise error
+        for number, turn in zip(numbers, draws, strict=True):
+            if not isinstance(turn, BaseException):
+                result.replies.append(await self._reply(case, f"draw {number}", turn, turn["answer"]))
+        answers = [reply.answer for reply in result.replies if reply.answer is not None]
+        votes = Counter(map(normalise, answers))
+        result.answer = max(answers, key=lambda answer: votes[normalise(answer)], default=None)  # a tie: the first draw
         if errors:
             result.error = f"{len(errors)} of {arm.draws} draws failed: {errors[0]}"
 
-    async def _reply(self, case: Case, step: str, turn: Turn) -> Reply:
+    async def _reply(
+        self, case: Case, step: str, source: Turn | Call, answer: str | None, verdict: Verdict | None = None
+    ) -> Reply:
+        usage = source["usage"]
         return Reply(
             step=step,
-            answer=turn["answer"],
-            right=turn["answer"] is not None and await self._is_right(case, turn["answer"]),
-            verdict=turn["verdict"],
-            finish_reason=turn["finish_reason"],
-            seconds=turn["seconds"],
-            tokens=_tokens(turn_calls([turn])[0]),
-            text=turn["text"],
+            answer=answer,
+            right=await self._is_right(case, answer),
+            verdict=verdict,
+            finish_reason=source["finish_reason"],
+            seconds=source["seconds"],
+            tokens=Tokens.of(usage) if usage else None,
+            text=source["text"],
         )
 
-    async def _is_right(self, case: Case, answer: str) -> bool:
+    async def _is_right(self, case: Case, answer: str | None) -> bool:
+        if answer is None:
+            return False
         if case.check:
             return case.check(answer)
-        if self._judge is None:
+        if self.judge is None:
             raise SetupError(f"{case.id} has no checker: set the judging model with --judge MODEL")
-        return await self._judge.is_right(case, answer)
+        return await self.judge.is_right(case, answer)
 
     async def _shared_state(self, case: Case, arm: Arm) -> dict[str, Any] | None:
         """Return the state of the shared turns where this arm stops, or None without `shared_turns`."""
-        if not self._shared_turns:
+        if not self.shared_turns:
             return None
         config, context = thread_config(f"{case.id} turns"), self._arm_context(arm)
-        async with self._case_locks.setdefault(case.id, asyncio.Lock()):
+        async with self._case_locks[case.id]:
             while True:
                 snapshot = await self._graph.aget_state(config)
                 turns: list[Turn] = snapshot.values.get("turns", [])
@@ -152,7 +139,7 @@ class Runner:
                         shared = {"turns": turns[:count], "calls": calls, "usage": total(calls)}
                         return {**snapshot.values, **shared, "stop_reason": reason, "degraded": None}
                 if turns and snapshot.values["stop_reason"]:  # "error": no further turn will follow
-                    if not self._retry_failed or case.id in self._retried_cases:
+                    if not self.retry_failed or case.id in self._retried_cases:
                         return snapshot.values
                     self._retried_cases.add(case.id)
                     await self._graph.aupdate_state(config, _NO_ERROR, as_node=_last_node(turns))
@@ -184,7 +171,7 @@ class Runner:
             return state
 
     def _arm_context(self, arm: Arm) -> Context:
-        return self._context.model_copy(update={"max_turns": arm.turns, "early_stop": arm.early_stop})
+        return self.context.model_copy(update={"max_turns": arm.turns, "early_stop": arm.early_stop})
 
 
 def _last_node(turns: list[Turn]) -> str:
@@ -193,9 +180,3 @@ def _last_node(turns: list[Turn]) -> str:
 
 def _thread_name(case: Case, arm: Arm, draw: int) -> str:
     return f"{case.id} {arm.name} {draw}"
-
-
-def _tokens(call: Call) -> Tokens | None:
-    usage = total([call])
-    tokens = Tokens(input=usage["input_tokens"], output=usage["output_tokens"], cached=usage["cached_tokens"])
-    return tokens if call["usage"] else None

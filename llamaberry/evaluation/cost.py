@@ -1,10 +1,12 @@
 """The cost of answers: tokens, and US dollars if prices are known."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from pydantic import BaseModel, NonNegativeFloat
 
 from llamaberry.evaluation.results import Result, Tokens
+from llamaberry.graph.errors import SetupError
 
 
 class Prices(BaseModel, frozen=True, allow_inf_nan=False):
@@ -13,6 +15,15 @@ class Prices(BaseModel, frozen=True, allow_inf_nan=False):
     input: NonNegativeFloat
     output: NonNegativeFloat
     cached: NonNegativeFloat | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse INPUT/OUTPUT or INPUT/OUTPUT/CACHED; raise a SetupError if it is neither."""
+        names, parts = ("input", "output", "cached"), text.split("/")
+        try:
+            return cls.model_validate(dict(zip(names[: len(parts)], parts, strict=True)))
+        except ValueError:
+            raise SetupError(f"--price {text}: write INPUT/OUTPUT or INPUT/OUTPUT/CACHED, such as 0.15/0.60") from None
 
     def of(self, tokens: Tokens) -> float:
         """Return the price of these tokens in US dollars."""
@@ -43,11 +54,7 @@ def mean_cost(results: Sequence[Result], prices: Prices | None) -> Cost | None:
         return None
     calls = [reply.tokens for result in metered for reply in result.replies if reply.tokens]
     n, right = len(metered), sum(result.right for result in metered)
-    tokens = Tokens(
-        input=sum(call.input for call in calls),
-        output=sum(call.output for call in calls),
-        cached=sum(call.cached for call in calls),
-    )
+    tokens = Tokens(**{kind: sum(getattr(call, kind) for call in calls) for kind in Tokens.model_fields})
     total, usd = tokens.input + tokens.output, prices.of(tokens) if prices else None
     return Cost(
         input=tokens.input / n,

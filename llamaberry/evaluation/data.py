@@ -105,12 +105,11 @@ def generate(tasks: Sequence[str], *, size: int, seed: int) -> Data:
         from reasoning_gym.factory import DATASETS
     except ImportError as error:
         raise SetupError('--suite needs reasoning-gym: pip install "llamaberry[eval]"') from error
+    datasets: dict[str, Any] = {}
     for task in tasks:
         if task not in DATASETS:
             similar = difflib.get_close_matches(task, DATASETS, n=3) or sorted(DATASETS)[:3]
             raise SetupError(f"reasoning-gym has no task {task!r}: it has {', '.join(similar)} and others")
-    datasets: dict[str, Any] = {}
-    for task in tasks:
         try:
             # reasoning-gym seeds question n with seed + n, so neighbouring seeds would share all questions but one.
             datasets[task] = reasoning_gym.create_dataset(task, size=size, seed=seed * SEED_STRIDE % 2**31)

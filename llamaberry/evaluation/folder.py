@@ -13,11 +13,13 @@ from llamaberry.graph.errors import SetupError
 from llamaberry.jsonl import append, complete_lines, exclusive_lock
 
 SETTINGS, RESULTS = "settings.json", "results.jsonl"
+SENT = "langsmith.jsonl"
+"""The experiments in LangSmith, and the cases of each that LangSmith has received."""
 
 ResultKey = tuple[str, str]
 """The id of the question, and the name of the arm."""
 
-_IDENTITY = (
+IDENTITY = (
     "data", "sha256", "suite", "seed", "reasoning_gym", "model", "temperature", "max_tokens", "prompts",
     "shared_turns", "judge",
 )  # fmt: skip
@@ -48,6 +50,7 @@ class Folder:
 
     def remove(self, keys: set[ResultKey]) -> None:
         """Delete results."""
+        (self.path / SENT).unlink(missing_ok=True)  # a retried case would be a second row in its old experiment
         self.results = {key: result for key, result in self.results.items() if key not in keys}
         text = "".join(result.model_dump_json() + "\n" for result in self.results.values())
         _write_atomically(self.path / RESULTS, text)
@@ -78,7 +81,7 @@ class Folder:
         if file.exists():
             try:
                 previous = json.loads(file.read_text(encoding="utf-8"))
-                changed = [key for key in _IDENTITY if previous.get(key) != self.settings.get(key)]
+                changed = [key for key in IDENTITY if previous.get(key) != self.settings.get(key)]
             except (ValueError, AttributeError) as error:
                 raise SetupError(f"{file} is not from `llamaberry eval`: choose another --out") from error
             if changed:

@@ -31,17 +31,17 @@ class Judge:
         self._context = Context(model=model, temperature=0, max_tokens=1024)
         self._slots = asyncio.Semaphore(concurrency)
         replies = ((result.id, reply) for result in results for reply in result.replies)
-        self._verdicts = {(id, normalise(r.answer)): r.right for id, r in replies if r.answer is not None}
-        self._running: dict[tuple[str, str], asyncio.Task[bool]] = {}
+        self._verdicts: dict[tuple[str, str], bool | asyncio.Task[bool]] = {
+            (id, normalise(reply.answer)): reply.right for id, reply in replies if reply.answer is not None
+        }
 
     async def is_right(self, case: Case, answer: str) -> bool:
         """Return the verdict. Raises ModelError if the model gives none, SetupError if it cannot be called."""
         key = (case.id, normalise(answer))
-        if key in self._verdicts:
-            return self._verdicts[key]
-        if key not in self._running:
-            self._running[key] = asyncio.create_task(self._judge(case, answer))
-        return await self._running[key]
+        if key not in self._verdicts:
+            self._verdicts[key] = asyncio.create_task(self._judge(case, answer))
+        verdict = self._verdicts[key]
+        return verdict if isinstance(verdict, bool) else await verdict
 
     async def _judge(self, case: Case, answer: str) -> bool:
         prompt = (
@@ -56,14 +56,12 @@ class Judge:
             raise ModelError(f"the judge {response.model} did not end with right or wrong: use another --judge")
         return verdict[1].lower() == "right"
 
-    async def _call(self, messages: list[AnyMessage]) -> ModelReply:
-        attempt = 1
-        while True:
-            try:
-                return await acall_model(self._context, messages, None, time.time())
-            except ModelError as error:
-                delay = retry_delay(error, attempt=attempt, time_left_s=None)
-                if delay is None:
-                    raise
-            await asyncio.sleep(delay or attempt / 2)
-            attempt += 1
+    async def _call(self, messages: list[AnyMessage], attempt: int = 1) -> ModelReply:
+        try:
+            return await acall_model(self._context, messages, None, time.time())
+        except ModelError as error:
+            delay = retry_delay(error, attempt=attempt, time_left_s=None)
+            if delay is None:
+                raise
+        await asyncio.sleep(delay or attempt / 2)
+        return await self._call(messages, attempt + 1)

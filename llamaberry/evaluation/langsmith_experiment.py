@@ -1,244 +1,196 @@
-"""Send an evaluation to LangSmith: one dataset, an experiment per arm, a row with feedback per result.
-
-LangSmith's `aevaluate` blocks its event loop, so each arm runs it in a thread with a loop of its own. These threads
-request each result from the evaluation's loop. The graph's runs appear below the experiment's rows, and a LangSmith
-that is slow or down does not delay the evaluation.
-"""
+"""Send an evaluation to LangSmith: one dataset, an experiment per arm, a row with feedback per result."""
 
 import asyncio
 import contextlib
-import io
-import threading
+import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future
-from contextvars import copy_context
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from langsmith import Client, aevaluate, traceable
-from langsmith.evaluation import EvaluationResult, EvaluationResults
-from langsmith.schemas import Example, Run, TracerSession
-from langsmith.utils import LangSmithNotFoundError, get_env_var
+from langsmith import Client, trace, tracing_context
+from langsmith.env import get_git_info
+from langsmith.schemas import TracerSession
+from langsmith.utils import LangSmithError, LangSmithNotFoundError, get_env_var
 
 from llamaberry.console import print_error
 from llamaberry.evaluation.data import Case, Data
-from llamaberry.evaluation.folder import Folder
-from llamaberry.evaluation.langsmith_rows import FEEDBACK, SentRows, dataset_name, example_of, feedback_of, outputs_of
+from llamaberry.evaluation.folder import IDENTITY, SENT, Folder
 from llamaberry.evaluation.results import Arm, Result
+from llamaberry.jsonl import append, complete_lines
 from llamaberry.tracing import langsmith as tracing
 
 START_TIMEOUT_S, IDLE_TIMEOUT_S, FLUSH_TIMEOUT_S = 15.0, 10.0, 60.0
 """The longest waits for LangSmith: to open the experiments; for the next row, once all results are complete; and for
 the client to send its queue."""
 
-METADATA = (
-    "data", "sha256", "suite", "size", "seed", "reasoning_gym", "questions", "model", "temperature", "max_tokens",
-    "shared_turns", "judge", "prompts", "llamaberry",
-)  # fmt: skip
+METADATA = (*IDENTITY, "size", "questions", "llamaberry")
 """Settings sent to LangSmith as experiment metadata; paths, commands and machine details are left out."""
 
-T = TypeVar("T")
-ResultOf = Callable[[Case, Arm], Awaitable[Result]]
+FEEDBACK = ["correct", "fixed", "broken", "tokens", "seconds"]
 
 
 class Experiments:
-    """Sends an evaluation to LangSmith. Rows that fail are reported once, and sent when the evaluation runs again."""
+    """An experiment per arm. Rows that LangSmith does not accept are sent when the evaluation runs again.
 
-    def __init__(self, client: Client, data: Data, arms: Sequence[Arm], folder: Folder, *, concurrency: int) -> None:
-        self._client, self._data, self._arms, self._concurrency = client, data, arms, concurrency
-        self._cases = {case.id: case for case in data.cases}
-        self._sent = SentRows(folder.path, dataset_name(data))
+    LangSmith's own `aevaluate` would block the event loop, and would not resume.
+    """
+
+    def __init__(self, client: Client, data: Data, arms: Sequence[Arm], folder: Folder) -> None:
+        self._client, self._data, self._arms = client, data, arms
+        self._record = folder.path / SENT
         self._metadata = {key: folder.settings[key] for key in METADATA if folder.settings.get(key) is not None}
-        self._stopped = False
-        self._rows_sent = 0
+        # The same name for the same questions only.
+        name = data.settings.get("data") or f"{'+'.join(data.settings['suite'])} seed {data.settings['seed']}"
+        content = json.dumps([case[:4] for case in data.cases], ensure_ascii=False)
+        self._dataset = f"llamaberry {name} {sha256(content.encode()).hexdigest()[:8]}"
+        self._experiment_ids: dict[str, str] = {}
+        self._sent: dict[str, set[str]] = {arm.name: set() for arm in arms}
+        for _, line in complete_lines(self._record, repair=b'{"arm":'):
+            with contextlib.suppress(ValueError):  # version 0.1.0 wrote empty and incomplete lines
+                self._restore(json.loads(line))
+        self._projects: dict[str, TracerSession] = {}
+        self._example_ids: dict[str, UUID] = {}
+        self._deliveries: set[asyncio.Future[None]] = set()
+        self._failures = tracing.failures
+        self._thread = ThreadPoolExecutor(1)  # unlike asyncio's own, it does not delay the end of the event loop
 
-    async def send(self, result_of: ResultOf) -> None:
-        """Send each result that LangSmith lacks, awaiting `result_of`; return when all are sent or sending failed."""
+    def lacks(self, case: Case, arm: Arm) -> bool:
+        """Whether LangSmith has no row for this case in the arm's experiment."""
+        return arm.name not in self._experiment_ids or case.id not in self._sent[arm.name]
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[bool]:
+        """Open the experiments and yield whether rows can be sent; at the end, wait until LangSmith has the rows."""
+        try:
+            yield await self._opened()
+            pending = self._deliveries
+            while pending:
+                accepted, pending = await asyncio.wait(
+                    pending, timeout=IDLE_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not accepted:
+                    message = f"no row accepted within {IDLE_TIMEOUT_S:g} s; run it again to send the rest"
+                    tracing.report_failure(TimeoutError(message), "experiment")
+                    break
+        finally:
+            for delivery in self._deliveries:
+                delivery.cancel()
+
+    async def row(self, case: Case, arm: Arm, answer: Awaitable[Result]) -> None:
+        """Await the result as a row of the arm's experiment: the graph's runs appear below it."""
+        row = trace(
+            f"eval {arm.name}",
+            inputs={"query": case.question},
+            project_name=self._projects[arm.name].name,
+            metadata=self._metadata | {"arm": arm.name},
+            client=self._client,
+        )
+        with tracing_context(enabled=True), row as run:
+            result = await answer
+            outputs = result.model_dump(include={"answer", "expected", "stop_reason", "degraded", "error"})
+            turns = [reply.answer for reply in result.replies if reply.step != "synthesis"]
+            run.end(outputs={**outputs, "turns": turns})
+            run.reference_example_id = self._example_ids[case.id]  # only now: a run that is killed is no row
+        loop = asyncio.get_running_loop()
+        self._deliveries.add(loop.run_in_executor(self._thread, self._deliver, arm, result, run.id))
+
+    async def _opened(self) -> bool:
+        """Open the experiments, or report why not."""
         if "true" in (get_env_var("HIDE_INPUTS"), get_env_var("HIDE_OUTPUTS")):
             print_error("no experiment is sent to LangSmith: its dataset would contain the hidden questions")
-            return
-        if all(self._sent.has(arm, self._cases) for arm in self._arms):
-            return
-        opening = _in_thread(self._open)
-        await asyncio.wait({opening}, timeout=START_TIMEOUT_S)
-        if not opening.done():
-            tracing.flush_timed_out = True
-            opening.cancel()
-            self._failed(TimeoutError(f"no answer within {START_TIMEOUT_S:g} s"))
-        elif error := opening.exception():
-            self._failed(error)
-        else:
-            await self._send(result_of, opening.result())
-
-    async def _send(self, result_of: ResultOf, experiments: dict[Arm, tuple[TracerSession, list[Example]]]) -> None:
-        pending = sum(len(examples) for _, examples in experiments.values())
-        all_results = asyncio.Event()
-        sender, loop = asyncio.current_task(), asyncio.get_running_loop()
-
-        async def result(case: Case, arm: Arm) -> Result:
-            nonlocal pending
-            if sender and sender.cancelling():
-                raise asyncio.CancelledError
-            try:
-                return await result_of(case, arm)
-            finally:
-                pending -= 1
-                if pending <= 0:
-                    all_results.set()
-
-        async def result_from_thread(case: Case, arm: Arm) -> Result:
-            if self._stopped:
-                raise asyncio.CancelledError
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(result(case, arm), loop))
-
-        def evaluate(arm: Arm, project: TracerSession, examples: list[Example]) -> None:
-            asyncio.run(self._evaluate(arm, project, examples, result_from_thread))
-
-        threads = {
-            _in_thread(partial(evaluate, arm, project, examples))
-            for arm, (project, examples) in experiments.items()
-            if examples
-        }
-        if not threads:
-            return
-        finished = asyncio.ensure_future(asyncio.wait(threads))
-        waiting = asyncio.ensure_future(all_results.wait())
+            return False
+        if not any(self.lacks(case, arm) for case in self._data.cases for arm in self._arms):
+            return False
+        opening = asyncio.get_running_loop().run_in_executor(self._thread, self._open)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # aevaluate prints to stdout, which is the report's
-                await asyncio.wait({finished, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                previous = -1
-                while not finished.done() and previous != self._rows_sent:
-                    previous = self._rows_sent
-                    await asyncio.wait({finished}, timeout=IDLE_TIMEOUT_S)
-            if not finished.done():
-                self._failed(
-                    TimeoutError(f"no row accepted within {IDLE_TIMEOUT_S:g} s; run it again to send the rest")
-                )
+            await asyncio.wait({opening}, timeout=START_TIMEOUT_S)
         finally:
-            self._stopped = True
-            waiting.cancel()
-            if not finished.done():
-                await asyncio.wait({finished}, timeout=1)
-            for thread in threads:
-                if not thread.done():
-                    tracing.flush_timed_out = True
-                    thread.cancel()
-                elif isinstance(error := thread.exception(), Exception):
-                    self._failed(error)
+            tracing.flush_timed_out |= opening.cancel()
+        slow = TimeoutError(f"no answer within {START_TIMEOUT_S:g} s")
+        if error := slow if opening.cancelled() else opening.exception():
+            tracing.report_failure(error, "experiment")
+        return error is None
 
-    def _failed(self, error: BaseException) -> None:
-        tracing.report_failure(error, "experiment")
-
-    def _open(self) -> dict[Arm, tuple[TracerSession, list[Example]]]:
-        """Find or create the dataset and the experiments; return for each arm the examples that LangSmith lacks."""
-        dataset, examples = self._dataset()
-        experiments = {}
-        for arm in self._arms:
-            project = self._experiment(arm, dataset)
-            missing = [example for id, example in examples.items() if id not in self._sent.cases[arm.name]]
-            experiments[arm] = project, missing
-            if missing:
-                print_error(f"LangSmith experiment {project.name!r}: {(project.url or '').partition('?')[0]}")
-        return experiments
-
-    def _dataset(self) -> tuple[UUID, dict[str, Example]]:
-        """Find or create the dataset; return its id, and its examples by case id."""
-        name, client = self._sent.dataset, self._client
+    def _open(self) -> None:
+        """Find or create the dataset, its examples and the experiments."""
+        client, cases = self._client, self._data.cases
         try:
-            dataset = client.read_dataset(dataset_name=name)
+            dataset = client.read_dataset(dataset_name=self._dataset)
         except LangSmithNotFoundError:
             source = ", ".join(f"{key} {value}" for key, value in self._data.settings.items())
-            dataset = client.create_dataset(name, description=f"Questions of `llamaberry eval`: {source}")
-        example_ids = {uuid5(dataset.id, case): case for case in self._cases}
-        existing = {example.id: example for example in client.list_examples(dataset_id=dataset.id)}
-        if missing := example_ids.keys() - existing.keys():
-            new = [example_of(self._cases[case]) | {"id": id} for id, case in example_ids.items() if id in missing]
-            client.create_examples(dataset_id=dataset.id, examples=new)
-            existing = {example.id: example for example in client.list_examples(dataset_id=dataset.id)}
-        return dataset.id, {case: existing[id] for id, case in example_ids.items() if id in existing}
+            dataset = client.create_dataset(self._dataset, description=f"Questions of `llamaberry eval`: {source}")
+        self._example_ids = {case.id: uuid5(dataset.id, case.id) for case in cases}
+        existing = {example.id for example in client.list_examples(dataset_id=dataset.id)}
+        examples = [
+            {
+                "id": self._example_ids[case.id],
+                "inputs": {"query": case.question},
+                "outputs": {"answer": case.expected},
+                "metadata": {"id": case.id, "task": case.task},
+            }
+            for case in cases
+            if self._example_ids[case.id] not in existing
+        ]
+        if examples:
+            client.create_examples(dataset_id=dataset.id, examples=examples)
+        for arm in self._arms:
+            project = self._projects[arm.name] = self._experiment(arm, dataset.id)
+            if any(self.lacks(case, arm) for case in cases):
+                print_error(f"LangSmith experiment {project.name!r}: {(project.url or '').partition('?')[0]}")
 
     def _experiment(self, arm: Arm, dataset: UUID) -> TracerSession:
-        if id := self._sent.experiments.get(arm.name):
+        if id := self._experiment_ids.get(arm.name):
             with contextlib.suppress(LangSmithNotFoundError):  # deleted in LangSmith
                 project: TracerSession = self._client.read_project(project_id=id)
                 return project
         project = self._client.create_project(
             f"{arm.name} {self._metadata['model']} {uuid4().hex[:8]}",
             reference_dataset_id=dataset,
-            metadata=self._metadata | {"arm": arm.name},
-            num_examples=len(self._cases),
+            metadata=self._metadata | {"arm": arm.name, "git": get_git_info()},
+            num_examples=len(self._data.cases),
             evaluator_keys=FEEDBACK,
         )
-        self._sent.add_experiment(arm, project.id)
+        self._save({"arm": arm.name, "dataset": self._dataset, "experiment": str(project.id)})
         return project
 
-    async def _evaluate(self, arm: Arm, project: TracerSession, examples: list[Example], result_of: ResultOf) -> None:
-        results: dict[str, Result] = {}
-
-        @traceable(name=f"eval {arm.name}", process_inputs=lambda arguments: dict(arguments["inputs"]))
-        async def target(inputs: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
-            result = results[metadata["id"]] = await result_of(self._cases[metadata["id"]], arm)
-            return outputs_of(result)
-
-        def feedback(run: Run, example: Example) -> EvaluationResults:
-            result = results.get((example.metadata or {})["id"])
-            scores = feedback_of(result, arm) if result else {}
-            return {"results": [EvaluationResult(key=key, score=score) for key, score in scores.items()]}
-
-        rows: asyncio.Queue[str] = asyncio.Queue()
-        recording = asyncio.create_task(self._record_sent(arm, rows))
+    def _deliver(self, arm: Arm, result: Result, run_id: UUID) -> None:
+        """Send the feedback of a row; record the row once LangSmith has received it, so that it is not sent twice."""
+        started_at = time.monotonic()
         try:
-            # A target that is cancelled or fails leaves no row; the next run of the evaluation sends it.
-            experiment = await aevaluate(
-                target,
-                data=examples,
-                evaluators=[feedback],
-                experiment=project,
-                metadata=self._metadata | {"arm": arm.name},
-                max_concurrency=self._concurrency,
-                client=self._client,
-                blocking=False,
-                error_handling="ignore",
-                disable_evaluator_tracing=True,
-            )
-            async for row in experiment:
-                id = (row["example"].metadata or {})["id"]
-                if id in results:
-                    rows.put_nowait(id)
-        finally:
-            await rows.join()
-            recording.cancel()
+            for key, score in feedback(result, arm).items():
+                experiment = self._projects[arm.name].id
+                self._client.create_feedback(run_id, key, score=score, trace_id=run_id, session_id=experiment)
+        except (LangSmithError, OSError) as error:
+            tracing.report_failure(error, "experiment")
+        self._client.flush(FLUSH_TIMEOUT_S)
+        if tracing.failures == self._failures and time.monotonic() - started_at < FLUSH_TIMEOUT_S:
+            self._save({"arm": arm.name, "taken": [result.id]})
+        self._failures = tracing.failures
 
-    async def _record_sent(self, arm: Arm, rows: asyncio.Queue[str]) -> None:
-        """Record the rows that LangSmith has received as soon as it has, so that none is sent twice."""
-        failures = tracing.failures
-        while True:
-            ids = [await rows.get()]
-            await asyncio.sleep(0.1)  # aevaluate sends feedback from threads that it does not wait for
-            while not rows.empty():
-                ids.append(rows.get_nowait())
-            started_at = time.monotonic()
-            await asyncio.to_thread(self._client.flush, FLUSH_TIMEOUT_S)
-            if tracing.failures == failures and time.monotonic() - started_at < FLUSH_TIMEOUT_S:
-                self._sent.add_cases(arm, ids)
-                self._rows_sent += len(ids)
-            failures = tracing.failures
-            for _ in ids:
-                rows.task_done()
+    def _save(self, record: dict[str, Any]) -> None:
+        append(self._record, json.dumps(record))
+        self._restore(record)
+
+    def _restore(self, record: dict[str, Any]) -> None:
+        """Apply a line of the file: an arm's new experiment, or cases that LangSmith has received in it."""
+        if "experiment" in record:
+            self._sent[record["arm"]] = set()
+            self._experiment_ids.pop(record["arm"], None)
+            if record["dataset"] == self._dataset:
+                self._experiment_ids[record["arm"]] = record["experiment"]
+        else:
+            self._sent[record["arm"]].update(record["taken"])
 
 
-def _in_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
-    """Run a function in a daemon thread, which does not delay the end of the process."""
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()
-
-    def work() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - the awaiting task handles it
-            future.set_exception(error)
-
-    threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
-    return asyncio.wrap_future(future)
+def feedback(result: Result, arm: Arm) -> dict[str, float]:
+    """Return the scores of a result; `fixed` and `broken` say whether refining made the answer right or wrong."""
+    scores: dict[str, float] = {"correct": int(result.right)}
+    if arm.turns > 1 and result.replies:
+        before = result.replies[0].right
+        scores |= {"fixed": int(result.right and not before), "broken": int(before and not result.right)}
+    if tokens := [reply.tokens for reply in result.replies if reply.tokens]:
+        scores["tokens"] = sum(call.input + call.output for call in tokens)
+    return scores | {"seconds": round(sum(reply.seconds for reply in result.replies), 3)}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, compress, islice, pairwise
 from statistics import fmean, median
 from typing import Any, Self
 
@@ -31,7 +32,7 @@ class Rate(BaseModel, frozen=True):
         right, n = sum(outcomes), len(outcomes)
         if not n:
             return cls(right=0, n=0)
-        low, high = _binomial_test(right, n).proportion_ci(confidence_level=0.95, method="wilson")
+        low, high = _binomial_test(right, n).proportion_ci(method="wilson")
         return cls(right=right, n=n, share=right / n, low=float(low), high=float(high))
 
 
@@ -124,22 +125,30 @@ def arm_figures(name: str, results: Sequence[Result], *, missing: int, prices: P
     Raises:
         SetupError: no arm has this name, or scipy is not installed.
     """
-    last = Arm.parse(name).turns
-    turns = range(1, last + 1) if last > 1 else range(0)
+    planned = Arm.parse(name).turns
+    turns = [f"turn {number}" for number in range(1, planned + 1)] if planned > 1 else []
+    after = [_right_after(result, turns) for result in results if turns]
     replies = [reply for result in results for reply in result.replies]
     seconds = [sum(reply.seconds for reply in result.replies) for result in results if result.replies]
-    answers = [answers for result in results if len(answers := _normalised_answers(result)) > 1]
+    answers = [
+        [normalise(r.answer) for r in result.replies if r.answer is not None and r.step != "synthesis"]
+        for result in results
+    ]
     accuracy = Rate.of(result.right for result in results)
-    by_turn = {f"turn {turn}": Rate.of(_right_after(result, turn) for result in results) for turn in turns}
+    by_turn = {turn: Rate.of(right[turn] for right in after) for turn in turns}
+    steps: dict[str, Change] = {}
+    for before, step in pairwise([*turns, "synthesis"]):
+        reached = [any(reply.step == step for reply in result.replies) for result in results]
+        steps[step] = Change.of((right[before], right[step]) for right in compress(after, reached))
     return ArmFigures(
         name=name,
         missing=missing,
         accuracy=accuracy,
         by_turn=by_turn and by_turn | {"final": accuracy},
-        steps=_steps(results, last) if turns else {},
-        refining=Change.of((_right_after(r, 1), _right_after(r, last)) for r in results if turns),
-        overall=Change.of((_right_after(r, 1), r.right) for r in results if turns),
-        agreement=_mean([len(set(of_one)) == 1 for of_one in answers]),
+        steps=steps,
+        refining=Change.of((right[turns[0]], right[turns[-1]]) for right in after),
+        overall=Change.of((right[turns[0]], right["synthesis"]) for right in after),
+        agreement=_mean([len(set(of_one)) == 1 for of_one in answers if len(of_one) > 1]),
         cost=mean_cost(results, prices),
         seconds_mean=_mean(seconds),
         seconds_median=median(seconds) if seconds else None,
@@ -167,26 +176,11 @@ def compare_arms(first: str, second: str, one: Mapping[str, Result], other: Mapp
     )
 
 
-def _right_after(result: Result, turn: int) -> bool:
-    """Whether the newest answer by the end of this turn is right; a turn without an answer changes nothing."""
-    steps = {f"turn {number}" for number in range(1, turn + 1)}
-    return next((r.right for r in reversed(result.replies) if r.step in steps and r.answer is not None), False)
-
-
-def _steps(results: Sequence[Result], last: int) -> dict[str, Change]:
-    def with_step(step: str) -> list[Result]:
-        return [result for result in results if any(reply.step == step for reply in result.replies)]
-
-    steps = {}
-    for turn in range(2, last + 1):
-        step = f"turn {turn}"
-        steps[step] = Change.of((_right_after(r, turn - 1), _right_after(r, turn)) for r in with_step(step))
-    return steps | {"synthesis": Change.of((_right_after(r, last), r.right) for r in with_step("synthesis"))}
-
-
-def _normalised_answers(result: Result) -> list[str]:
-    """Return the answers of the turns or draws in comparable form."""
-    return [normalise(r.answer) for r in result.replies if r.answer is not None and r.step != "synthesis"]
+def _right_after(result: Result, turns: Sequence[str]) -> dict[str, bool]:
+    """Return for each step whether the newest answer by its end is right; a turn without an answer changes nothing."""
+    right = {reply.step: reply.right for reply in result.replies if reply.answer is not None}
+    after = accumulate(turns, lambda before, turn: right.get(turn, before), initial=False)
+    return {**dict(zip(turns, islice(after, 1, None), strict=True)), "synthesis": result.right}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -1,7 +1,8 @@
 """The report's four plots as SVG elements for the page: transparent, with lines and text in the page's text colour."""
 
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, fromstring
 
@@ -69,9 +70,7 @@ def plots(report: Report) -> list[tuple[str, Element]]:
 def _accuracy(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
     figure, axes = _figure(0.9 + 0.38 * len(arms))
     for row, (number, arm) in enumerate(arms):
-        colour, marker = _colour_and_marker(number)
-        share, below, above = _interval(arm.accuracy)
-        axes.errorbar([share], [row], xerr=[[below], [above]], color=colour, marker=marker)
+        [share] = _draw_rates(axes, number, [row], [arm.accuracy], horizontal=True)
         axes.annotate(f"{share:.0f}%", (share, row), (0, 6), textcoords="offset points", ha="center")
     axes.set_yticks(range(len(arms)), [arm.name for _, arm in arms])
     axes.set_ylim(len(arms) - 0.5, -0.7)
@@ -82,15 +81,13 @@ def _accuracy(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
 
 
 def _by_turn(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
-    figure, axes = _figure(2.6 + _legend_inches(arms))
+    figure, axes = _figure(2.6, arms_in_legend=len(arms))
     last = max(len(arm.by_turn) - 1 for _, arm in arms)
     for index, (number, arm) in enumerate(arms):
-        colour, marker = _colour_and_marker(number)
         shift = 0.08 * (index - (len(arms) - 1) / 2)  # keeps the intervals apart
         # The final answers of all arms share one position, whatever their number of turns.
         steps = [(last + 1 if name == "final" else n) + shift for n, name in enumerate(arm.by_turn, start=1)]
-        shares, below, above = zip(*map(_interval, arm.by_turn.values()), strict=True)
-        axes.errorbar(steps, shares, yerr=[below, above], color=colour, marker=marker, label=arm.name)
+        _draw_rates(axes, number, steps, arm.by_turn.values(), label=arm.name)
     axes.set_xticks(range(1, last + 2), [*map(str, range(1, last + 1)), "final"])
     axes.set_xlabel("turn")
     axes.set_ylabel("% right")
@@ -126,12 +123,10 @@ def _steps(arms: Sequence[ArmFigures]) -> "Figure | None":
 
 
 def _cost(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
-    figure, axes = _figure(2.6 + _legend_inches(arms))
+    figure, axes = _figure(2.6, arms_in_legend=len(arms))
     for number, arm in arms:
-        colour, marker = _colour_and_marker(number)
-        share, below, above = _interval(arm.accuracy)
         tokens = arm.cost.total if arm.cost else 0
-        axes.errorbar([tokens], [share], yerr=[[below], [above]], fmt=marker, color=colour, label=arm.name)
+        _draw_rates(axes, number, [tokens], [arm.accuracy], linestyle="none", label=arm.name)
     axes.set_xlim(0, 1.1 * max(arm.cost.total for _, arm in arms if arm.cost) or 1)
     axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -141,10 +136,11 @@ def _cost(arms: Sequence[tuple[int, ArmFigures]]) -> "Figure":
     return figure
 
 
-def _figure(inches: float) -> "tuple[Figure, Axes]":
+def _figure(inches: float, *, arms_in_legend: int = 0) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH_INCHES, inches), layout="constrained")
+    height = inches + 0.22 * ((arms_in_legend + 1) // 2)
+    figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
     return figure, figure.subplots()
 
 
@@ -152,38 +148,35 @@ def _legend(figure: "Figure") -> None:
     figure.legend(loc="outside lower center", ncols=2)
 
 
-def _legend_inches(arms: Sequence[object]) -> float:
-    return 0.22 * ((len(arms) + 1) // 2)
+def _draw_rates(
+    axes: "Axes", number: int, positions: Sequence[float], rates: Iterable[Rate], **style: Any
+) -> list[float]:
+    """Draw rates in percent with their intervals, in the arm's own colour and marker; return the percentages."""
+    import numpy as np
 
-
-def _colour_and_marker(number: int) -> tuple[str, str]:
-    """Return the colour and marker of an arm, the same in every plot."""
-    return _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
-
-
-def _interval(rate: Rate) -> tuple[float, float, float]:
-    """Return the share in percent, and the distances to the ends of its interval."""
-    share, low, high = (100 * (value or 0) for value in (rate.share, rate.low, rate.high))
-    return share, max(share - low, 0), max(high - share, 0)  # rounding may turn 0 into -1e-15
+    shares, lows, highs = 100 * np.array([(rate.share, rate.low, rate.high) for rate in rates]).T
+    errors = np.maximum([shares - lows, highs - shares], 0)  # rounding may turn 0 into -1e-15
+    style |= {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
+    if style.pop("horizontal", False):
+        axes.errorbar(shares, positions, xerr=errors, **style)
+    else:
+        axes.errorbar(positions, shares, yerr=errors, **style)
+    return list(shares)
 
 
 def _svg(figure: "Figure", name: str, title: str) -> Element:
     """Return the figure as an element; the prefix `name` makes its ids unique in the page."""
-    buffer = io.BytesIO()
+    buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    svg = fromstring(buffer.getvalue())
-    for element in svg.iter():
-        element.tag = element.tag.rpartition("}")[2]  # HTML has no namespaces
-        attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
-        for key, value in attributes.items():
-            prefixed = f"{name}-{value}" if key == "id" else value.replace("url(#", f"url(#{name}-")
-            prefixed = f"#{name}-{value[1:]}" if key == "href" else prefixed
-            attributes[key] = prefixed.replace(_INK, "currentColor")
-        element.attrib = attributes
-    for defs in svg.findall("defs"):
-        for style in defs.findall("style"):
-            defs.remove(style)  # it would apply to the whole page
-    for size in ("width", "height"):
-        del svg.attrib[size]
+    text = buffer.getvalue()
+    for pattern, replacement in {
+        r"<style.*?</style>": "",  # it would apply to the whole page
+        r'\bxmlns(:xlink)?="[^"]*"|xlink:': "",  # HTML has no namespaces
+        r'(\bid="|href="#|url\(#)': rf"\1{name}-",
+        r' (width|height)="[\d.]+pt"': "",
+        _INK: "currentColor",
+    }.items():
+        text = re.sub(pattern, replacement, text)
+    svg = fromstring(text)
     svg.attrib |= {"role": "img", "aria-label": title}
     return svg

@@ -23,12 +23,20 @@ class _Gain(NamedTuple):
     n: int
 
     @property
-    def better(self) -> bool:
-        return self.points > 0 and self.p < ALPHA
+    def size(self) -> str:
+        number = f"{abs(self.points):.1f}".removesuffix(".0")
+        return f"{number} point{'' if number == '1' else 's'}"
 
-    @property
-    def worse(self) -> bool:
-        return self.points < 0 and self.p < ALPHA
+    def describe(self) -> str:
+        arm, base = self.arm.cost, self.base.cost
+        cost = f" for {arm.total / base.total:.1f} times the tokens" if arm and base and base.total else ""
+        return f"{self.arm.name} is right {self.size} more often than {self.base.name} ({self.why(self.base)}){cost}"
+
+    def why(self, loser: ArmFigures) -> str:
+        """Return the p-value, and the loser's failed questions if they may explain half of the difference or more."""
+        failed, n = loser.errors, loser.accuracy.n
+        note = f"; {failed} of {loser.name}'s {n} ended in an error" if 100 * failed / n >= abs(self.points) / 2 else ""
+        return f"{_p_value(self.p)}{note}"
 
 
 def recommendation(arms: Sequence[ArmFigures], pairs: Sequence[Pair]) -> str:
@@ -36,9 +44,9 @@ def recommendation(arms: Sequence[ArmFigures], pairs: Sequence[Pair]) -> str:
     with_results = [arm for arm in arms if arm.accuracy.n]
     if not with_results:
         return "There are no results to compare."
-    failed = [arm for arm in with_results if arm.errors == arm.accuracy.n]
-    usable = [arm for arm in with_results if arm not in failed]
-    failure = f"Every question ended in an error in {' and '.join(arm.name for arm in failed)}"
+    usable = [arm for arm in with_results if arm.errors < arm.accuracy.n]
+    failed = " and ".join(arm.name for arm in with_results if arm not in usable)
+    failure = f"Every question ended in an error in {failed}"
     if not usable:
         return f"{failure}: fix the cause, and retry."
     sentence = _single_arm(usable[0]) if len(usable) == 1 else _several_arms(usable, pairs)
@@ -46,70 +54,72 @@ def recommendation(arms: Sequence[ArmFigures], pairs: Sequence[Pair]) -> str:
 
 
 def _single_arm(arm: ArmFigures) -> str:
-    rate = arm.accuracy
+    rate, change = arm.accuracy, arm.overall
     accuracy = f"{arm.name} is right on {rate.right} of {rate.n} questions"
     if rate.share is not None and rate.low is not None and rate.high is not None:
         accuracy += f" ({100 * rate.share:.0f}%, 95% interval {100 * rate.low:.0f} to {100 * rate.high:.0f}%)"
     if not arm.by_turn:
         return f"{accuracy}: there is no other arm to compare it with."
-    change = arm.overall
-    effect = f"refining fixed {change.fixed} of its first answers and broke {change.broken}, {_p_value(change.p)}"
-    if change.fixed > change.broken and change.p < ALPHA:
-        return f"{accuracy}, and {effect}: refine, unless a vote at the same cost does as well."
     if change.broken > change.fixed:
         return _refining_broke(arm)
-    return f"{accuracy}, and {effect}: no gain was shown, so use 1 turn."
+    effect = f"refining fixed {change.fixed} of its first answers and broke {change.broken}, {_p_value(change.p)}"
+    helps = change.p < ALPHA
+    advice = "refine, unless a vote at the same cost does as well" if helps else "no gain was shown, so use 1 turn"
+    return f"{accuracy}, and {effect}: {advice}."
 
 
 def _several_arms(arms: Sequence[ArmFigures], pairs: Sequence[Pair]) -> str:
-    base = min(arms, key=lambda arm: _planned_calls(arm.name))
+    base = min(arms, key=_planned_calls)
     gains = [gain for arm in arms if arm is not base and (gain := _gain(arm, base, pairs))]
     if not gains:
         return "The arms share no question: they cannot be compared."
-    refining = [gain for gain in gains if Arm.parse(gain.arm.name).turns > 1]
-    voting = [gain for gain in gains if gain not in refining]
+    refining = [gain for gain in gains if gain.arm.by_turn]
+    voting = [gain for gain in gains if not gain.arm.by_turn]
     best_refining, best_vote = _best(refining), _best(voting)
     if best_refining and best_vote:
         return _refine_or_vote(best_refining, best_vote, pairs)
     if best_refining:
-        if voting:
-            return f"{_describe(best_refining)}, and no gain was shown for {_names(voting)}: refine."
-        caveat = "" if Arm.parse(base.name).draws > 1 else "; a vote at the same cost was not measured"
-        return f"{_describe(best_refining)}: refine{caveat}."
-    if best_vote:
-        advice = f", and no gain was shown for {_names(refining)}: vote, do not refine" if refining else ": vote"
-        return f"{_describe(best_vote)}{advice}."
-    return _no_gain(base, gains)
+        others, advice = voting, "refine"
+        if not voting and Arm.parse(base.name).draws == 1:
+            advice = "refine; a vote at the same cost was not measured"
+    else:
+        others, advice = refining, "vote, do not refine" if refining else "vote"
+    best = best_refining or best_vote
+    if best is None:
+        return _no_gain(base, gains)
+    no_gain = f", and no gain was shown for {' and '.join(gain.arm.name for gain in others)}" if others else ""
+    return f"{best.describe()}{no_gain}: {advice}."
 
 
 def _refine_or_vote(refining: _Gain, vote: _Gain, pairs: Sequence[Pair]) -> str:
     between = _gain(refining.arm, vote.arm, pairs)
-    if between and between.better:
-        lead = f"{_points(between)} more often than {vote.arm.name} ({_p_value(between.p)})"
-        return f"{_describe(refining)}, and {lead}: refine."
-    if between and between.worse:
-        lead = f"{_points(between)} more often than {refining.arm.name}"
-        return f"{_describe(vote)}, and {lead}: vote, do not refine."
-    if refining.arm.cost and vote.arm.cost:
-        vote_is_cheaper = vote.arm.cost.total < refining.arm.cost.total
+    if between and between.p < ALPHA:
+        refine, lead = between.points > 0, f"{between.size} more often than"
+        refine_reason = f"{lead} {vote.arm.name} ({_p_value(between.p)})"
+        vote_reason = f"{lead} {refining.arm.name}"
     else:
-        vote_is_cheaper = _planned_calls(vote.arm.name) < _planned_calls(refining.arm.name)
-    if vote_is_cheaper:
-        return f"{_describe(vote)}, and {refining.arm.name} costs more without a further gain: vote, do not refine."
-    return f"{_describe(refining)}, and {vote.arm.name} costs as much without a further gain: refine."
+        if refining.arm.cost and vote.arm.cost:
+            refine = vote.arm.cost.total >= refining.arm.cost.total
+        else:
+            refine = _planned_calls(vote.arm) >= _planned_calls(refining.arm)
+        refine_reason = f"{vote.arm.name} costs as much without a further gain"
+        vote_reason = f"{refining.arm.name} costs more without a further gain"
+    if refine:
+        return f"{refining.describe()}, and {refine_reason}: refine."
+    return f"{vote.describe()}, and {vote_reason}: vote, do not refine."
 
 
 def _no_gain(base: ArmFigures, gains: Sequence[_Gain]) -> str:
-    worst = min(gains, key=lambda gain: gain.points if gain.worse else 0)
-    if worst.worse:
-        loss = f"{worst.arm.name} is right {_points(worst)} less often than {base.name} ({_why(worst, worst.arm)})"
+    worst = min(gains, key=lambda gain: gain.points if gain.p < ALPHA else 0)
+    if worst.p < ALPHA and worst.points < 0:
+        loss = f"{worst.arm.name} is right {worst.size} less often than {base.name} ({worst.why(worst.arm)})"
         return f"{loss}: use {base.name}."
     most_broken = max([base, *(gain.arm for gain in gains)], key=lambda arm: arm.overall.broken - arm.overall.fixed)
     if most_broken.overall.broken > most_broken.overall.fixed:
         return _refining_broke(most_broken)
     nearest = min(gains, key=lambda gain: gain.p)
     sign = "-" if nearest.points < 0 else "+"
-    difference = f"{nearest.arm.name} against {base.name}: {sign}{_points(nearest)}, {_p_value(nearest.p)}"
+    difference = f"{nearest.arm.name} against {base.name}: {sign}{nearest.size}, {_p_value(nearest.p)}"
     summary = f"No difference between the arms was shown with {nearest.n} questions"
     return f"{summary} ({difference}): use {base.name}, the cheapest."
 
@@ -130,36 +140,12 @@ def _gain(arm: ArmFigures, base: ArmFigures, pairs: Sequence[Pair]) -> _Gain | N
 
 def _best(gains: Sequence[_Gain]) -> _Gain | None:
     """Return the largest significant gain; of equal ones that with fewer calls."""
-    better = [gain for gain in gains if gain.better]
-    return max(better, key=lambda gain: (gain.points, -_planned_calls(gain.arm.name)), default=None)
+    better = [gain for gain in gains if gain.points > 0 and gain.p < ALPHA]
+    return max(better, key=lambda gain: (gain.points, -_planned_calls(gain.arm)), default=None)
 
 
-def _planned_calls(name: str) -> int:
-    """Return the calls of an arm for one question: its draws, or its turns and a synthesis."""
-    arm = Arm.parse(name)
-    return arm.turns + 1 if arm.turns > 1 else arm.draws
-
-
-def _describe(gain: _Gain) -> str:
-    arm, base = gain.arm.cost, gain.base.cost
-    cost = f" for {arm.total / base.total:.1f} times the tokens" if arm and base and base.total else ""
-    return f"{gain.arm.name} is right {_points(gain)} more often than {gain.base.name} ({_why(gain, gain.base)}){cost}"
-
-
-def _why(gain: _Gain, loser: ArmFigures) -> str:
-    """Return the p-value, and the loser's failed questions if they may explain half of the difference or more."""
-    failed, n = loser.errors, loser.accuracy.n
-    note = f"; {failed} of {loser.name}'s {n} ended in an error" if 100 * failed / n >= abs(gain.points) / 2 else ""
-    return f"{_p_value(gain.p)}{note}"
-
-
-def _names(gains: Sequence[_Gain]) -> str:
-    return " and ".join(gain.arm.name for gain in gains)
-
-
-def _points(gain: _Gain) -> str:
-    number = f"{abs(gain.points):.1f}".removesuffix(".0")
-    return f"{number} point{'' if number == '1' else 's'}"
+def _planned_calls(arm: ArmFigures) -> int:
+    return Arm.parse(arm.name).calls
 
 
 def _p_value(p: float) -> str:

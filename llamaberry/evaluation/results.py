@@ -3,7 +3,8 @@
 import re
 from typing import Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict
+from langchain_core.messages.ai import UsageMetadata
+from pydantic import BaseModel
 
 from llamaberry.graph.errors import SetupError
 
@@ -23,6 +24,11 @@ class Arm(NamedTuple):
     turns: int
     early_stop: bool = False
     draws: int = 1
+
+    @property
+    def calls(self) -> int:
+        """The planned calls for a question: the draws, or the turns and a synthesis."""
+        return self.turns + 1 if self.turns > 1 else self.draws
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -47,11 +53,15 @@ class Tokens(BaseModel):
     output: int = 0
     cached: int = 0
 
+    @classmethod
+    def of(cls, usage: UsageMetadata) -> Self:
+        """Return the tokens of a call."""
+        cached = usage.get("input_token_details", {}).get("cache_read", 0)
+        return cls(input=usage["input_tokens"], output=usage["output_tokens"], cached=cached)
 
-class Reply(BaseModel):
+
+class Reply(BaseModel, frozen=True):
     """One model call: a turn, a draw of a vote, or the synthesis. `answer` is None if the reply states none."""
-
-    model_config = ConfigDict(frozen=True)
 
     step: str
     """ "turn 1", "turn 2", "synthesis"; in a vote "draw 1", "draw 2"."""

@@ -7,29 +7,27 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from langsmith import Client
 
 from llamaberry.console import progress
 from llamaberry.evaluation.arms import Runner
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.folder import Folder, ResultKey
 from llamaberry.evaluation.judge import Judge
-from llamaberry.evaluation.langsmith_rows import SENT
+from llamaberry.evaluation.langsmith_experiment import Experiments
 from llamaberry.evaluation.results import Arm, Result
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.models.client import client_settings
 from llamaberry.nodes import first_turn, refine_turn, synthesize
 from llamaberry.threads import open_sqlite
-
-if TYPE_CHECKING:
-    from langsmith import Client
-
-    from llamaberry.evaluation.langsmith_experiment import Experiments
 
 CHECKPOINTS = "checkpoints.sqlite"
 
@@ -62,7 +60,7 @@ class Evaluation:
         keys = ((case.id, arm.name) for case in self.data.cases for arm in self.arms)
         return [self.folder.results[key] for key in keys if key in self.folder.results]
 
-    async def run(self, *, concurrency: int, retry_failed: bool = False, client: "Client | None" = None) -> None:
+    async def run(self, *, concurrency: int, retry_failed: bool = False, client: Client | None = None) -> None:
         """Answer the missing questions, `concurrency` at once, and send the results to LangSmith if `client` is given.
 
         Raises:
@@ -74,73 +72,61 @@ class Evaluation:
         with self.folder.exclusive():
             failed = {(result.id, result.arm) for result in self.results if retry_failed and result.error is not None}
             if failed:
-                # New experiments in LangSmith: a retried case would be a second row in the old one.
-                (self.folder.path / SENT).unlink(missing_ok=True)
                 self.folder.remove(failed)
-            experiments = None
-            if client:
-                from llamaberry.evaluation.langsmith_experiment import Experiments
-
-                experiments = Experiments(client, self.data, self.arms, self.folder, concurrency=concurrency)
-            if len(self.results) == total and not experiments:
-                return
+            experiments = Experiments(client, self.data, self.arms, self.folder) if client else None
             judge = Judge(self.judge, self.folder.results.values(), concurrency=concurrency) if self.judge else None
-            with progress("answers", total, len(self.results)) as advance:
-                async with open_sqlite(self.folder.path / CHECKPOINTS) as saver:
-                    runner = Runner(
-                        saver,
-                        self.context,
-                        concurrency=concurrency,
-                        shared_turns=self.shared_turns,
-                        judge=judge,
-                        retry_failed=bool(failed),
-                    )
-                    await self._run_missing(runner, concurrency, failed, experiments, advance)
+            async with AsyncExitStack() as stack:
+                sending = experiments is not None and await stack.enter_async_context(experiments.open())
+                if len(self.results) == total and not sending:
+                    return
+                saver = await stack.enter_async_context(open_sqlite(self.folder.path / CHECKPOINTS))
+                runner = Runner(
+                    saver,
+                    self.context,
+                    concurrency=concurrency,
+                    shared_turns=self.shared_turns,
+                    judge=judge,
+                    retry_failed=bool(failed),
+                )
+                advance = stack.enter_context(progress("answers", total, len(self.results)))
+                await self._run_cases(runner, concurrency, failed, experiments if sending else None, advance)
         if not self.shared_turns:  # an arm that is added later continues from shared turns
             for file in self.folder.path.glob(CHECKPOINTS + "*"):
                 file.unlink()
 
-    async def _run_missing(
+    async def _run_cases(
         self,
         runner: Runner,
         concurrency: int,
         failed: set[ResultKey],
-        experiments: "Experiments | None",
+        experiments: Experiments | None,
         advance: Callable[[], None],
     ) -> None:
-        results = self.folder.results
         case_slots = asyncio.Semaphore(concurrency)
-        running: dict[ResultKey, asyncio.Task[None]] = {}
-
-        async def run_arm(case: Case, arm: Arm) -> None:
-            if (case.id, arm.name) in failed:
-                await runner.forget(case, arm)
-            self.folder.add(await runner.run(case, arm))
-            await runner.forget(case, arm)
-            advance()
 
         async def result_of(case: Case, arm: Arm) -> Result:
             key = case.id, arm.name
-            if key not in results and key not in running:
-                running[key] = group.create_task(run_arm(case, arm))
-            if key in running:
-                await asyncio.shield(running[key])
-            return results[key]
+            if key not in self.folder.results:
+                if key in failed:
+                    await runner.forget(case, arm)
+                self.folder.add(await runner.run(case, arm))
+                await runner.forget(case, arm)
+                advance()
+            return self.folder.results[key]
 
-        async def run_case(case: Case, arms: list[Arm]) -> None:
+        async def run_case(case: Case) -> None:
             # One case at a time per slot: its prompts stay in the provider's prefix cache until it is finished.
             async with case_slots:
-                for arm in arms:
-                    await result_of(case, arm)
+                for arm in self.arms:
+                    if experiments and experiments.lacks(case, arm):
+                        await experiments.row(case, arm, result_of(case, arm))
+                    else:
+                        await result_of(case, arm)
 
-        missing = [(case, [arm for arm in self.arms if (case.id, arm.name) not in results]) for case in self.data.cases]
         try:
             async with asyncio.TaskGroup() as group:
-                if experiments:
-                    await experiments.send(result_of)
-                for case, arms in missing:
-                    if arms:
-                        group.create_task(run_case(case, arms))
+                for case in self.data.cases:
+                    group.create_task(run_case(case))
         except ExceptionGroup as errors:
             known = errors.subgroup((SetupError, OSError, sqlite3.Error))  # errors that the user can fix
             raise (known.exceptions[0] if known else errors) from None
