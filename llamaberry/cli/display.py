@@ -22,7 +22,7 @@ class Display:
         self.mode = mode
         self.run_ids: list[str] = []  # of the question: each pause starts another run
         self.console = plain_console(soft_wrap=True)
-        self._step: str | None = None  # the step whose reply is being printed
+        self._call: tuple[str, str | None] | None = None  # the call whose reply is being printed: its step, its message
         self._printed_turns: set[int] = set()
 
     def loading_model(self) -> None:
@@ -30,15 +30,16 @@ class Display:
         if self.console.is_terminal and self.mode not in ("quiet", "json"):
             self.console.print("loading the local model …", style="dim")
 
-    def token(self, step: str, text: str) -> None:
-        """Print a piece of a reply, below the name of its step."""
+    def token(self, step: str, text: str, message_id: str | None = None) -> None:
+        """Print a piece of a reply, below the name of its step; another message of the same step is marked "again"."""
         if self.mode != "turns" or not text:
             return
-        if self._step != step:
-            if self._step:  # its reply was interrupted in the middle of a line
+        if self._call != (step, message_id):
+            again = ", again" if self._call and self._call[0] == step else ""
+            if self._call:  # its reply was interrupted in the middle of a line
                 self.console.print()
-            self._step = step
-            self.console.print(f"── {step} ──", style="bold cyan")
+            self._call = step, message_id
+            self.console.print(f"── {step}{again} ──", style="bold cyan")
         self.console.out(plain(text), style="dim", end="", highlight=False)
 
     def turn(self, turn: dict[str, Any]) -> None:
@@ -46,9 +47,9 @@ class Display:
         if self.mode in ("quiet", "json") or turn["index"] in self._printed_turns:
             return  # a turn that a person has edited arrives again
         self._printed_turns.add(turn["index"])
-        if self._step:
+        if self._call:
             self.console.print()
-            self._step = None
+            self._call = None
         parts = [f"turn {turn['index']}", turn["verdict"] or turn["kind"], f"{turn['seconds']:.1f} s"]
         if turn["usage"]:
             parts.append(f"{turn['usage']['total_tokens']:,} tokens")
@@ -67,7 +68,7 @@ class Display:
             return
         answer = state.get("concise_answer") if self.mode == "concise" else state.get("answer")
         answer = answer or _newest_answer(state)
-        if self._step:
+        if self._call:
             self.console.print("\n")
         if self.mode == "quiet":
             if answer:
