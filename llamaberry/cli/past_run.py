@@ -48,6 +48,7 @@ class Run(NamedTuple):
     question: str
     nodes: list[Node]
     answer: str
+    concise_answer: str | None
     usage: Usage
     stop_reason: str | None
     degraded: str | None
@@ -82,6 +83,7 @@ def read_run(thread: str, state: dict[str, Any]) -> Run:
         state.get("query") or "",
         nodes,
         state.get("answer") or before or "",
+        state.get("concise_answer") or None,
         state.get("usage") or total([]),
         state.get("stop_reason") if finished else None,
         state.get("degraded"),
