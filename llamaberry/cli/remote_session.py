@@ -20,9 +20,8 @@ from langgraph_sdk.errors import APIStatusError, AuthenticationError, ConflictEr
 from langgraph_sdk.schema import RunStatus, StreamMode, StreamPart, ThreadState
 from pydantic import TypeAdapter
 
-from llamaberry.cli.display import OutputMode
+from llamaberry.cli.options import OutputMode
 from llamaberry.cli.session import Decisions, Session
-from llamaberry.console import print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.events import step_of
@@ -60,8 +59,6 @@ class RemoteSession(Session):
         self.server = server
         self._context = Context(**settings)
         self._thread_id: str | None = None
-        self._last_event_id = "-1"  # before all events of a run
-        self._is_running = False  # whether the run may continue on the server after Ctrl-C
         self._error = {"error": "", "message": "the run failed"}  # the exception that ended the run
 
     async def start(self, question: str) -> Interrupt | None:
@@ -73,28 +70,22 @@ class RemoteSession(Session):
         """Continue the paused run."""
         return await self._run({"command": {"resume": decisions}})
 
-    def print_resume_hint(self) -> None:
-        """Print the state of the run on the server, and the command that asks another question on its thread."""
-        command = f"llamaberry ask --server {self.server} --thread {self.thread or self._thread_id}"
-        status = "the server is unreachable, and may continue the run" if self._is_running else "the run was cancelled"
-        print_error(f"{status}; `{command}` continues the conversation")
-
     async def _run(self, request: dict[str, Any]) -> Interrupt | None:
         """Start a run, or continue a paused one, and print it; return the pause in which it ended."""
         async with _connect(self.server) as client:
             try:
-                thread = self._thread_id = self._thread_id or await self._create_thread(client)
-                run_id = await self._create_run(client, thread, request)
+                thread, run_id = await self._create_run(client, request)
             except (ValueError, LookupError, TypeError) as error:  # a response without LangGraph's shape
                 raise SetupError(f"{self.server} is not a LangGraph server: {_CHECK_SERVER}") from error
-            self._last_event_id = "-1"
+            command = f"llamaberry ask --server {self.server} --thread {self.thread or thread}"
+            hint = self.resume_hint = f"`{command}` continues the conversation"
             try:
                 status, state = await self._follow(client, thread, run_id)
             except asyncio.CancelledError:
-                self._is_running = True
+                self.resume_hint = f"the server is unreachable, and may continue the run; {hint}"
                 with suppress(httpx.HTTPError):
                     await client.runs.cancel(thread, run_id)
-                    self._is_running = False
+                    self.resume_hint = f"the run was cancelled; {hint}"
                 raise
         if status in ("error", "timeout"):
             message = f"on {self.server}: {self._error['message']}"
@@ -106,53 +97,51 @@ class RemoteSession(Session):
         self.update_state(cast("dict[str, Any]", state["values"]))
         return Interrupt(pauses[0]["value"], id=pauses[0]["id"]) if pauses else None
 
-    def _busy(self, thread: str) -> SetupError:
-        name = self.thread or thread
-        return SetupError(f"thread {name!r} is busy with another question: wait, or use another thread")
+    async def _create_run(self, client: LangGraphClient, request: dict[str, Any]) -> tuple[str, str]:
+        """Create a run on an idle thread, and return the ids of the thread and the run.
 
-    async def _create_thread(self, client: LangGraphClient) -> str:
-        by_name = {"thread_id": thread_id(self.thread), "metadata": {"name": self.thread}} if self.thread else {}
-        thread = await client.threads.create(**by_name, if_exists="do_nothing")  # type: ignore[arg-type]
-        if thread["status"] == "busy":
-            raise self._busy(thread["thread_id"])
-        return thread["thread_id"]
-
-    async def _create_run(self, client: LangGraphClient, thread: str, request: dict[str, Any]) -> str:
-        """Create a run on an idle thread: two runs at once would each overwrite the other's turns.
-
-        Aegra ignores `multitask_strategy`, so of two runs created at once the later one cancels itself here.
+        Two runs at once would each overwrite the other's turns. Aegra ignores `multitask_strategy`, so of two runs
+        created at once the later one cancels itself here.
         """
+        name = self.thread or self._thread_id
+        busy = SetupError(f"thread {name!r} is busy with another question: wait, or use another thread")
+        if self._thread_id is None:
+            by_name = {"thread_id": thread_id(self.thread), "metadata": {"name": self.thread}} if self.thread else {}
+            thread = await client.threads.create(**by_name, if_exists="do_nothing")  # type: ignore[arg-type]
+            if thread["status"] == "busy":
+                raise busy
+            self._thread_id = thread["thread_id"]
         settings = self._context.model_dump(exclude_defaults=True)
         options: dict[str, Any] = {"stream_resumable": True, "multitask_strategy": "reject", "durability": "sync"}
         try:
             run = await client.runs.create(
-                thread, "llamaberry", **request, context=settings, stream_mode=_MODES, **options
+                self._thread_id, "llamaberry", **request, context=settings, stream_mode=_MODES, **options
             )
         except ConflictError:
-            raise self._busy(thread) from None
-        others = [other for other in await client.runs.list(thread) if other["status"] in _UNFINISHED]
+            raise busy from None
+        others = [other for other in await client.runs.list(self._thread_id) if other["status"] in _UNFINISHED]
         if min([run, *others], key=lambda one: (one["created_at"], one["run_id"]))["run_id"] != run["run_id"]:
-            await client.runs.cancel(thread, run["run_id"])
-            raise self._busy(thread)
+            await client.runs.cancel(self._thread_id, run["run_id"])
+            raise busy
         self.display.run_ids.append(run["run_id"])
-        return run["run_id"]
+        return self._thread_id, run["run_id"]
 
     async def _follow(self, client: LangGraphClient, thread: str, run_id: str) -> tuple[RunStatus, ThreadState]:
         """Print the run's events until it ends, across broken connections; return its status and the thread's state.
 
         While the server is unreachable, retry for up to RETRY_WINDOW_S seconds.
         """
-        unreachable_since = None
+        last_event_id, unreachable_since = "-1", None  # "-1": before all events
         while True:
             try:
                 with suppress(*_UNREACHABLE):
-                    async for part in client.runs.join_stream(thread, run_id, last_event_id=self._last_event_id):
-                        self._last_event_id = part.id or self._last_event_id
+                    async for part in client.runs.join_stream(thread, run_id, last_event_id=last_event_id):
+                        last_event_id = part.id or last_event_id
                         self._print(part)
                 status = (await client.runs.get(thread, run_id))["status"]
-                unreachable_since = None
                 if status not in _UNFINISHED:
                     return status, await client.threads.get_state(thread)
+                unreachable_since = None
             except _UNREACHABLE as error:
                 unreachable_since = unreachable_since or time.monotonic()
                 if time.monotonic() - unreachable_since > RETRY_WINDOW_S:

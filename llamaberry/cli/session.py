@@ -10,11 +10,12 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command, Interrupt, StateSnapshot, StreamMode, StreamPart
+from langgraph.types import Command, Interrupt, StreamMode, StreamPart
 from langsmith import uuid7
 
 from llamaberry import threads
-from llamaberry.cli.display import Display, OutputMode
+from llamaberry.cli.display import Display
+from llamaberry.cli.options import OutputMode
 from llamaberry.cli.review_prompt import ask_decision
 from llamaberry.console import DEGRADED, INTERRUPTED, print_error
 from llamaberry.graph.context import Context
@@ -34,19 +35,16 @@ GraphInput = dict[str, Any] | Command[Any] | None
 class Session(ABC):
     """A question, printed while it is answered, with pauses for a person; subclasses run the graph.
 
-    `thread` is the thread's name, None until it has one. Errors are those of the graph: ValidationError, SetupError,
-    ModelError.
+    `thread` is the thread's name, None until it has one; `resume_hint` says how to continue after Ctrl-C. Errors are
+    those of the graph: ValidationError, SetupError, ModelError.
     """
 
     def __init__(self, mode: OutputMode, thread: str | None) -> None:
         self.display = Display(mode)
         self.thread = thread
+        self.resume_hint = ""
         self.state: dict[str, Any] = {}
         self.is_current = False  # until its first turn, a thread holds the turns and answer of the previous question
-
-    def ask(self, question: str) -> int:
-        """Answer a question and return the exit code."""
-        return self.run(self.start(question))
 
     def run(self, first: Coroutine[Any, Any, Interrupt | None]) -> int:
         """Run to the end, with a person's decision at each pause; print the result and return the exit code."""
@@ -67,7 +65,8 @@ class Session(ABC):
         except KeyboardInterrupt:
             if self.display.run_ids:
                 self.display.result(self.state, seconds=seconds, complete=False)
-                self.print_resume_hint()
+            if self.resume_hint:
+                print_error(self.resume_hint)
             return INTERRUPTED
         self.display.result(self.state, seconds=seconds, complete=True)
         return DEGRADED if self.state["stop_reason"] == "error" else 0
@@ -87,10 +86,6 @@ class Session(ABC):
     async def resume(self, decisions: Decisions) -> Interrupt | None:
         """Continue after a pause, to the end or to the next pause, and return that pause."""
 
-    @abstractmethod
-    def print_resume_hint(self) -> None:
-        """Print the command that continues from here."""
-
 
 class LocalSession(Session):
     """A question on a thread of this machine.
@@ -102,7 +97,6 @@ class LocalSession(Session):
         super().__init__(mode, thread)
         self._settings = settings
         self._trace = trace
-        self._is_stored = True
 
     def run(self, first: Coroutine[Any, Any, Interrupt | None]) -> int:
         """Do as Session.run, with a trace, and stop the local model at the end."""
@@ -151,21 +145,19 @@ class LocalSession(Session):
                 if not interrupted:
                     raise SetupError("no thread was interrupted: `llamaberry history` lists all threads")
                 thread = interrupted[0]
-            context = Context.model_validate(_stored_settings(thread.state) | self._settings)
+            metadata: dict[str, Any] = {**(thread.state.metadata or {})}
+            stored = json.loads(metadata.get("settings") or metadata.get("dials") or "{}")  # dials: 0.1.0
+            context = Context.model_validate(stored | self._settings)
             self.is_current = bool(thread.values.get("turns"))
             graph_input: GraphInput = Command(resume=decisions) if decisions else None
             return await self._run(graph, graph_input, context, thread.name)
-
-    def print_resume_hint(self) -> None:
-        """Print the command that continues the thread, if it is stored."""
-        if self._is_stored:
-            print_error(f"`llamaberry resume {self.thread}` continues from here")
 
     async def _run(
         self, graph: ReasoningGraph, graph_input: GraphInput, context: Context, thread: str
     ) -> Interrupt | None:
         """Run the graph to its end or to a pause, and return the pause."""
-        self.thread, self._is_stored = thread, graph.checkpointer is not None
+        self.thread = thread
+        self.resume_hint = f"`llamaberry resume {thread}` continues from here" if graph.checkpointer else ""
         if client_settings(context).provider == "local" and not local_server.running():
             self.display.loading_model()
         try:
@@ -217,10 +209,3 @@ class LocalSession(Session):
                 local_server.close()  # a thread may be waiting for it
                 raise
         return pause
-
-
-def _stored_settings(state: StateSnapshot) -> dict[str, Any]:
-    """Return the settings of the run that wrote a checkpoint."""
-    metadata: Any = state.metadata or {}
-    settings: dict[str, Any] = json.loads(metadata.get("settings") or metadata.get("dials") or "{}")  # dials: 0.1.0
-    return settings
