@@ -35,23 +35,18 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_HOMES = {
-    "Attempt": "nodes._node",
-    "Output": "graph.state",
-    "Context": "graph.context",
-    "Decision": "graph.review",
-    "LlamaberryError": "graph.errors",
-    "ModelError": "graph.errors",
-    "Node": "nodes._node",
-    "Input": "graph.state",
-    "SetupError": "graph.errors",
-    "State": "graph.state",
-    "Step": "graph.turn",
-    "Turn": "graph.turn",
-    "as_tool": "tool",
-    "build_graph": "graph.workflow",
-    "normalise": "graph.answers",
+_MODULES = {
+    "graph.answers": ("normalise",),
+    "graph.context": ("Context",),
+    "graph.errors": ("LlamaberryError", "ModelError", "SetupError"),
+    "graph.review": ("Decision",),
+    "graph.state": ("Input", "Output", "State"),
+    "graph.turn": ("Step", "Turn"),
+    "graph.workflow": ("build_graph",),
+    "nodes._node": ("Attempt", "Node"),
+    "tool": ("as_tool",),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [*sorted(_HOMES), "__version__", "graph"]
 
 

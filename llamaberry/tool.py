@@ -1,6 +1,6 @@
 """Llamaberry as a tool for an agent: it takes a hard question, and returns a short answer with the turns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -81,8 +81,11 @@ class _ToolRun:
     """Passes the events of one run on to the agent's stream, and keeps its newest state."""
 
     def __init__(self) -> None:
-        self.write = _stream_writer()
         self.state: dict[str, Any] = {}
+        try:
+            self.write = get_stream_writer()
+        except (RuntimeError, KeyError):  # the tool is called outside of LangGraph
+            self.write = lambda event: None
 
     def add(self, mode: str, part: Any) -> None:
         if mode == "custom":
@@ -104,10 +107,3 @@ def _tool_run() -> Iterator[_ToolRun]:
         raise ToolException(str(error)) from error
     except ValidationError as error:
         raise ToolException(describe_validation_error(error, {})) from error
-
-
-def _stream_writer() -> Callable[[Any], None]:
-    try:
-        return get_stream_writer()
-    except (RuntimeError, KeyError):  # the tool is called outside of LangGraph
-        return lambda part: None

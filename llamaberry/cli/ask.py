@@ -41,12 +41,12 @@ def ask(
         raise SetupError("--trace: a run on a server is traced there; leave out --trace or --server")
     question = read_question(question)
     mode = output_mode(show, quiet=quiet, json=json)
+    from llamaberry.cli.session import LocalSession, Session
+
+    session: Session = LocalSession(mode, settings, thread, trace=trace)
     if server is not None:
         from llamaberry.cli.remote_session import RemoteSession
 
-        code = RemoteSession(mode, settings, server, thread).ask(question)
-    else:
-        from llamaberry.cli.session import LocalSession
-
-        code = LocalSession(mode, settings, thread, trace=trace).ask(question)
+        session = RemoteSession(mode, settings, server, thread)
+    code = session.run(session.start(question))
     return 0 if code == DEGRADED and accept_degraded else code

@@ -1,20 +1,19 @@
 """Run a question in one turn and in several, and print the two runs and their difference."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
-from typing import Any, cast
+from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import StreamPart
 from langsmith import uuid7
 from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
 from rich.text import Text
 
 from llamaberry import threads
-from llamaberry.cli.columns import Column, print_columns
 from llamaberry.cli.display import document_of
 from llamaberry.cli.past_run import Run, read_run
+from llamaberry.cli.tree import print_side_by_side
 from llamaberry.console import DEGRADED, FAILURE, INTERRUPTED, as_json, one_line, plain_console, print_error
 from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.context import Context
@@ -35,54 +34,39 @@ class ComparedRun:
         self.state: dict[str, Any] = {}
         self.status = ""
         self.error: ModelError | None = None
-        self.on_status: Callable[[], None] = lambda: None  # called when `status` changes
 
-    async def run(self, question: str, thread: str, first: dict[str, Any] | None = None) -> bool:
-        """Answer the question; return whether it has an answer.
+    async def run(self, question: str, thread: str, first: dict[str, Any] | None = None) -> None:
+        """Answer the question.
 
         `first` is the final state of the other run: its first turn is used without a call, and counts in the budget,
         the deadline and the figures of this run, too. `thread` only groups the two runs in traces.
         """
         config: RunnableConfig = {"run_id": self.run_id, "metadata": {"thread_id": thread, "arm": self.name}}
         graph = build_graph(nodes={"first_turn": _reuse_first_turn(first)} if first else None)
-        stream = graph.astream(
-            {"query": question}, config, context=self.context, stream_mode=["custom", "values"], version="v2"
-        )
         try:
-            async with aclosing(cast("AsyncGenerator[StreamPart[Any, Any]]", stream)) as parts:
-                async for part in parts:
-                    self._update(part)
+            async for part in graph.astream(
+                {"query": question}, config, context=self.context, stream_mode=["custom", "values"], version="v2"
+            ):
+                if part["type"] == "values":
+                    self.state = part["data"]
+                elif part["type"] == "custom":
+                    self._show(part["data"])
+            self.status = "done"
         except ModelError as error:
-            self.error = error
-            self._set_status("failed")
-            return False
-        self._set_status("done")
-        return True
+            self.error, self.status = error, "failed"
+
+    def _show(self, event: dict[str, Any]) -> None:
+        if event["type"] == "turn_started":
+            attempt = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
+            self.status = f"turn {event['turn']}{attempt} …"
+        elif event["type"] == "refining_ended":
+            self.status = "synthesis …"
 
     @property
     def past_run(self) -> Run:
         """The run as `llamaberry show` reads it."""
-        return read_run(self.name, self.state)
-
-    @property
-    def concise_answer(self) -> str | None:
-        """The final answer in a form that can be compared, None if there is none."""
-        return self.state.get("concise_answer") or None
-
-    def _update(self, part: StreamPart[Any, Any]) -> None:
-        if part["type"] == "values":
-            self.state = part["data"]
-        elif part["type"] == "custom":
-            event = part["data"]
-            if event["type"] == "turn_started":
-                attempt = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
-                self._set_status(f"turn {event['turn']}{attempt} …")
-            elif event["type"] == "refining_ended":
-                self._set_status("synthesis …")
-
-    def _set_status(self, status: str) -> None:
-        self.status = status
-        self.on_status()
+        run = read_run(self.name, self.state)
+        return run._replace(degraded="failed: there is no answer") if self.error else run
 
 
 def _reuse_first_turn(run: dict[str, Any]) -> Node:
@@ -100,108 +84,86 @@ def compare(question: str, context: Context, *, shared_first: bool, json: bool, 
 
     Raises as the graph does; ModelError only if neither run has an answer.
     """
-    several = f"turns:{context.max_turns}{'+early' if context.early_stop else ''}"
-    runs = [ComparedRun(context.model_copy(update={"max_turns": 1}), "single"), ComparedRun(context, several)]
+    name = f"turns:{context.max_turns}{'+early' if context.early_stop else ''}"
+    single = ComparedRun(context.model_copy(update={"max_turns": 1}), "single")
+    several = ComparedRun(context, name)
     run_ids: list[str] = []
     with tracing_session(report=trace, runs=run_ids):
         try:
-            complete = asyncio.run(_run(question, runs, shared_first, run_ids))
+            asyncio.run(_run(question, single, several, shared_first))
+            complete = True
         except KeyboardInterrupt:
             complete = False
         finally:
             local_server.close()
-        if errors := list(dict.fromkeys(str(run.error) for run in runs if run.error)):
-            if all(run.error for run in runs):
-                raise ModelError("; ".join(errors))
-            for run in runs:
-                if run.error:
-                    print_error(f"{run.name} failed: {run.error}")
-        console = plain_console()
+            run_ids += [str(run.run_id) for run in (single, several) if run.status]
+        failed = [run for run in (single, several) if run.error]
+        if len(failed) == 2:
+            raise ModelError("; ".join(dict.fromkeys(str(run.error) for run in failed)))
+        for run in failed:
+            print_error(f"{run.name} failed: {run.error}")
+        past_runs = single.past_run, several.past_run
+        agree = _agree(*past_runs)
         if json:
-            console.out(as_json(_document(question, runs, shared_first)), highlight=False)
+            document: dict[str, Any] = {"question": question, "shared_first": shared_first, "agree": agree}
+            for run in (single, several):
+                error = str(run.error) if run.error else None
+                document[run.name] = document_of(run.state, str(run.run_id)) | {"error": error}
+            plain_console().out(as_json(document), highlight=False)
         else:
-            columns = [Column(run.past_run, run.concise_answer, run.error is not None) for run in runs]
-            print_columns(console, question, columns, _difference(runs, shared_first), shared_first=shared_first)
+            difference = _difference(*past_runs, agree)
+            shared = ["the first turn is shared, and counted in both"] if shared_first and difference else []
+            print_side_by_side(question, past_runs, [*difference, *shared], shared_first=shared_first)
     if not complete:
         return INTERRUPTED
-    if errors:
+    if failed:
         return FAILURE
-    return DEGRADED if any(run.state["stop_reason"] == "error" for run in runs) else 0
+    return DEGRADED if any(run.state["stop_reason"] == "error" for run in (single, several)) else 0
 
 
-async def _run(question: str, runs: Sequence[ComparedRun], shared_first: bool, run_ids: list[str]) -> bool:
-    """Run both at the same time, or the second after the first; return False if they were interrupted."""
+async def _run(question: str, single: ComparedRun, several: ComparedRun, shared_first: bool) -> None:
+    """Run both at the same time, or the second after the first; show on a terminal what each is doing."""
     thread = threads.new_name()
-    single, several = runs
+    spinner = Spinner("dots", style="status.spinner")
+
+    def status() -> Spinner:
+        texts = [f"{run.name}: {run.status}" for run in (single, several) if run.status]
+        spinner.update(text=Text(" · ".join(texts)))
+        return spinner
+
     try:
-        with _status_line(runs):
-            run_ids.append(str(single.run_id))
+        with Live(get_renderable=status, console=Console(stderr=True, highlight=False), transient=True):
             if not shared_first:
-                run_ids.append(str(several.run_id))
-                await asyncio.gather(*(run.run(question, thread) for run in runs))
-            elif await single.run(question, thread):
-                run_ids.append(str(several.run_id))
-                await several.run(question, thread, single.state)
-            else:
+                await asyncio.gather(single.run(question, thread), several.run(question, thread))
+                return
+            await single.run(question, thread)
+            if single.error:
                 several.error = single.error
+            else:
+                await several.run(question, thread, single.state)
     except asyncio.CancelledError:
         local_server.close()  # a thread may be waiting for it
-        return False
-    return True
+        raise
 
 
-@contextmanager
-def _status_line(runs: Sequence[ComparedRun]) -> Iterator[None]:
-    """Show on a terminal what each run is doing."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_interactive:
-        yield
-        return
-    with console.status("") as line:
-
-        def update() -> None:
-            line.update(Text(" · ".join(f"{run.name}: {run.status}" for run in runs if run.status)))
-
-        for run in runs:
-            run.on_status = update
-        yield
+def _agree(single: Run, several: Run) -> bool | None:
+    """Return whether the concise answers are the same, None if one is missing."""
+    if single.concise_answer is None or several.concise_answer is None:
+        return None
+    return not answer_changed(single.concise_answer, several.concise_answer, concise=True)
 
 
-def same_answer(one: str | None, other: str | None) -> bool | None:
-    """Return whether two concise answers are the same, None if one is missing."""
-    return None if one is None or other is None else not answer_changed(one, other, concise=True)
-
-
-def _difference(runs: Sequence[ComparedRun], shared_first: bool) -> list[str]:
-    """Return in words what the further turns changed and cost."""
-    single, several = runs
-    if not all(run.past_run.stop_reason for run in runs):
+def _difference(single: Run, several: Run, agree: bool | None) -> list[str]:
+    """Return in words what the further turns changed and cost; nothing if a run did not end."""
+    if single.stop_reason is None or several.stop_reason is None:
         return []
-    same = same_answer(single.concise_answer, several.concise_answer)
     both = f"{one_line(single.concise_answer or '')} / {one_line(several.concise_answer or '')}"
-    verdict = {None: "an answer is missing", True: "the answers agree", False: f"the answers differ: {both}"}[same]
+    verdict = {None: "an answer is missing", True: "the answers agree", False: f"the answers differ: {both}"}[agree]
+    tokens_counted = all(node.call["usage"] for node in (*single.nodes, *several.nodes))
+    costs: list[Literal["total_tokens", "seconds"]] = ["total_tokens", "seconds"] if tokens_counted else ["seconds"]
     ratios = [
-        f"{after / before:.1f} times the {unit}"
-        for unit, before, after in zip(
-            ("tokens", "seconds"), _costs(single.past_run), _costs(several.past_run), strict=True
-        )
-        if before and after
+        f"{several.usage[cost] / single.usage[cost]:.1f} times the {cost.removeprefix('total_')}"
+        for cost in costs
+        if single.usage[cost]
     ]
-    cost = [f"{several.name} took {' and '.join(ratios)}"] if ratios else []
-    return [verdict, *cost, *(["the first turn is shared, and counted in both"] if shared_first else [])]
-
-
-def _costs(run: Run) -> tuple[int | None, float]:
-    """Return the tokens, None if a provider did not count them, and the seconds."""
-    counted = all(node.call["usage"] for node in run.nodes)
-    return run.usage["total_tokens"] if counted else None, run.usage["seconds"]
-
-
-def _document(question: str, runs: Sequence[ComparedRun], shared_first: bool) -> dict[str, Any]:
-    single, several = runs
-    agree = same_answer(single.concise_answer, several.concise_answer)
-    document: dict[str, Any] = {"question": question, "shared_first": shared_first, "agree": agree}
-    for run in runs:
-        error = str(run.error) if run.error else None
-        document[run.name] = document_of(run.state, str(run.run_id)) | {"error": error}
-    return document
+    return [verdict, f"{several.thread} took {' and '.join(ratios)}"] if ratios else [verdict]

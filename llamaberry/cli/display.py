@@ -1,18 +1,14 @@
 """How a run is printed: its turns while they are written, the answer, and one line of figures."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable
+from typing import Any
 
+from rich.markdown import Markdown
+
+from llamaberry.cli.options import OutputMode
 from llamaberry.console import as_json, one_line, plain, plain_console
-
-if TYPE_CHECKING:
-    from langgraph.types import StateSnapshot
-
-    from llamaberry.graph.calls import Usage
-
-Show = Literal["turns", "full", "concise"]
-OutputMode = Show | Literal["quiet", "json"]
-"""What is printed: "turns": the replies as they are written, then the answer; "full" or "concise": a line for each
-turn, then the answer or the concise answer; "quiet": only the answer; "json": the graph's output as one document."""
+from llamaberry.graph.answers import latest_answer
+from llamaberry.graph.calls import NO_USAGE, Usage
 
 
 class Display:
@@ -22,7 +18,7 @@ class Display:
         self.mode = mode
         self.run_ids: list[str] = []  # of the question: each pause starts another run
         self.console = plain_console(soft_wrap=True)
-        self._step: str | None = None  # the step whose reply is being printed
+        self._call: tuple[str, str | None] | None = None  # the call whose reply is being printed: its step, its message
         self._printed_turns: set[int] = set()
 
     def loading_model(self) -> None:
@@ -30,15 +26,16 @@ class Display:
         if self.console.is_terminal and self.mode not in ("quiet", "json"):
             self.console.print("loading the local model …", style="dim")
 
-    def token(self, step: str, text: str) -> None:
-        """Print a piece of a reply, below the name of its step."""
+    def token(self, step: str, text: str, message_id: str | None = None) -> None:
+        """Print a piece of a reply, below the name of its step; another message of the same step is marked "again"."""
         if self.mode != "turns" or not text:
             return
-        if self._step != step:
-            if self._step:  # its reply was interrupted in the middle of a line
+        if self._call != (step, message_id):
+            again = ", again" if self._call and self._call[0] == step else ""
+            if self._call:  # its reply was interrupted in the middle of a line
                 self.console.print()
-            self._step = step
-            self.console.print(f"── {step} ──", style="bold cyan")
+            self._call = step, message_id
+            self.console.print(f"── {step}{again} ──", style="bold cyan")
         self.console.out(plain(text), style="dim", end="", highlight=False)
 
     def turn(self, turn: dict[str, Any]) -> None:
@@ -46,9 +43,9 @@ class Display:
         if self.mode in ("quiet", "json") or turn["index"] in self._printed_turns:
             return  # a turn that a person has edited arrives again
         self._printed_turns.add(turn["index"])
-        if self._step:
+        if self._call:
             self.console.print()
-            self._step = None
+            self._call = None
         parts = [f"turn {turn['index']}", turn["verdict"] or turn["kind"], f"{turn['seconds']:.1f} s"]
         if turn["usage"]:
             parts.append(f"{turn['usage']['total_tokens']:,} tokens")
@@ -65,44 +62,27 @@ class Display:
         if self.mode == "json":
             self.console.out(as_json(document_of(state, self.run_ids[-1])), highlight=False)
             return
+        turns = state.get("turns") or []
         answer = state.get("concise_answer") if self.mode == "concise" else state.get("answer")
-        answer = answer or _newest_answer(state)
-        if self._step:
+        answer = plain(answer or latest_answer(turns) or "")
+        if self._call:
             self.console.print("\n")
         if self.mode == "quiet":
             if answer:
-                self.console.out(plain(answer), highlight=False)
+                self.console.out(answer, highlight=False)
             return
         if answer:
             self.console.print("── answer ──" if complete else "── the answer so far ──", style="bold green")
-            self._markdown(plain(answer))
+            if self.console.is_terminal:
+                self.console.print(Markdown(answer, hyperlinks=False), soft_wrap=False)
+            else:
+                self.console.out(answer, highlight=False)
         if state.get("degraded"):
             self.console.print(plain(state["degraded"]), style="yellow")
-        self.console.print(summary(state, seconds=seconds, whole=complete), style="dim")
-
-    def thread(self, name: str, state: "StateSnapshot", *, interrupted: bool) -> None:
-        """Print a thread's line: name, time, status, newest question."""
-        time = str(state.created_at or "")[:16].replace("T", " ")
-        status = "interrupted" if interrupted else "answered"
-        parts = [plain(name), time, status, one_line(state.values.get("query") or "")]
-        self.console.print(" · ".join(parts), style="yellow" if interrupted else None)
-
-    def question(self, state: dict[str, Any]) -> None:
-        """Print a past question, a line for each of its turns, and the answer."""
-        self.console.print(f"── {one_line(state.get('query') or '')} ──", style="bold cyan")
-        self._printed_turns.clear()
-        for turn in state.get("turns") or []:
-            self.turn(turn)
-        self.result(state, seconds=state["usage"]["seconds"], complete=bool(state.get("stop_reason")))
-        self.console.print()
-
-    def _markdown(self, text: str) -> None:
-        if not self.console.is_terminal:
-            self.console.out(text, highlight=False)
-            return
-        from rich.markdown import Markdown
-
-        self.console.print(Markdown(text, hyperlinks=False), soft_wrap=False)
+        stop_reason = state.get("stop_reason") if complete else None
+        models = [turn["model"] for turn in turns]
+        figures = run_figures(len(turns), stop_reason, models, state.get("usage", NO_USAGE), seconds)
+        self.console.print(" · ".join(figures), style="dim")
 
 
 def document_of(state: dict[str, Any], run_id: str) -> dict[str, Any]:
@@ -111,26 +91,14 @@ def document_of(state: dict[str, Any], run_id: str) -> dict[str, Any]:
     return {**state, "run_id": run_id, "messages": messages}
 
 
-def summary(state: dict[str, Any], *, seconds: float, whole: bool) -> str:
-    """Return the last line: turns, stop reason, model, tokens (prompt, cached, output), seconds."""
-    turns = state.get("turns") or []
-    stop = (state.get("stop_reason") if whole else "interrupted") or "unfinished"
-    return " · ".join(
-        [
-            f"{len(turns)} turn{'' if len(turns) == 1 else 's'}",
-            stop,
-            turns[-1]["model"] if turns else "no reply",
-            describe_usage(state["usage"]) if state.get("usage") else "no tokens",
-            f"{seconds:.1f} s",
-        ]
-    )
+def run_figures(turns: int, stop_reason: str | None, models: Iterable[str], usage: Usage, seconds: float) -> list[str]:
+    """Return the turns, stop reason, models, tokens and seconds of a run, in words."""
+    count = f"{turns} turn{'' if turns == 1 else 's'}"
+    models = sorted(set(models)) or ["no reply"]
+    return [count, stop_reason or "interrupted", *models, describe_usage(usage), f"{seconds:.1f} s"]
 
 
-def describe_usage(usage: "Usage") -> str:
+def describe_usage(usage: Usage) -> str:
     """Return the tokens of a run in words: prompt, cached, output."""
     prompt, cached, output = usage["input_tokens"], usage["cached_tokens"], usage["output_tokens"]
     return f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens"
-
-
-def _newest_answer(state: dict[str, Any]) -> str | None:
-    return next((turn["answer"] for turn in reversed(state.get("turns") or []) if turn["answer"]), None)

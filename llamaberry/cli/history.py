@@ -5,24 +5,28 @@ from typing import Annotated
 
 import typer
 
+from llamaberry.cli.show import show
+from llamaberry.console import one_line, plain, plain_console
+
 
 def history(
     thread: Annotated[str | None, typer.Argument(help="One thread: print its questions, turns and answers.")] = None,
 ) -> None:
     """List the stored threads, or print one of them."""
-    asyncio.run(_print(thread))
+    if thread is None:
+        asyncio.run(_list())
+    else:
+        show(thread, all_=True)
 
 
-async def _print(name: str | None) -> None:
+async def _list() -> None:
+    """Print a line for each thread: name, time, status, newest question."""
     from llamaberry import threads
-    from llamaberry.cli.display import Display
 
-    display = Display("full")
+    console = plain_console(soft_wrap=True)
     async with threads.open_graph() as graph:
-        if name is None:
-            for thread in await threads.list_threads(graph):
-                display.thread(thread.name, thread.state, interrupted=thread.interrupted)
-            return
-        await threads.find_thread(graph, name)
-        for state in await threads.question_states(graph, name):
-            display.question(state)
+        for thread in await threads.list_threads(graph):
+            time = str(thread.state.created_at or "")[:16].replace("T", " ")
+            status = "interrupted" if thread.interrupted else "answered"
+            parts = [plain(thread.name), time, status, one_line(thread.state.values.get("query") or "")]
+            console.print(" · ".join(parts), style="yellow" if thread.interrupted else None)

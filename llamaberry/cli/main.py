@@ -12,20 +12,8 @@ from typer.exceptions import TyperException
 
 from llamaberry.console import FAILURE, INTERRUPTED, MISTAKE, print_error
 
-COMMANDS = {
-    "ask": "ask",
-    "resume": "resume",
-    "history": "history",
-    "forget": "forget",
-    "show": "show",
-    "compare": "compare",
-    "eval": "evaluate",
-    "batch": "batch",
-    "traces": "traces",
-    "graph": "graph",
-    "model": "model",
-}
-"""The commands, and their modules in this package: each has a function of the module's name."""
+COMMANDS = ("ask", "resume", "history", "forget", "show", "compare", "eval", "batch", "traces", "graph", "model")
+"""The commands. Each is a function in the module of its name, except for `eval`, which is a builtin: `evaluate`."""
 
 
 class CommandGroup(TyperGroup):
@@ -39,9 +27,9 @@ class CommandGroup(TyperGroup):
         """Return the command, None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"llamaberry.cli.{COMMANDS[cmd_name]}")
+        name = "evaluate" if cmd_name == "eval" else cmd_name
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name)(getattr(module, COMMANDS[cmd_name]))
+        single.command(cmd_name)(getattr(import_module(f"llamaberry.cli.{name}"), name))
         return typer.main.get_command(single)
 
 

@@ -4,15 +4,19 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from llamaberry.cli.display import OutputMode, Show
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError, describe_validation_error
+
+Show = Literal["turns", "full", "concise"]
+OutputMode = Show | Literal["quiet", "json"]
+"""What is printed: "turns": the replies as they are written, then the answer; "full" or "concise": a line for each
+turn, then the answer or the concise answer; "quiet": only the answer; "json": the graph's output as one document."""
 
 QuestionArgument = Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")]
 ShowOption = Annotated[Show, typer.Option("--show", help="All turns and the answer, or one of the two answers only.")]

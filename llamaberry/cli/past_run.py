@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from llamaberry.cli.display import describe_usage
+from llamaberry.cli.display import describe_usage, run_figures
 from llamaberry.graph.answers import answer_changed
-from llamaberry.graph.calls import Call, Usage, total, turn_calls
+from llamaberry.graph.calls import SYNTHESIZE, Call, Usage, total, turn_calls
 
 MAX_DIFF_WORDS = 5_000
 """Above this many words of both answers together the diff shows whole answers: word diffs take quadratic time."""
@@ -48,6 +48,7 @@ class Run(NamedTuple):
     question: str
     nodes: list[Node]
     answer: str
+    concise_answer: str | None
     usage: Usage
     stop_reason: str | None
     degraded: str | None
@@ -55,10 +56,9 @@ class Run(NamedTuple):
     @property
     def figures(self) -> list[str]:
         """The turns, stop reason, models, tokens and seconds of the run, in words."""
-        turns = sum(node.name != "synthesize" for node in self.nodes)
-        models = sorted({node.call["model"] for node in self.nodes})
-        figures = [f"{turns} turn{'' if turns == 1 else 's'}", self.stop_reason or "interrupted", *models]
-        return [*figures, describe_usage(self.usage), f"{self.usage['seconds']:.1f} s"]
+        turns = sum(node.name != SYNTHESIZE for node in self.nodes)
+        models = [node.call["model"] for node in self.nodes]
+        return run_figures(turns, self.stop_reason, models, self.usage, self.usage["seconds"])
 
 
 def read_run(thread: str, state: dict[str, Any]) -> Run:
@@ -82,6 +82,7 @@ def read_run(thread: str, state: dict[str, Any]) -> Run:
         state.get("query") or "",
         nodes,
         state.get("answer") or before or "",
+        state.get("concise_answer") or None,
         state.get("usage") or total([]),
         state.get("stop_reason") if finished else None,
         state.get("degraded"),

@@ -8,25 +8,24 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import httpx
 from langchain_core.messages import AIMessageChunk, AnyMessage
 from langgraph.types import Interrupt
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import APIStatusError, AuthenticationError, ConflictError, InternalServerError, RateLimitError
-from langgraph_sdk.schema import Run, StreamMode, StreamPart
+from langgraph_sdk.schema import RunStatus, StreamMode, StreamPart, ThreadState
 from pydantic import TypeAdapter
 
-from llamaberry.cli.display import OutputMode
+from llamaberry.cli.options import OutputMode
 from llamaberry.cli.session import Decisions, Session
-from llamaberry.console import DEGRADED, INTERRUPTED, print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.events import step_of
-from llamaberry.graph.state import Input, Output
+from llamaberry.graph.state import Input
 
 RETRY_WINDOW_S = 120
 """How long calls to an unreachable server are retried; a cluster takes over a dead server's runs within 20 s."""
@@ -35,10 +34,10 @@ READ_TIMEOUT_S = 30
 
 _MODES: list[StreamMode] = ["messages-tuple", "updates", "values"]
 _UNREACHABLE = (httpx.TransportError, InternalServerError, RateLimitError)
+_UNFINISHED = ("pending", "running")
 _SETUP_ERRORS = ("SetupError", "ValidationError")
 _CHECK_SERVER = "does it serve Llamaberry's langgraph.json?"
 _MESSAGES: TypeAdapter[list[AnyMessage]] = TypeAdapter(list[AnyMessage])
-T = TypeVar("T")
 
 
 def thread_id(name: str) -> str:
@@ -60,145 +59,112 @@ class RemoteSession(Session):
         self.server = server
         self._context = Context(**settings)
         self._thread_id: str | None = None
-        self._is_current = False  # until its first turn, a question's state holds the turns of the previous question
-        self._last_event_id = "-1"  # before all events of a run
-        self._call: tuple[str, str | None] | None = None  # the model call being printed: its step, its message's id
-        self._heading = ""
-        self._is_running = False  # whether the run may continue on the server after Ctrl-C
-        self._error_type: str | None = None  # the exception that ended the run
+        self._error = {"error": "", "message": "the run failed"}  # the exception that ended the run
 
-    async def start(self, question: str) -> int:
+    async def start(self, question: str) -> Interrupt | None:
         """Ask the question on the thread, a new one if it has no name."""
         Input(query=question)  # validate it before anything is sent
         return await self._run({"input": {"query": question}})
 
-    async def resume(self, decisions: Decisions) -> int:
+    async def resume(self, decisions: Decisions) -> Interrupt | None:
         """Continue the paused run."""
         return await self._run({"command": {"resume": decisions}})
 
-    def print_resume_hint(self) -> None:
-        """Print the state of the run on the server, and the command that asks another question on its thread."""
-        command = f"llamaberry ask --server {self.server} --thread {self.thread or self._thread_id}"
-        status = "the server is unreachable, and may continue the run" if self._is_running else "the run was cancelled"
-        print_error(f"{status}; `{command}` continues the conversation")
-
-    async def _run(self, request: dict[str, Any]) -> int:
-        """Start a run, or continue a paused one, and print it; return the exit code."""
-        started_at = time.monotonic()
+    async def _run(self, request: dict[str, Any]) -> Interrupt | None:
+        """Start a run, or continue a paused one, and print it; return the pause in which it ended."""
         async with _connect(self.server) as client:
             try:
-                thread = self._thread_id = self._thread_id or await self._create_thread(client)
-                run_id = await self._create_run(client, thread, request)
+                thread, run_id = await self._create_run(client, request)
             except (ValueError, LookupError, TypeError) as error:  # a response without LangGraph's shape
                 raise SetupError(f"{self.server} is not a LangGraph server: {_CHECK_SERVER}") from error
-            self._is_current, self._last_event_id = "command" in request, "-1"
+            command = f"llamaberry ask --server {self.server} --thread {self.thread or thread}"
+            hint = self.resume_hint = f"`{command}` continues the conversation"
             try:
-                run = await self._follow(client, thread, run_id)
-                values: Any = await self._until_reachable(lambda: client.runs.join(thread, run_id))
-                thread_state = await self._until_reachable(lambda: client.threads.get_state(thread))
+                status, state = await self._follow(client, thread, run_id)
             except asyncio.CancelledError:
-                self._is_running = True
+                self.resume_hint = f"the server is unreachable, and may continue the run; {hint}"
                 with suppress(httpx.HTTPError):
                     await client.runs.cancel(thread, run_id)
-                    self._is_running = False
-                self.display.result(self.state, seconds=time.monotonic() - started_at, complete=False)
-                self.print_resume_hint()
-                return INTERRUPTED
-        self.seconds += time.monotonic() - started_at
-        if "__error__" in values:
-            message = f"on {self.server}: {values['__error__']['message']}"
-            raise SetupError(message) if self._error_type in _SETUP_ERRORS else ModelError(message)
-        pauses = thread_state["interrupts"] if self._context.review != "none" else []
-        if run["status"] == "interrupted" and not pauses:
+                    self.resume_hint = f"the run was cancelled; {hint}"
+                raise
+        if status in ("error", "timeout"):
+            message = f"on {self.server}: {self._error['message']}"
+            raise SetupError(message) if self._error["error"] in _SETUP_ERRORS else ModelError(message)
+        pauses = state["interrupts"] if self._context.review != "none" else []
+        if status == "interrupted" and not pauses:
             raise ModelError(f"another client cancelled the run on {self.server}; its turns are on thread {thread}")
-        self._is_current = True
-        self._update_state(values)
-        if pauses:
-            self.pause = Interrupt(pauses[0]["value"], id=pauses[0]["id"])
-            return 0
-        self.display.result(self.state, seconds=self.seconds, complete=True)
-        return DEGRADED if self.state["stop_reason"] == "error" else 0
+        self.is_current = True
+        self.update_state(cast("dict[str, Any]", state["values"]))
+        return Interrupt(pauses[0]["value"], id=pauses[0]["id"]) if pauses else None
 
-    def _busy(self, thread: str) -> SetupError:
-        name = self.thread or thread
-        return SetupError(f"thread {name!r} is busy with another question: wait, or use another thread")
+    async def _create_run(self, client: LangGraphClient, request: dict[str, Any]) -> tuple[str, str]:
+        """Create a run on an idle thread, and return the ids of the thread and the run.
 
-    async def _create_thread(self, client: LangGraphClient) -> str:
-        by_name = {"thread_id": thread_id(self.thread), "metadata": {"name": self.thread}} if self.thread else {}
-        thread = await client.threads.create(**by_name, if_exists="do_nothing")  # type: ignore[arg-type]
-        if thread["status"] == "busy":
-            raise self._busy(thread["thread_id"])
-        return thread["thread_id"]
-
-    async def _create_run(self, client: LangGraphClient, thread: str, request: dict[str, Any]) -> str:
-        """Create a run on an idle thread: two runs at once would each overwrite the other's turns.
-
-        Aegra ignores `multitask_strategy`, so of two runs created at once the later one cancels itself here.
+        Two runs at once would each overwrite the other's turns. Aegra ignores `multitask_strategy`, so of two runs
+        created at once the later one cancels itself here.
         """
+        name = self.thread or self._thread_id
+        busy = SetupError(f"thread {name!r} is busy with another question: wait, or use another thread")
+        if self._thread_id is None:
+            by_name = {"thread_id": thread_id(self.thread), "metadata": {"name": self.thread}} if self.thread else {}
+            thread = await client.threads.create(**by_name, if_exists="do_nothing")  # type: ignore[arg-type]
+            if thread["status"] == "busy":
+                raise busy
+            self._thread_id = thread["thread_id"]
         settings = self._context.model_dump(exclude_defaults=True)
         options: dict[str, Any] = {"stream_resumable": True, "multitask_strategy": "reject", "durability": "sync"}
         try:
             run = await client.runs.create(
-                thread, "llamaberry", **request, context=settings, stream_mode=_MODES, **options
+                self._thread_id, "llamaberry", **request, context=settings, stream_mode=_MODES, **options
             )
         except ConflictError:
-            raise self._busy(thread) from None
-        others = [other for other in await client.runs.list(thread) if other["status"] in ("pending", "running")]
+            raise busy from None
+        others = [other for other in await client.runs.list(self._thread_id) if other["status"] in _UNFINISHED]
         if min([run, *others], key=lambda one: (one["created_at"], one["run_id"]))["run_id"] != run["run_id"]:
-            await client.runs.cancel(thread, run["run_id"])
-            raise self._busy(thread)
+            await client.runs.cancel(self._thread_id, run["run_id"])
+            raise busy
         self.display.run_ids.append(run["run_id"])
-        return run["run_id"]
+        return self._thread_id, run["run_id"]
 
-    async def _follow(self, client: LangGraphClient, thread: str, run_id: str) -> Run:
-        """Print the run's events until it ends, across broken connections; return the ended run."""
-        while True:
-            with suppress(*_UNREACHABLE):
-                async for part in client.runs.join_stream(thread, run_id, last_event_id=self._last_event_id):
-                    self._last_event_id = part.id or self._last_event_id
-                    self._print(part)
-            run = await self._until_reachable(lambda: client.runs.get(thread, run_id))
-            if run["status"] not in ("pending", "running"):
-                return run
-            await asyncio.sleep(1)
+    async def _follow(self, client: LangGraphClient, thread: str, run_id: str) -> tuple[RunStatus, ThreadState]:
+        """Print the run's events until it ends, across broken connections; return its status and the thread's state.
 
-    async def _until_reachable(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call the server; while it is unreachable, retry for up to RETRY_WINDOW_S seconds."""
-        deadline = time.monotonic() + RETRY_WINDOW_S
+        While the server is unreachable, retry for up to RETRY_WINDOW_S seconds.
+        """
+        last_event_id, unreachable_since = "-1", None  # "-1": before all events
         while True:
             try:
-                return await call()
+                with suppress(*_UNREACHABLE):
+                    async for part in client.runs.join_stream(thread, run_id, last_event_id=last_event_id):
+                        last_event_id = part.id or last_event_id
+                        self._print(part)
+                status = (await client.runs.get(thread, run_id))["status"]
+                if status not in _UNFINISHED:
+                    return status, await client.threads.get_state(thread)
+                unreachable_since = None
             except _UNREACHABLE as error:
-                if time.monotonic() > deadline:
+                unreachable_since = unreachable_since or time.monotonic()
+                if time.monotonic() - unreachable_since > RETRY_WINDOW_S:
                     message = f"{self.server} was unreachable for {RETRY_WINDOW_S} s"
-                    message += f"; it may still continue the question, on thread {self._thread_id}"
-                    raise ModelError(message) from error
-                await asyncio.sleep(1)
+                    raise ModelError(f"{message}; it may still continue the question, on thread {thread}") from error
+            await asyncio.sleep(1)
 
     def _print(self, part: StreamPart) -> None:
         data: Any = part.data
         # Pieces of a reply have an attempt. Messages that the graph adds have none; on Aegra they are chunks, too.
         if part.event == "messages" and "attempt" in data[1] and data[0]["type"] == "AIMessageChunk":
             chunk = AIMessageChunk.model_validate(data[0])
-            call = (step_of(data[1]), chunk.id)
-            if self._call != call:  # the same step again: its server died while it was written
-                self._heading = f"{self._heading}, again" if self._call and self._call[0] == call[0] else call[0]
-                self._call = call
-            self.display.token(self._heading, chunk.text)
+            self.display.token(step_of(data[1]), chunk.text, chunk.id)
         elif part.event == "updates":
-            self._is_current = True
+            self.is_current = True
         elif part.event == "values":
-            self._update_state(data)
+            self.update_state(data)
         elif part.event == "error":
-            self._error_type = data["error"]
+            self._error |= data
 
-    def _update_state(self, values: dict[str, Any]) -> None:
-        """Store the values that belong to this question, and print its new turns."""
-        keys = [key for key in Output.__annotations__ if key in values]
-        self.state |= {key: values[key] for key in keys if self._is_current or key in ("query", "messages")}
-        self.state["messages"] = _MESSAGES.validate_python(values.get("messages", []))
-        for turn in self.state.get("turns", []):
-            self.display.turn(turn)
+    def update_state(self, values: dict[str, Any]) -> None:
+        """Do as Session.update_state, with messages as objects."""
+        super().update_state({**values, "messages": _MESSAGES.validate_python(values.get("messages", []))})
 
 
 @asynccontextmanager
@@ -223,7 +189,7 @@ async def _connect(server: str) -> AsyncIterator[LangGraphClient]:
         raise SetupError(f"{server} answered {error.status_code} ({error.message}): {remedy}") from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         cause = str(error) or type(error).__name__
-        address = _without_password(server)
+        address = re.sub(r"//[^/]*@", "//", server)  # without user name and password
         raise SetupError(f"{address} cannot be reached ({cause}): write it as http://host:port") from error
 
 
@@ -234,8 +200,3 @@ async def _refuse_redirect(response: httpx.Response) -> None:
         raise SetupError(
             f"{response.url.join('/')} redirects to {target.join('/')}: use that address, if it is the right one"
         )
-
-
-def _without_password(server: str) -> str:
-    """Return an address without the user name and password before its host."""
-    return re.sub(r"//[^/]*@", "//", server)

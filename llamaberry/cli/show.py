@@ -24,9 +24,9 @@ def show(
     runs = asyncio.run(_load(thread))
     hidden = 0 if all_ else len(runs) - 1
     if html is None:
-        from llamaberry.cli.tree import print_trees
+        from llamaberry.cli.tree import print_runs
 
-        print_trees(runs[hidden:], hidden)
+        print_runs(runs[hidden:], hidden)
         return
     from llamaberry.cli.page import page
 

@@ -1,25 +1,76 @@
-"""Past runs as trees in the terminal: each node with its figures, and what it changed in the answer."""
+"""Past runs in the terminal: a tree of the nodes with their figures and what each changed, then the answer."""
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.markdown import Markdown
+from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from llamaberry.cli.past_run import Node, Run
 from llamaberry.console import plain, plain_console
 
+MIN_WIDTH = 100
+"""The terminal width from which two runs are printed side by side."""
 
-def node_heading(node: Node) -> Text:
+
+def print_runs(runs: Sequence[Run], hidden: int) -> None:
+    """Print the runs, and how many earlier runs of the thread are `hidden`."""
+    console = _console()
+    for run in runs:
+        tree = Tree(Text(plain(run.question), "bold cyan"), guide_style="dim")
+        for node in run.nodes:
+            tree.add(_heading(node)).add(_answer_diff(node, console))
+        console.print(tree, "", *_answer(run, console), _figures(["thread " + run.thread, *run.figures]), sep="\n")
+        if run.stop_reason is None:
+            console.print(Text(f"`llamaberry resume {plain(run.thread)}` continues it", "dim"))
+    if hidden:
+        console.print(Text(f"{hidden} earlier on this thread: --all prints them", "dim"))
+
+
+def print_side_by_side(question: str, runs: Sequence[Run], difference: Sequence[str], *, shared_first: bool) -> None:
+    """Print the question, the runs (side by side if the terminal is wide enough) and their difference.
+
+    `shared_first` marks the first turn of all runs but the first.
+    """
+    console = _console()
+    console.print(Text(plain(question.strip()), "bold"), end="\n\n")
+    parts: list[RenderableType] = [
+        _column(run, console, shared_first=shared_first and run is not runs[0]) for run in runs
+    ]
+    if console.is_terminal and console.width >= MIN_WIDTH:
+        grid = Table.grid(padding=(0, 2), expand=True)
+        for _ in parts:
+            grid.add_column(ratio=1, overflow="fold")
+        grid.add_row(*parts)
+        parts = [grid]
+    console.print(*parts, sep="\n")
+    if difference:
+        console.print(Text(" · ".join(difference), "bold"))
+
+
+def _column(run: Run, console: Console, *, shared_first: bool) -> Group:
+    tree = Tree(Text(run.thread, "bold cyan"), guide_style="dim")
+    for number, node in enumerate(run.nodes):
+        branch = tree.add(_heading(node).append(" · shared" if shared_first and number == 0 else "", "cyan"))
+        for step, statement in enumerate(node.steps, 1):
+            branch.add(Text(f"{step}. {' '.join(plain(statement).split())}", "dim"))
+        branch.add(_answer_diff(node, console))
+    concise = plain(run.concise_answer or "")
+    same = concise.strip() in ("", plain(run.answer).strip())
+    concise_lines: list[RenderableType] = [] if same else [Text(concise, "bold green"), ""]
+    return Group(tree, "", *concise_lines, *_answer(run, console), _figures(run.figures), "")
+
+
+def _heading(node: Node) -> Text:
     """Return a node's name and figures, and whether it changed the answer."""
     line = Text(node.name, "bold")
     line.append(" · ".join(["", *node.figures]), "not bold")
-    if node.changed:
-        line.append(" · the answer changed", "bold yellow")
-    return line
+    return line.append(" · the answer changed" if node.changed else "", "bold yellow")
 
 
-def answer_diff(node: Node, console: Console) -> Text:
+def _answer_diff(node: Node, console: Console) -> Text:
     """Return a node's answer with its changes: in colour, or with marks if the console has no colour."""
     styles = {"same": "", "gone": "red strike", "new": "green"}
     without_colour = console.no_color or console.color_system is None
@@ -28,21 +79,23 @@ def answer_diff(node: Node, console: Console) -> Text:
     return Text(" ").join(pieces) if pieces else Text("no answer stated", "dim")
 
 
-def print_trees(runs: Sequence[Run], hidden: int) -> None:
-    """Print the runs, and how many earlier runs of the thread are `hidden`."""
+def _answer(run: Run, console: Console) -> list[RenderableType]:
+    """Return the answer, and what is missing from the run."""
+    answer = plain(run.answer)
+    lines: list[RenderableType] = []
+    if answer:
+        lines += [Markdown(answer, hyperlinks=False) if console.is_terminal else Text(answer), ""]
+    if run.degraded:
+        lines.append(Text(plain(run.degraded), "yellow"))
+    return lines
+
+
+def _figures(figures: Sequence[str]) -> Text:
+    return Text(plain(" · ".join(figures)), "dim")
+
+
+def _console() -> Console:
     console = plain_console()
     if not console.is_terminal:
         console.width = 10_000  # a file or another program reads it: do not wrap lines
-    for run in runs:
-        tree = Tree(Text(plain(run.question), "bold cyan"), guide_style="dim")
-        for node in run.nodes:
-            tree.add(node_heading(node)).add(answer_diff(node, console))
-        console.print(tree)
-        console.print(Text(f"\n{plain(run.answer)}\n"))
-        if run.degraded:
-            console.print(Text(plain(run.degraded), "yellow"))
-        console.print(Text(plain(" · ".join(["thread " + run.thread, *run.figures])), "dim"))
-        if run.stop_reason is None:
-            console.print(Text(f"`llamaberry resume {plain(run.thread)}` continues it", "dim"))
-    if hidden:
-        console.print(Text(f"{hidden} earlier on this thread: --all prints them", "dim"))
+    return console

@@ -16,6 +16,7 @@ import pytest
 from langgraph_sdk import get_sync_client
 
 from llamaberry.cli.remote_session import thread_id
+from llamaberry.graph.state import Output
 from testing.command import llamaberry, mask_figures, running_command, usage_error, wait_until
 from testing.scripted_groq import Reply, ScriptedGroq, first, good_model, refine, synthesis
 from testing.scripts import HANG
@@ -57,7 +58,7 @@ def test_a_remote_run_prints_what_ask_prints(server: Server) -> None:
     groq.play()
     trip = ["--server", address, "--thread", "trip", "--turns", "1", "--json"]
     states = [json.loads(llamaberry("ask", question, *trip).stdout) for question in ("First?", "Second?")]
-    output = ["query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded", "run_id"]
+    output = [*Output.__annotations__, "run_id"]
     assert [list(state) for state in states] == [output, output]
     assert [message["content"] for message in states[1]["messages"]] == ["First?", "42", "Second?", "42"]
     assert len(states[1]["turns"]) == 1
