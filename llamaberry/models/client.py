@@ -26,6 +26,7 @@ DEFAULT_MODEL = "groq:openai/gpt-oss-120b"
 LOCAL_TIMEOUT_FACTOR = 10
 """Multiplies `turn_timeout_s` for the local model: a busy machine writes only a token or two per second."""
 
+_MAX_CLIENTS = 32
 _CHARS_PER_TOKEN = 32  # well above any tokenizer's average: a reply beyond max_tokens times this does not end
 _MIN_SECRET_CHARS = 6  # shorter values of variables named KEY, TOKEN or SECRET are not redacted
 
@@ -71,9 +72,11 @@ async def acall_model(
         SetupError: no call was made: a key, a package, a model or its name is missing.
         ModelError: the call failed, or took longer than `turn_timeout_s`.
     """
-    settings = client_settings(context)
-    # Building a client reads certificates from the disk and may start the local server: not in the event loop.
-    client = await asyncio.to_thread(_get_client, settings, asyncio.get_running_loop())
+    settings, loop = client_settings(context), asyncio.get_running_loop()
+    client = _clients.get((settings, loop))
+    if client is None:
+        # Building a client reads certificates from the disk and may start the local server: not in the event loop.
+        client = await asyncio.to_thread(_get_client, settings, loop)
     call = partial(_call, client, messages, config, settings)
     if pacer := current_pacer.get():
         message, waited_s = await pacer.call(call)
@@ -177,6 +180,8 @@ def _local_model_name(*, requested: bool) -> str:
         raise SetupError(f"no model is set up: export GROQ_API_KEY=…, or use the local model: {error}") from None
 
 
+_clients: dict[tuple[ClientSettings, asyncio.AbstractEventLoop], BaseChatModel] = {}
+"""Each event loop has its own clients, because their connections belong to one loop."""
 _clients_lock = threading.Lock()
 
 
@@ -185,13 +190,18 @@ def _get_client(settings: ClientSettings, loop: asyncio.AbstractEventLoop) -> Ba
     if settings.provider == "local":
         local_server.server()
         settings = settings._replace(environment=local_server.running())
+    key = (settings, loop)
     with _clients_lock:
-        return _build_client(settings, loop)
+        if key not in _clients:
+            _clients[key] = _build_client(settings)
+            if len(_clients) > _MAX_CLIENTS:
+                del _clients[next(iter(_clients))]
+        return _clients[key]
 
 
-@lru_cache(maxsize=32)
-def _build_client(settings: ClientSettings, _loop: asyncio.AbstractEventLoop) -> BaseChatModel:
-    """Build a client; each loop has its own, because its connections belong to one loop."""
+def _build_client(settings: ClientSettings) -> BaseChatModel:
+    import genai_prices  # noqa: F401 - graph/calls.py needs it after the first reply, where it would block the event loop
+
     options: dict[str, Any] = {
         "temperature": settings.temperature,
         "max_tokens": settings.max_tokens,
