@@ -146,7 +146,7 @@ class LocalSession(Session):
                     raise SetupError("no thread was interrupted: `llamaberry history` lists all threads")
                 thread = interrupted[0]
             metadata: dict[str, Any] = {**(thread.state.metadata or {})}
-            stored = json.loads(metadata.get("settings") or metadata.get("dials") or "{}")  # dials: 0.1.0
+            stored = json.loads(metadata.get("settings") or metadata.get("dials") or "{}")  # version 0.1.0
             context = Context.model_validate(stored | self._settings)
             self.is_current = bool(thread.values.get("turns"))
             graph_input: GraphInput = Command(resume=decisions) if decisions else None
