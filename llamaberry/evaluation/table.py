@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llamaberry.console import plain
-from llamaberry.evaluation.measures import Change, Rate
+from llamaberry.evaluation.measures import Rate
 from llamaberry.evaluation.report import Report
 
 if TYPE_CHECKING:
@@ -63,34 +63,24 @@ def gaps(report: Report) -> list[str]:
 
 
 def _arms(report: Report) -> Table:
-    rows = [
-        (
-            *(arm.name, f"{arm.accuracy.n}", f"{arm.accuracy.right}", *_rate(arm.accuracy), _percent(arm.agreement)),
-            *((f"{arm.overall.fixed}", f"{arm.overall.broken}") if arm.by_turn else ("", "")),
-        )
-        for arm in report.arms
-    ]
+    rows = []
+    for arm in report.arms:
+        rate, change = arm.accuracy, arm.overall if arm.by_turn else None
+        flips = (change.fixed, change.broken) if change else ("", "")
+        rows.append(_row(arm.name, rate.n, rate.right, *_rate(rate), _percent(arm.agreement), *flips))
     headings = ("arm", "n", "right", "accuracy", "95% interval", "agree", "fixed", "broken")
     return Table("Arms", headings, rows)
 
 
 def _turns(report: Report) -> Table:
-    def row(name: str, rate: Rate | None, change: Change | None) -> tuple[str, ...]:
-        counts = (change.fixed, change.broken, change.kept_right, change.kept_wrong) if change else ("",) * 4
-        return name, *(_rate(rate) if rate else ("", "")), *map(str, counts)
-
     rows = []
     for arm in report.arms:
-        if not arm.by_turn:
-            continue
-        turns = [row(name, rate, arm.steps.get(name)) for name, rate in arm.by_turn.items() if name != "final"]
-        of_arm = [
-            *turns,
-            row("refining", None, arm.refining),
-            row("synthesis", arm.by_turn["final"], arm.steps["synthesis"]),
-            row("overall", None, arm.overall),
-        ]
-        rows += [("" if index else arm.name, *cells) for index, cells in enumerate(of_arm)]
+        turns = [(name, rate, arm.steps.get(name)) for name, rate in arm.by_turn.items() if name != "final"]
+        synthesis = ("synthesis", arm.by_turn.get("final"), arm.steps.get("synthesis"))
+        steps = [*turns, ("refining", None, arm.refining), synthesis, ("overall", None, arm.overall)] if turns else []
+        for index, (name, rate, change) in enumerate(steps):
+            counts = (change.fixed, change.broken, change.kept_right, change.kept_wrong) if change else ("",) * 4
+            rows.append(_row("" if index else arm.name, name, *(_rate(rate) if rate else ("", "")), *counts))
     headings = ("arm", "after", "accuracy", "interval", "fixed", "broken", "kept\nright", "kept\nwrong")
     return Table("Turn by turn", headings, rows, text_columns=2)
 
@@ -117,24 +107,19 @@ def _dollars(report: Report) -> Table:
 
 def _replies(report: Report) -> Table:
     rows = [
-        (
-            *(arm.name, f"{arm.replies:,}", _percent(arm.unparsed), _percent(arm.truncated)),
-            *(f"{arm.errors}", f"{arm.degraded}"),
-        )
+        _row(arm.name, arm.replies, _percent(arm.unparsed), _percent(arm.truncated), arm.errors, arm.degraded)
         for arm in report.arms
     ]
     return Table("Problems", ("arm", "replies", "no answer", "truncated", "errors", "degraded"), rows)
 
 
 def _pairs(report: Report) -> Table:
-    rows = [
-        (
-            *(f"{pair.second}\nagainst {pair.first}", f"{pair.both}"),
-            *(f"{pair.only_second}", f"{pair.only_first}", f"{pair.neither}"),
-            *("–" if pair.points is None else f"{pair.points:+.1f}", "<0.001" if pair.p < 0.001 else f"{pair.p:.3f}"),
-        )
-        for pair in report.pairs
-    ]
+    rows = []
+    for pair in report.pairs:
+        points = "–" if pair.points is None else f"{pair.points:+.1f}"
+        p = "<0.001" if pair.p < 0.001 else f"{pair.p:.3f}"
+        names = f"{pair.second}\nagainst {pair.first}"
+        rows.append(_row(names, pair.both, pair.only_second, pair.only_first, pair.neither, points, p))
     correction = f"p is not corrected for the {len(rows)} comparisons. " if len(rows) > 1 else ""
     headings = ("pair", "both\nright", "only the\nfirst", "only the\nother", "neither", "points", "p")
     return Table("Pairs of arms", headings, rows, note=f"{correction}Points: the lead of the first arm.")
@@ -142,7 +127,7 @@ def _pairs(report: Report) -> Table:
 
 def _tasks(report: Report) -> Table:
     cells = [
-        (" ".join(plain(task).split()) or "(no task)", name, f"{rate.n}", f"{rate.right}", *_rate(rate))
+        _row(" ".join(plain(task).split()) or "(no task)", name, rate.n, rate.right, *_rate(rate))
         for task, arms in report.tasks.items()
         for name, rate in arms.items()
     ]
@@ -152,6 +137,10 @@ def _tasks(report: Report) -> Table:
         for index, row in enumerate(of_task)
     ]
     return Table("Tasks", ("task", "arm", "n", "right", "accuracy", "interval"), rows, text_columns=2)
+
+
+def _row(*values: str | int) -> list[str]:
+    return [value if isinstance(value, str) else f"{value:,}" for value in values]
 
 
 def _rate(rate: Rate) -> tuple[str, str]:
