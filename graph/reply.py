@@ -68,7 +68,7 @@ class Step(TypedDict):
 
 
 class Section(NamedTuple):
-    """A heading's name and what stands under it."""
+    """A heading's name, and the text under it."""
 
     name: str
     body: str

@@ -215,7 +215,8 @@ class LocalSession(Session):
 def _stored_settings(state: StateSnapshot) -> dict[str, Any]:
     """Return the settings of the run that wrote a checkpoint."""
     metadata: Any = state.metadata or {}
-    settings: dict[str, Any] = json.loads(metadata.get("settings") or metadata.get("dials") or "{}")  # dials: 0.1.0
+    # Version 0.1.0 wrote them under the second key.
+    settings: dict[str, Any] = json.loads(metadata.get("settings") or metadata.get("dials") or "{}")
     return settings
 
 

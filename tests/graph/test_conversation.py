@@ -48,7 +48,7 @@ def unfinished(graph: Graph) -> list[StateSnapshot]:
 
 
 def test_a_second_question_sees_the_first_and_its_answer_not_its_turns(thread: Graph, scripted: Scripted) -> None:
-    """The turns begin anew; what was said stays."""
+    """The turns start over; the conversation is kept."""
     groq = scripted([first("secret", steps=[("secret", "")]), refine("secret two"), synthesis("Answer A."), first()])
     thread.invoke({"query": "A"}, THREAD, context=Context(max_turns=2))
     result = thread.invoke({"query": "B"}, THREAD, context=ONE)
@@ -190,7 +190,7 @@ def test_the_state_is_plain_json_and_loads_under_strict_msgpack(
 
 @dataclass
 class HostContext:
-    """A host agent's own context, with our dials in it."""
+    """A host agent's own context, with Llamaberry's settings in it."""
 
     model: str = "the host's own"
     llamaberry: Context | None = None

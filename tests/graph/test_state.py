@@ -1,4 +1,4 @@
-"""What flows: turns stay in order whatever is forked, a question asks something, and a bad dial is a clear error."""
+"""Input, state and settings: turns stay in order after any fork; blank questions and bad settings are clear errors."""
 
 import copy
 import dataclasses
@@ -182,7 +182,7 @@ def test_a_question_is_asked_by_query_or_by_messages(given: dict[str, Any]) -> N
 
 
 class Mine(Context):
-    """A host that adds a dial of its own."""
+    """A host's Context with a setting of its own."""
 
     colour: str = "red"
 

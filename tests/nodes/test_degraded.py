@@ -1,4 +1,4 @@
-"""A run that ends on less than it planned: what still stands, who is told, and what no reply can talk its way into."""
+"""Degraded runs: which answer is kept, how the user sees the loss, and that no reply can fake a result."""
 
 import ast
 import json

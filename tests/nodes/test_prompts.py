@@ -1,4 +1,4 @@
-"""What a later turn is told beside its job: the question again, and what the turn above lacks."""
+"""What a later prompt adds to its instruction: the question again, and that the previous turn states no answer."""
 
 from llamaberry import Context, graph
 from llamaberry.nodes.refine_turn import MAX_REPEATED_QUESTION_CHARS

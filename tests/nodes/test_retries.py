@@ -1,4 +1,4 @@
-"""What can go wrong with a call: what is tried again and how often, when it is given up, and what the user is told."""
+"""Failed calls: which are retried and how often, when they fail for good, and what the error message says."""
 
 import asyncio
 import socket
@@ -32,7 +32,7 @@ class Plays:
         return next(self.scripts[question], good_model(request))
 
 
-# What may pass -> what the user is told of it.
+# Faults that are retried -> the error message if they persist.
 PASSING = {
     **{f"HTTP {status}": (Reply(status=status), f"answered {status}: ") for status in (408, 409, 429, 498, 500, 599)},
     "no capacity": (Reply(status=503, error="Over capacity"), r"answered 503: .*try again later \(Over capacity\)"),
@@ -160,7 +160,7 @@ def test_the_time_limit_ends_a_call_that_drips_on_without_a_word(
 def test_the_time_limit_ends_a_reply_that_drips_on(
     scripted: Scripted, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The call is hung up, so that no provider writes on; and nothing but the error tells of it."""
+    """The connection is closed, so that the provider stops writing; only the error reports it."""
     groq = scripted(lambda request: Reply("word " * 400, chunk_delay=0.05))
     with pytest.raises(ModelError, match=r"within 0\.5 s: .*--turn-timeout"):
         ENTRY_POINTS[name]("6 x 7?", ONE_TRY)
@@ -215,7 +215,7 @@ def test_a_reply_cut_at_max_tokens_is_kept_and_marked_and_the_dial_named(
 def test_a_wait_that_is_too_long_is_not_begun_but_named(
     scripted: Scripted, entry_point: EntryPoint, dials: dict[str, Any], ahead: int
 ) -> None:
-    """With the dial that would allow it."""
+    """The message also names the setting that would allow the wait."""
     groq = scripted([Reply(status=429, headers={"retry-after": str(ahead)})])
     with pytest.raises(ModelError, match=rf"429: .*wait {ahead} s .*deadline_s \(--deadline\)"):
         entry_point("6 x 7?", dials)
