@@ -1,6 +1,6 @@
 """The shape of the whole: the drawing, the prompts as sent, and what an import does.
 
-Snapshots are files under tests/snapshots/. After a change that is meant, write them anew and read the difference:
+Snapshots are files under tests/snapshots/. After an intended change, write them again and read the difference:
 
     UPDATE_SNAPSHOTS=1 pytest tests/test_shape.py
 """

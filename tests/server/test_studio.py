@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from llamaberry import Turn
+from llamaberry import Output, Turn
 from testing.scripted_groq import Reply, first, refine, synthesis
 from testing.snapshots import check_snapshot
 from testing.studio import INPUT, TWO_TURNS, Studio
@@ -84,7 +84,7 @@ def test_all_stream_modes_work_together(studio: Studio) -> None:
 def test_the_state_holds_the_text_of_each_turn_once(studio: Studio) -> None:
     studio.run(input=INPUT)
     values: Any = studio.client.threads.get_state(studio.thread)["values"]
-    assert set(values) == {"query", "messages", "turns", "answer", "concise_answer", "stop_reason", "degraded"}
+    assert set(values) == set(Output.__annotations__)
     for turn in values["turns"]:
         assert set(turn) == Turn.__required_keys__
         assert all(len(key) <= len("finish_reason") for key in turn)
