@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from llamaberry.graph.turn import Turn as Turn
     from llamaberry.graph.workflow import build_graph as build_graph
     from llamaberry.graph.workflow import graph as graph
+    from llamaberry.models.client import ModelReply as ModelReply
     from llamaberry.nodes._node import Attempt as Attempt
     from llamaberry.nodes._node import Node as Node
     from llamaberry.tool import as_tool as as_tool
@@ -43,6 +44,7 @@ _MODULES = {
     "graph.state": ("Input", "Output", "State"),
     "graph.turn": ("Step", "Turn"),
     "graph.workflow": ("build_graph",),
+    "models.client": ("ModelReply",),
     "nodes._node": ("Attempt", "Node"),
     "tool": ("as_tool",),
 }

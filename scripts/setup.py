@@ -1,4 +1,4 @@
-"""Set up a clone for development: the extra `dev` at its pinned versions, and the links for tools.
+"""Set up a clone for development: the extras `dev` and `local` at their pinned versions, and the links for tools.
 
 It installs into the active virtual environment, or makes one in .venv.
 """
@@ -16,9 +16,9 @@ if sys.prefix == sys.base_prefix:
         venv.create(folder, with_pip=True)
     scripts = folder / ("Scripts" if sys.platform == "win32" else "bin")
     python = str(scripts / "python")
-    print(f"Installing into {folder}: activate it before you run the other commands.", flush=True)
-install = ["-m", "pip", "install", "-c", "constraints.txt", "-e", ".[dev]"]
+install = ["-m", "pip", "install", "-c", "constraints.txt", "-e", ".[dev,local]"]
 if failure := subprocess.run([python, *install], cwd=ROOT, check=False).returncode:
     sys.exit(failure)
 for name in PACKAGES:
     link(name)
+print("Done." if python == sys.executable else f"Done: activate {ROOT / '.venv'} before you run the other commands.")

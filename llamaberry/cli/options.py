@@ -19,7 +19,12 @@ OutputMode = Show | Literal["quiet", "json"]
 turn, then the answer or the concise answer; "quiet": only the answer; "json": the graph's output as one document."""
 
 QuestionArgument = Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")]
-ShowOption = Annotated[Show, typer.Option("--show", help="All turns and the answer, or one of the two answers only.")]
+ShowOption = Annotated[
+    Show,
+    typer.Option(
+        "--show", help="The turns while they are written, or a line for each; then the answer, or the concise one."
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the answer.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the graph's output as one JSON document.")]
 TraceOption = Annotated[bool, typer.Option("--trace", help="Print where the trace is to standard error.")]

@@ -30,7 +30,8 @@ def resume(
 ) -> int:
     """Continue an interrupted question.
 
-    No finished turn is lost or paid for twice. It keeps its settings, except those given here.
+    No finished turn is lost or paid for twice. The run keeps the settings that it was started with, except those given
+    here.
     """
     from llamaberry.cli.session import LocalSession
 

@@ -21,7 +21,7 @@ from llamaberry.console import DEGRADED, INTERRUPTED, print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.events import step_of
-from llamaberry.graph.state import Output
+from llamaberry.graph.state import Input, Output
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
@@ -108,6 +108,7 @@ class LocalSession(Session):
 
     async def start(self, question: str) -> Interrupt | None:
         """Ask the question on the thread, a new one if it has no name."""
+        Input(query=question)  # an invalid question must not become the interrupted question of a thread
         context = Context(**self._settings)
         storage_required = self.thread is not None or context.review != "none"
         async with AsyncExitStack() as stack:

@@ -224,6 +224,14 @@ def test_an_unwritable_location_does_not_cost_the_answer(groq: ScriptedGroq, tmp
     assert_refused(other, str(tmp_path / "file"))
 
 
+@pytest.mark.parametrize("question", ["", "  "])
+def test_a_refused_question_leaves_no_thread(groq: ScriptedGroq, question: str) -> None:
+    """Nor an interrupted one, which `resume` would choose."""
+    assert_refused(llamaberry("ask", question), "blank")
+    assert llamaberry("history").stdout == ""
+    assert_refused(llamaberry("resume"), "no thread was interrupted")
+
+
 def test_a_refused_question_does_not_spoil_its_thread(groq: ScriptedGroq) -> None:
     assert_refused(llamaberry("ask", "", "--thread", "T"), "blank")
     assert_answer(llamaberry(*ASK_IN_THREAD))
