@@ -99,8 +99,8 @@ def test_the_page_of_a_run_fits_a_phone_and_a_desktop(
     page.get_by_text("the full reply").first.click()
     expect(reply).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    expect(page.locator("article.flip")).to_have_count(1)
-    label = page.locator("article.flip h2").evaluate("title => getComputedStyle(title, '::after').content")
+    expect(page.locator("article.changed")).to_have_count(1)
+    label = page.locator("article.changed h2").evaluate("title => getComputedStyle(title, '::after').content")
     assert label == '"the answer changed"'
     save_screenshot(page, f"page-{width}")
     assert requests == [f"file://{tmp_path}/page.html"]
