@@ -17,7 +17,7 @@ class Call(TypedDict):
     """A model call that returned a reply."""
 
     step: str
-    """The node that made it, as traces name it: "first_turn", "refine_turn 2", "synthesize"."""
+    """The node that made it, as traces name it: "first_turn", "verify", "refine_turn 2", "synthesize"."""
     model: str
     """The model that replied, as "provider:name"."""
     usage: UsageMetadata | None

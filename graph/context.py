@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llamaberry.graph.system_prompt import SYSTEM_PROMPT
 
+PROGRAM_TEMPERATURE = 0.2
+"""The highest sampling temperature of a program: variety helps reasoning, and breaks code."""
+
 
 class Context(BaseModel):
     """The settings of one run: model, turns, when to stop. Frozen; an unknown or invalid value is an error."""
@@ -20,12 +23,42 @@ class Context(BaseModel):
         description='"auto" (Groq if GROQ_API_KEY is set, otherwise the local model), "local", or "provider:model", '
         'such as "groq:openai/gpt-oss-120b". A name without a provider is a Groq model.',
     )
+    refine_model: str | None = Field(
+        default=None,
+        min_length=1,
+        title="Model of the refine turns",
+        description="Another model for the refine turns, as a second opinion; none means the model above.",
+    )
+    verify_model: str | None = Field(
+        default=None,
+        min_length=1,
+        title="Model of the check",
+        description="Another model for the program that checks the answer; none means the model above.",
+    )
+    synthesis_model: str | None = Field(
+        default=None,
+        min_length=1,
+        title="Model of the synthesis",
+        description="Another model for the synthesis; none means the model above.",
+    )
     max_turns: int = Field(
         default=3,
         ge=1,
         le=10,
         title="Turns",
         description="Maximum number of turns before the synthesis. With 1, the first turn's answer is the answer.",
+    )
+    verify: Literal["program", "none"] = Field(
+        default="program",
+        title="Check",
+        description="How answers are checked: by a program that is written from the question and run in a sandbox, "
+        "or not at all.",
+    )
+    second_turn: Literal["review", "independent"] = Field(
+        default="review",
+        title="Turns without a program",
+        description="What a refine turn does when no program checks the answer: review the turns before it, or answer "
+        "without seeing them.",
     )
     early_stop: bool = Field(
         default=False,
@@ -81,6 +114,14 @@ class Context(BaseModel):
             "langgraph_type": "prompt",
         },
     )
+
+    def for_step(self, step: str) -> "Context":
+        """Return the settings of a step's call: its own model, and for a program a low temperature."""
+        own = {"refine_turn": self.refine_model, "verify": self.verify_model, "synthesize": self.synthesis_model}
+        changes: dict[str, Any] = {"model": own[step]} if own.get(step) else {}
+        if step == "verify":
+            changes["temperature"] = min(self.temperature, PROGRAM_TEMPERATURE)
+        return self.model_copy(update=changes) if changes else self
 
 
 def resolve_context(context: object) -> Context:

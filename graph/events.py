@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from llamaberry.graph.check import Check, CheckVerdict
 from llamaberry.graph.state import StopReason
 from llamaberry.graph.turn import Turn, Verdict
 
@@ -30,6 +31,26 @@ class TurnFinished(TypedDict):
     tokens: int | None
 
 
+class CheckStarted(TypedDict):
+    """The newest turn, `turn`, is being checked; `attempt` counts from 1 and grows with each retry."""
+
+    type: Literal["check_started"]
+    turn: int
+    attempt: int
+
+
+class CheckFinished(TypedDict):
+    """The newest turn, `turn`, is checked; the other fields are those of the Check."""
+
+    type: Literal["check_finished"]
+    turn: int
+    verdict: CheckVerdict
+    program: str | None
+    output: str | None
+    error: str | None
+    answer: str | None
+
+
 class RefiningEnded(TypedDict):
     """No further turn follows, for this reason; the synthesis is next."""
 
@@ -38,7 +59,7 @@ class RefiningEnded(TypedDict):
     turns: int
 
 
-Event = TurnStarted | TurnFinished | RefiningEnded
+Event = TurnStarted | TurnFinished | CheckStarted | CheckFinished | RefiningEnded
 
 
 def turn_started(index: int, attempt: int) -> TurnStarted:
@@ -59,12 +80,31 @@ def turn_finished(turn: Turn) -> TurnFinished:
     }
 
 
+def check_started(index: int, attempt: int) -> CheckStarted:
+    """Return the event for the start of a check of the turn with this index."""
+    return {"type": "check_started", "turn": index, "attempt": attempt}
+
+
+def check_finished(index: int, check: Check) -> CheckFinished:
+    """Return the event for a check of the turn with this index."""
+    return {
+        "type": "check_finished",
+        "turn": index,
+        "verdict": check["verdict"],
+        "program": check["program"],
+        "output": check["output"],
+        "error": check["error"],
+        "answer": check["answer"],
+    }
+
+
 def refining_ended(reason: StopReason, turns: int) -> RefiningEnded:
     """Return the event for the end of refining, after this many turns."""
     return {"type": "refining_ended", "reason": reason, "turns": turns}
 
 
 def step_of(metadata: Mapping[str, Any]) -> str:
-    """Return the name of the step that made a model call, such as "turn 2, attempt 2", from the call's metadata."""
-    step = f"turn {metadata['turn']}" if "turn" in metadata else "synthesis"
+    """Return the name of the step that made a model call, such as "turn 2, attempt 2" or "check", from the call's metadata."""
+    other = "check" if metadata.get("kind") == "verify" else "synthesis"
+    step = f"turn {metadata['turn']}" if "turn" in metadata else other
     return f"{step}, attempt {metadata['attempt']}" if metadata["attempt"] > 1 else step

@@ -6,6 +6,7 @@ the same line. What a reply does not state stays None: nothing is guessed from p
 
 import re
 from collections.abc import Iterator
+from textwrap import dedent
 from typing import Literal, NamedTuple
 
 from langchain_core.messages import AIMessage
@@ -58,6 +59,13 @@ _EXPLANATION = re.compile(
 _VERDICT_FIRST = re.compile(r"[\W_]*(keep|revise)(?![^\W_])(?!\W{0,8}(?:or\b|keep|revise))")
 _VERDICT_WORD = re.compile(r"\b(ke|re)(?:ep|pt|vise|vised)\b")
 _NEGATION = re.compile(r"\b(?:not|cannot|nothing|no|without|never|neither|nor)\b|n['’]t\b")
+_CODE_BLOCK = re.compile(
+    r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)(?:^[ \t]*(?P=fence)[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+)
+_BARE_CODE = re.compile(r"#|(?:import|from|def|for|print) ?\b|[a-z_]\w* *=", re.IGNORECASE)
+_PROGRAM_VERDICT = re.compile(
+    r"[ \t]{0,3}(?:[-*][ \t]+)?(?:#{1,6}[ \t]*)?[*_]*program[*_]*[ \t]*:[ \t*_]*(?P<verdict>right|wrong)\b", re.IGNORECASE
+)
 
 
 class Step(TypedDict):
@@ -114,6 +122,24 @@ def parse_synthesis(text: str) -> ParsedSynthesis:
     if comprehensive is None and not sections:
         comprehensive = text or None
     return ParsedSynthesis(text, comprehensive, _last(sections, "concise"))
+
+
+def parse_program(text: str) -> str | None:
+    """Return the program in a reply: its last code block that prints something; None if there is none.
+
+    A block without an end counts, as does a reply that starts with code and has no block.
+    """
+    text = without_thoughts(text).replace("\r\n", "\n")
+    blocks = [dedent(match["code"]).strip() for match in _CODE_BLOCK.finditer(text)]
+    if not blocks and _BARE_CODE.match(text):
+        blocks = [text]
+    return next((block for block in reversed(blocks) if "print(" in block), None)
+
+
+def rejects_program(text: str) -> bool:
+    """Return whether a turn says that the program it was shown computes something else than the question asks."""
+    verdicts = [match["verdict"] for match in map(_PROGRAM_VERDICT.match, text.splitlines()) if match]
+    return bool(verdicts) and verdicts[-1].lower() == "wrong"
 
 
 def why_unusable(message: AIMessage) -> str | None:

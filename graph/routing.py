@@ -9,19 +9,27 @@ from typing import Literal
 
 from llamaberry.graph.answers import same_answer
 from llamaberry.graph.calls import Usage
+from llamaberry.graph.check import Check
 from llamaberry.graph.context import Context
 from llamaberry.graph.state import State, StopReason
 from llamaberry.graph.turn import Turn
 
 
-def after_turn(state: State) -> Literal["refine_turn", "synthesize"]:
-    """Refine until a turn has written why to stop."""
+def after_turn(state: State) -> Literal["verify", "refine_turn", "synthesize"]:
+    """Check the newest turn, if that is to be done; then refine until a step has written why to stop."""
+    if state.get("to_check"):
+        return "verify"
     return "synthesize" if state.get("stop_reason") else "refine_turn"
 
 
-def to_verify(state: State) -> Literal["verify", "synthesize"]:
-    """Check the newest turn; there is no new one if a person stopped the run or the call failed."""
-    return "synthesize" if state.get("stop_reason") in ("review", "error") else "verify"
+def is_to_check(turns: Sequence[Turn], check: Check | None, stop_reason: StopReason | None, context: Context) -> bool:
+    """Return whether the newest turn is to be checked.
+
+    After a first turn that ends the run, nothing more is paid for. A check that has found no program is not repeated.
+    """
+    if context.verify == "none" or stop_reason in ("review", "error") or (stop_reason and len(turns) == 1):
+        return False
+    return check is None or check["answer"] is not None
 
 
 def why_stop(turns: Sequence[Turn], usage: Usage, context: Context) -> StopReason | None:

@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict
 
 from llamaberry.graph.calls import Call, Usage, keep_calls
+from llamaberry.graph.check import Check
 from llamaberry.graph.turn import Turn, keep_turns
 
 MAX_QUERY_CHARS = 200_000
 
-StopReason = Literal["max_turns", "agreement", "budget", "deadline", "error", "review"]
+StopReason = Literal["verified", "max_turns", "agreement", "budget", "deadline", "error", "review"]
 
 
 class Input(BaseModel):
@@ -70,6 +71,8 @@ class Output(TypedDict):
     """The thread's conversation: each run adds its question and its answer."""
     turns: Annotated[list[Turn], keep_turns]
     """This question's turns, in order."""
+    check: Check | None
+    """The evidence on the newest turn's answer; None if it was not checked."""
     calls: Annotated[list[Call], keep_calls]
     """Every model call of this run, in order."""
     answer: str
@@ -85,4 +88,7 @@ class Output(TypedDict):
 
 
 class State(Output):
-    """What the nodes read and write: the same as the output, so that a fork may edit every key of it."""
+    """What the nodes read and write: the output, so that a fork may edit every key of it, and what routing needs."""
+
+    to_check: bool
+    """Whether verify is next. Each step writes it, because a router sees no settings."""

@@ -12,7 +12,7 @@ from langgraph.types import Checkpointer, RetryPolicy
 
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
-from llamaberry.graph.routing import after_turn, to_verify
+from llamaberry.graph.routing import after_turn
 from llamaberry.graph.state import Input, Output, RawInput, State
 from llamaberry.models.retry import MAX_ATTEMPTS
 from llamaberry.nodes._node import Node
@@ -20,6 +20,7 @@ from llamaberry.nodes._step import RunnableNode, Step
 from llamaberry.nodes.first_turn import first_turn
 from llamaberry.nodes.refine_turn import refine_turn
 from llamaberry.nodes.synthesize import synthesize
+from llamaberry.nodes.verify import verify
 from llamaberry.tracing.environment import trace_to_environment
 
 ReasoningGraph = CompiledStateGraph[State, Context, Any, Any]
@@ -47,16 +48,16 @@ def build_graph(
     *,
     nodes: Mapping[str, Any] | None = None,
 ) -> ReasoningGraph:
-    """Return the compiled graph: a first turn, refine turns until one is the last, and a synthesis.
+    """Return the compiled graph: a first turn, a check of its answer, refine turns until one is the last, a synthesis.
 
     Args:
         checkpointer: where threads are stored, so that a conversation goes on and a run resumes. As a subgraph, and on
             a server, leave it out: the parent's, or the server's, is used.
         store: LangGraph's, for nodes of your own.
         cache: LangGraph's, for nodes of your own.
-        nodes: nodes of your own, by name: a Node, or anything that LangGraph accepts as a node. "first_turn",
-            "refine_turn" and "synthesize" replace the built-in ones; "verify" runs after each turn, and a `hint` that
-            it writes into the turn is part of the next step's prompt.
+        nodes: nodes of your own, by name: a Node, or anything that LangGraph accepts as a node. They replace the
+            built-in "first_turn", "verify", "refine_turn" and "synthesize". Your own "verify" runs after each turn, and
+            a `hint` that it writes into the turn is part of the next step's prompt.
 
     The graph takes `{"query": str}` or `{"messages": [...]}`, and a Context as `context=`. It raises SetupError before
     a model call that cannot be made, ModelError for one that failed, and pydantic's ValidationError for invalid input.
@@ -65,20 +66,20 @@ def build_graph(
         ValueError: `nodes` has an unknown name.
     """
     trace_to_environment()
-    steps = {"first_turn": first_turn, "refine_turn": refine_turn, "synthesize": synthesize, **(nodes or {})}
-    if unknown := steps.keys() - {"first_turn", "refine_turn", "synthesize", "verify"}:
-        raise ValueError(f"no such node: {', '.join(unknown)} (first_turn, refine_turn, synthesize, verify)")
+    steps = {
+        "first_turn": first_turn,
+        "verify": verify,
+        "refine_turn": refine_turn,
+        "synthesize": synthesize,
+    }
+    if unknown := (nodes or {}).keys() - steps.keys():
+        raise ValueError(f"no such node: {', '.join(unknown)} ({', '.join(steps)})")
     builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
-    for name, node in steps.items():
+    for name, node in {**steps, **(nodes or {})}.items():
         _add_step(builder, name, node)
     builder.add_edge(START, "first_turn")
-    for turn in ("first_turn", "refine_turn"):
-        if "verify" in steps:
-            builder.add_conditional_edges(turn, _Router(to_verify), ["verify", "synthesize"])
-        else:
-            builder.add_conditional_edges(turn, _Router(after_turn), ["refine_turn", "synthesize"])
-    if "verify" in steps:
-        builder.add_conditional_edges("verify", _Router(after_turn), ["refine_turn", "synthesize"])
+    for name in ("first_turn", "verify", "refine_turn"):
+        builder.add_conditional_edges(name, _Router(after_turn), ["verify", "refine_turn", "synthesize"])
     builder.add_edge("synthesize", END)
     compiled = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name="llamaberry")
     return compiled.with_config(tags=["llamaberry"])

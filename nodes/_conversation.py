@@ -19,6 +19,13 @@ class Conversation(NamedTuple):
         """The text of the question."""
         return self.question.text
 
+    def ask(self, instruction: str) -> HumanMessage:
+        """Return the question with an instruction below it."""
+        content = self.question.content
+        if isinstance(content, str):
+            return HumanMessage(f"{content}\n\n{instruction}")
+        return HumanMessage([*content, {"type": "text", "text": instruction}])
+
 
 def read_conversation(state: Mapping[str, Any]) -> Conversation:
     """Return the conversation of a run.

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AnyMessage
@@ -13,7 +13,7 @@ from llamaberry.graph.errors import ModelError
 from llamaberry.graph.markdown import without_thoughts
 from llamaberry.graph.reply import why_unusable
 from llamaberry.graph.state import State
-from llamaberry.models.client import ModelReply, acall_model, call_model
+from llamaberry.models.client import ModelReply, acall_model, run_in_background
 from llamaberry.models.retry import MAX_ATTEMPTS, retry_delay
 from llamaberry.nodes._conversation import Conversation
 from llamaberry.tracing.node_trace import NodeTrace
@@ -33,13 +33,13 @@ class Attempt(NamedTuple):
     """The run's totals before this node."""
     trace: NodeTrace
 
-    def ask(self, messages: list[AnyMessage]) -> ModelReply:
-        """Call the model. Raises SetupError before the call, ModelError if it fails or its reply is unusable."""
-        return _require_usable(call_model(self.context, messages, self.trace.call_config, self.started_at))
-
-    async def aask(self, messages: list[AnyMessage]) -> ModelReply:
-        """Call the model as `ask` does, in this event loop."""
-        return _require_usable(await acall_model(self.context, messages, self.trace.call_config, self.started_at))
+    async def ask(self, messages: list[AnyMessage]) -> ModelReply:
+        """Call the step's model. Raises SetupError before the call, ModelError if it fails or its reply is unusable."""
+        context = self.context.for_step(self.trace.node)
+        reply = await acall_model(context, messages, self.trace.call_config, self.started_at)
+        if reason := why_unusable(reply.message):
+            raise ModelError(f"{reply.model} {reason}: try again, or another model", retryable=True)
+        return reply
 
     def retry_delay(self, error: ModelError) -> float | None:
         """Return the seconds until the next attempt; None if there should be none. A person's pause costs no time."""
@@ -52,48 +52,45 @@ class Attempt(NamedTuple):
 Prompt = Callable[[Attempt], list[AnyMessage] | None]
 Update = Callable[[Attempt, Any], dict[str, Any]]
 OnFailure = Callable[[Attempt, ModelError], dict[str, Any]]
+Use = Callable[[ModelReply], Awaitable[Any]]
 
 
 class Node:
-    """A node of `build_graph`: three pure functions around one model call.
+    """A node of `build_graph`: pure functions around one model call.
 
     `prompt(attempt)` returns the messages to send, or None if no call is needed. `update(attempt, reply)` turns the
     ModelReply (None without a call) into an update of the state. `on_failure(attempt, error)` returns the update for a
-    call that failed for good, so that the turns before it are kept; without it, the run fails.
+    call that failed for good, so that the turns before it are kept; without it, the run fails. If the reply is to be
+    worked on outside of the event loop, such as a program that is to be run, `use(reply)` is awaited, and its result
+    takes the reply's place in `update`.
     """
 
-    def __init__(self, prompt: Prompt, update: Update, on_failure: OnFailure | None = None) -> None:
+    def __init__(
+        self, prompt: Prompt, update: Update, on_failure: OnFailure | None = None, *, use: Use | None = None
+    ) -> None:
         self.prompt = prompt
         self.update = update
         self.on_failure = on_failure
+        self.use = use
 
     def run(self, attempt: Attempt) -> dict[str, Any]:
-        """Run one attempt. Raises SetupError before the model call, ModelError if it failed."""
-        messages = self.prompt(attempt)
-        try:
-            reply = attempt.ask(messages) if messages else None
-        except ModelError as error:
-            if (delay := attempt.retry_delay(error)) is None:
-                return self._fail(attempt, error)
-            time.sleep(delay)
-            raise
-        return self._finish(attempt, reply)
+        """Run one attempt as `arun` does, from a thread without an event loop."""
+        return run_in_background(self.arun(attempt))
 
     async def arun(self, attempt: Attempt) -> dict[str, Any]:
-        """Run one attempt in this event loop, which it never blocks. Raises as `run` does."""
+        """Run one attempt. Raises SetupError before the model call, ModelError if it failed."""
         messages = self.prompt(attempt)
+        if messages is None:
+            return self.update(attempt, None)
         try:
-            reply = await attempt.aask(messages) if messages else None
+            reply = await attempt.ask(messages)
         except ModelError as error:
             if (delay := attempt.retry_delay(error)) is None:
                 return self._fail(attempt, error)
             await asyncio.sleep(delay)
             raise
-        return self._finish(attempt, reply)
-
-    def _finish(self, attempt: Attempt, reply: ModelReply | None) -> dict[str, Any]:
-        update = self.update(attempt, reply)
-        return {**update, "calls": [record_call(attempt, reply)]} if reply else update
+        update = self.update(attempt, await self.use(reply) if self.use else reply)
+        return {**update, "calls": [record_call(attempt, reply)]}
 
     def _fail(self, attempt: Attempt, error: ModelError) -> dict[str, Any]:
         message = str(error)
@@ -105,13 +102,6 @@ class Node:
             raise final
         attempt.trace.fail(final)
         return self.on_failure(attempt, final)
-
-
-def _require_usable(reply: ModelReply) -> ModelReply:
-    """Return the reply; raise a ModelError if it is empty or incomplete."""
-    if reason := why_unusable(reply.message):
-        raise ModelError(f"{reply.model} {reason}: try again, or another model", retryable=True)
-    return reply
 
 
 def record_call(attempt: Attempt, reply: ModelReply) -> Call:

@@ -1,7 +1,7 @@
 """What LangGraph runs: a node, with a review before it and what every node writes after it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast, get_type_hints
 
@@ -13,17 +13,18 @@ from typing_extensions import is_typeddict
 
 from llamaberry.graph.calls import add_calls, stored_calls, total
 from llamaberry.graph.context import resolve_context
-from llamaberry.graph.events import refining_ended, turn_finished, turn_started
-from llamaberry.graph.routing import why_stop
+from llamaberry.graph.events import check_finished, check_started, refining_ended, turn_finished, turn_started
+from llamaberry.graph.routing import is_to_check, why_stop
 from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn, keep_turns
+from llamaberry.models.client import check_models
 from llamaberry.models.retry import MAX_ATTEMPTS
 from llamaberry.nodes._conversation import read_conversation
 from llamaberry.nodes._node import Attempt
 from llamaberry.nodes._review import Reviewed, review
 from llamaberry.tracing.node_trace import NodeTrace
 
-_NEW_RUN = {"calls": None, "answer": "", "concise_answer": "", "degraded": None}
+_NEW_RUN = {"calls": None, "check": None, "answer": "", "concise_answer": "", "degraded": None}
 """What a first turn resets, if it does not write it."""
 
 
@@ -93,11 +94,15 @@ class Step(Runnable[Any, Any]):
         state = cast("State", input if isinstance(input, Mapping) else dict(input))
         context, conversation = resolve_context(runtime.context), read_conversation(state)
         trace = NodeTrace(self.name, self._turn_index(state), number, config)
+        if trace.turn == 1:
+            check_models(context)
         reviewed = review(self.name, state, context, conversation.query)
         if reviewed.edits:
             state = {**state, "turns": keep_turns(state["turns"], reviewed.edits)}
         if trace.turn and not reviewed.stop:
             runtime.stream_writer(turn_started(trace.turn, number))
+        elif self.name == "verify":
+            runtime.stream_writer(check_started(state["turns"][-1]["index"], number))
         started_at = (info and info.node_first_attempt_time) or time.time()
         usage = state.get("usage") or total(stored_calls(state))
         return Attempt(state, context, conversation, number, started_at, usage, trace), reviewed
@@ -129,16 +134,24 @@ class Step(Runnable[Any, Any]):
                 result["calls"] = [*earlier, *result["calls"]]  # a run that version 0.1.0 started
         if turn:
             result.setdefault("stop_reason", why_stop(turns, result.get("usage", attempt.usage), attempt.context))
-        self._report(attempt, result, turn, len(turns))
+        if attempt.trace.turn:
+            check = None if attempt.trace.turn == 1 else attempt.state.get("check")
+            result["to_check"] = is_to_check(turns, check, result.get("stop_reason"), attempt.context)
+        elif self.name == "verify":
+            result.setdefault("to_check", False)
+        self._report(attempt, result, turn, turns)
         return result
 
-    def _report(self, attempt: Attempt, update: dict[str, Any], turn: Turn | None, turns: int) -> None:
+    def _report(self, attempt: Attempt, update: dict[str, Any], turn: Turn | None, turns: Sequence[Turn]) -> None:
         """Write the events and the trace of a finished node."""
         write = get_runtime().stream_writer
         if turn:
             write(turn_finished(turn))
-        if attempt.trace.turn and (reason := update.get("stop_reason")):
-            write(refining_ended(reason, turns))
+        elif self.name == "verify" and (check := update.get("check")):
+            write(check_finished(turns[-1]["index"], check))
+        reason = update.get("stop_reason") or (attempt.state.get("stop_reason") if self.name == "verify" else None)
+        if self.name != "synthesize" and reason and not update.get("to_check"):
+            write(refining_ended(reason, len(turns)))
         attempt.trace.finish(attempt.state, update, turn)
 
 

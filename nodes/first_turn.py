@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AnyMessage, SystemMessage
 
 from llamaberry.graph.turn import new_turn
 from llamaberry.models.client import ModelReply
@@ -15,10 +15,7 @@ This is the first turn. Reason step by step, then answer. Reply under these head
 
 def prompt(attempt: Attempt) -> list[AnyMessage]:
     """Return the system prompt, the conversation so far, and the question with the instruction of the first turn."""
-    earlier, question = attempt.conversation
-    content = question.content
-    message = f"{content}\n\n{ASK}" if isinstance(content, str) else [*content, {"type": "text", "text": ASK}]
-    return [SystemMessage(attempt.context.system_prompt), *earlier, HumanMessage(message)]
+    return [SystemMessage(attempt.context.system_prompt), *attempt.conversation.earlier, attempt.conversation.ask(ASK)]
 
 
 def update(attempt: Attempt, reply: ModelReply) -> dict[str, Any]:

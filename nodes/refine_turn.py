@@ -1,9 +1,10 @@
-"""A refine turn: review the previous turns, and keep the answer or revise it."""
+"""A refine turn: answer with a program's output in view, or review the previous turns and keep or revise the answer."""
 
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 
+from llamaberry.graph.check import Check, contradicts, is_short_result
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.turn import Turn, new_turn
 from llamaberry.models.client import ModelReply
@@ -16,6 +17,20 @@ the answer. Reply under these headings: `## Review` (what you tested; the error,
 `## Verdict` (one word: keep or revise), `## Reasoning` (numbered steps, each with its `**Explanation:**`), \
 `## Answer`."""
 
+ASK_PROGRAM = "Write the program that computes the answer."
+
+ASK_AFTER_PROGRAM = """\
+Your program ran and printed:
+
+```
+{output}
+```
+
+Now reason step by step, and answer the question. The program calculates more reliably than you do. Take over what it \
+printed, in the unit and form that the question wants, unless the program computes something else than the question \
+asks: then write `Program: wrong` first, and what is wrong. Reply under these headings: `## Reasoning` (numbered steps, \
+each with its `**Explanation:**`), `## Answer`."""
+
 MAX_REPEATED_QUESTION_CHARS = 2_000
 """The longest question that is repeated with each refine turn and with the synthesis.
 
@@ -25,11 +40,39 @@ it helps.
 
 
 def prompt(attempt: Attempt) -> list[AnyMessage]:
+    """Return the prompt for what the run has: a program that contradicts the newest turn, or only the turns."""
+    turns, check = attempt.state["turns"], attempt.state.get("check")
+    if check and contradicts(turns, check):
+        return after_program(check, attempt)
+    if attempt.context.second_turn == "independent" and is_short_result(turns[-1]["answer"]):
+        return first.prompt(attempt)
+    return after_turns(attempt)
+
+
+def after_turns(attempt: Attempt) -> list[AnyMessage]:
     """Return the first turn's prompt, each turn's text, and after each the instruction of a refine turn."""
     messages = first.prompt(attempt)
     for turn in attempt.state["turns"]:
         messages += [AIMessage(turn["text"] or "(This turn said nothing.)"), instruction(ASK, turn, attempt)]
     return messages
+
+
+def after_program(check: Check, attempt: Attempt, ask: str = ASK_AFTER_PROGRAM) -> list[AnyMessage]:
+    """Return the question, the program and its output, without the turns, and `ask`.
+
+    A small model that sees its own wrong answer before the evidence keeps the answer: it followed the output in 2 of 17
+    cases, and in 18 of 21 if it was asked in this way.
+    """
+    asked = ask.format(output=(check["output"] or "").strip())
+    if hint := attempt.state["turns"][-1].get("hint"):
+        asked += f"\n\nTake this remark into account:\n{hint}"
+    return [
+        SystemMessage(attempt.context.system_prompt),
+        *attempt.conversation.earlier,
+        attempt.conversation.ask(ASK_PROGRAM),
+        AIMessage(f"```python\n{check['program']}\n```"),
+        HumanMessage(asked),
+    ]
 
 
 def instruction(ask: str, turn: Turn, attempt: Attempt) -> HumanMessage:
@@ -56,7 +99,9 @@ def update(attempt: Attempt, reply: ModelReply) -> dict[str, Any]:
 def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:
     """End refining; the turns before this one are kept."""
     index = attempt.state["turns"][-1]["index"] + 1
-    return {"stop_reason": "error", "degraded": f"Turn {index} failed, and the turns before it stand: {error}."}
+    message = f"Turn {index} failed, and the turns before it stand: {error}."
+    earlier = attempt.state.get("degraded")
+    return {"stop_reason": "error", "degraded": f"{earlier} {message}" if earlier else message}
 
 
 refine_turn = Node(prompt, update, on_failure)

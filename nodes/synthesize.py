@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, AnyMessage
 
 from llamaberry.graph.answers import best_turn
+from llamaberry.graph.check import Check, agrees, standing_answer, verified_turn
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.reply import parse_synthesis
 from llamaberry.graph.state import State
@@ -20,6 +21,18 @@ answer the question for someone who has read none of them. Reply under these hea
 `## Comparison`, `## Final Reasoning`, `## Comprehensive Answer`, `## Concise Answer` (the bare result, in a sentence \
 or less)."""
 
+PRINTED = """\
+Your program ran, and what it printed stands as the result: {standing}."""
+
+PRINTED_ALSO = """\
+A program was written from the question alone, and run:
+
+```python
+{program}
+```
+
+It printed: {answer}. The turns above say otherwise: weigh whether the program computes what the question asks."""
+
 
 class BestAnswer(NamedTuple):
     """The answer of the best turn: where it is from, the answer to read, and the one to compare ("" for none)."""
@@ -32,18 +45,23 @@ class BestAnswer(NamedTuple):
 def prompt(attempt: Attempt) -> list[AnyMessage] | None:
     """Return the last refine turn's prompt, its reply, and the instruction of the synthesis.
 
-    None if there is nothing to weigh (a single turn) or a turn has failed: then the best turn's answer is the answer.
+    None if there is nothing to weigh (a single turn, or one that the program verifies) or a turn has failed: then the
+    best turn's answer is the answer.
     """
-    turns, stop_reason = attempt.state["turns"], attempt.state["stop_reason"]
-    if stop_reason == "error" or (len(turns) == 1 and stop_reason == "max_turns"):
+    turns, check, stop_reason = attempt.state["turns"], attempt.state.get("check"), attempt.state["stop_reason"]
+    if stop_reason == "error" or (len(turns) == 1 and stop_reason == "max_turns") or verified_turn(turns, check):
         return None
-    return [*refine.prompt(attempt)[:-1], refine.instruction(ASK, turns[-1], attempt)]
+    if check and (standing := standing_answer(turns, check)):
+        return refine.after_program(check, attempt, f"{PRINTED.format(standing=standing)}\n\n{ASK}")
+    evidence = [PRINTED_ALSO.format(**check)] if check and check["answer"] else []
+    ask = "\n\n".join([*evidence, ASK])
+    return [*refine.after_turns(attempt)[:-1], refine.instruction(ask, turns[-1], attempt)]
 
 
 def update(attempt: Attempt, reply: ModelReply | None) -> dict[str, Any]:
     """Write the answer, and in `degraded` what is missing from it."""
-    turns = attempt.state["turns"]
-    best = _best_answer(turns)
+    turns, check = attempt.state["turns"], attempt.state.get("check")
+    best = _best_answer(turns, check)
     answer, concise = best.answer, best.concise
     earlier = attempt.state.get("degraded")
     missing = [earlier] if earlier else []
@@ -51,6 +69,9 @@ def update(attempt: Attempt, reply: ModelReply | None) -> dict[str, Any]:
     if reply:
         parsed = parse_synthesis(reply.message.text)
         answer, concise = parsed.comprehensive or answer, parsed.concise or concise
+        standing = standing_answer(turns, check)
+        if standing and not agrees(concise, standing):
+            answer = concise = standing
         names = [name for name in ("comprehensive", "concise") if not getattr(parsed, name)]
         if names:
             missing.append(f"The synthesis states no {' and no '.join(names)} answer: {best.source} stands for it.")
@@ -71,14 +92,16 @@ def update(attempt: Attempt, reply: ModelReply | None) -> dict[str, Any]:
 
 def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:
     """Answer with the best of the turns."""
-    source = _best_answer(attempt.state["turns"]).source
+    source = _best_answer(attempt.state["turns"], attempt.state.get("check")).source
     degraded = f"The synthesis failed, and {source} stands for it: {error}."
     state: State = {**attempt.state, "degraded": degraded}
     return {**update(attempt._replace(state=state), None), "stop_reason": "error"}
 
 
-def _best_answer(turns: Sequence[Turn]) -> BestAnswer:
-    if best := best_turn(turns):
+def _best_answer(turns: Sequence[Turn], check: Check | None) -> BestAnswer:
+    if standing := standing_answer(turns, check):
+        return BestAnswer("the program's output", standing, standing)
+    if best := verified_turn(turns, check) or best_turn(turns):
         return BestAnswer(f"turn {best['index']}'s answer", best["answer"] or "", best["answer"] or "")
     return BestAnswer(f"the text of turn {turns[-1]['index']}", turns[-1]["text"], "")
 

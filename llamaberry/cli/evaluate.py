@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from llamaberry.evaluation.cost import Prices
     from llamaberry.evaluation.run import Evaluation
 
-ARMS = "single,turns:3,turns:3+early,self-consistency:3"
+ARMS = "single,program,self-consistency:3,turns:3,turns:3+noverify"
 
 
-@context_options(exclude=("max_turns", "early_stop", "token_budget", "deadline_s"))  # an arm's name sets its turns
+@context_options(exclude=("max_turns", "early_stop", "verify", "second_turn", "token_budget", "deadline_s"))  # an arm's name sets its turns
 def evaluate(
     settings: dict[str, Any],
     data: Annotated[Path | None, typer.Argument(help="A JSONL file: question, answer, perhaps id and checker.")] = None,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from llamaberry.evaluation.data import Case
 from llamaberry.evaluation.judge import Judge
 from llamaberry.evaluation.results import Arm, Reply, Result, Tokens
 from llamaberry.graph.answers import normalise
-from llamaberry.graph.calls import Call, total, turn_calls
+from llamaberry.graph.calls import Call, turn_calls
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.reply import parse_synthesis
@@ -20,7 +21,7 @@ from llamaberry.graph.turn import Turn, Verdict
 from llamaberry.graph.workflow import build_graph
 from llamaberry.threads import thread_config
 
-SINGLE, LONGEST = Arm("single", 1), Arm("turns:10", 10)
+SINGLE = Arm("single", 1)
 _NO_ERROR = {"stop_reason": None, "degraded": None}
 
 
@@ -28,8 +29,8 @@ _NO_ERROR = {"stop_reason": None, "degraded": None}
 class Runner:
     """Answers cases in arms, with at most `concurrency` runs of the graph at once, on threads that survive a kill.
 
-    With `shared_turns` the turns of a case are generated once and each arm takes those up to its own stop, so that arms
-    differ in stop and synthesis only, not by chance. The first turn is also the first draw of a vote. Each arm is still
+    With `shared_turns` the turns and the check of a case are generated once and each arm takes those up to its own stop,
+    so that arms differ in what they do, not by chance. The first turn is also the first draw of a vote. Each arm is still
     charged for all of its turns. With `retry_failed` a shared turn that failed is retried once.
     """
 
@@ -44,8 +45,8 @@ class Runner:
         """Build the graph."""
         self._graph = build_graph(self.saver)
         self._slots = asyncio.Semaphore(concurrency)
-        self._retried_cases: set[str] = set()
-        self._case_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._retried: set[str] = set()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def run(self, case: Case, arm: Arm) -> Result:
         """Return the result of the case in this arm; a failed model call is its `error`.
@@ -55,7 +56,10 @@ class Runner:
         """
         result = Result(id=case.id, task=case.task, arm=arm.name, question=case.question, expected=case.expected)
         try:
-            await (self._run_vote if arm.draws > 1 else self._run_turns)(case, arm, result)
+            if arm.is_program:
+                await self._run_program(case, result)
+            else:
+                await (self._run_vote if arm.draws > 1 else self._run_turns)(case, arm, result)
             result.right = await self._is_right(case, result.answer)
         except ModelError as error:
             result.error = str(error)
@@ -67,17 +71,28 @@ class Runner:
             await self.saver.adelete_thread(_thread_name(case, arm, draw))
 
     async def _run_turns(self, case: Case, arm: Arm, result: Result) -> None:
-        state = await self._run_graph(case, arm, turns=await self._shared_state(case, arm))
-        for turn in state["turns"]:
-            step = f"turn {turn['index']}"
-            result.replies.append(await self._reply(case, step, turn, turn["answer"], turn["verdict"]))
-        result.stop_reason, result.degraded = state["stop_reason"], state["degraded"]
-        result.error = state["degraded"] if state["stop_reason"] == "error" else None
-        result.answer = state["concise_answer"] or None
+        state = await self._run_graph(case, arm, start=await self._shared_state(case, arm))
+        turns = {call["step"]: turn for call, turn in zip(turn_calls(state["turns"]), state["turns"], strict=True)}
         for call in state["calls"]:
-            if call["step"] == "synthesize":
+            if turn := turns.get(call["step"]):
+                step = f"turn {turn['index']}"
+                result.replies.append(await self._reply(case, step, turn, turn["answer"], turn["verdict"]))
+            elif call["step"] == "synthesize":
                 answer = parse_synthesis(call["text"]).concise
                 result.replies.append(await self._reply(case, "synthesis", call, answer))
+            else:
+                result.replies.append(await self._reply(case, "check", call, None))
+        result.stop_reason, result.degraded, result.check = state["stop_reason"], state["degraded"], state["check"]
+        result.error = state["degraded"] if state["stop_reason"] == "error" else None
+        result.answer = state["concise_answer"] or None
+
+    async def _run_program(self, case: Case, result: Result) -> None:
+        state = await self._shared_turns(case, self.context, _is_checked)
+        result.check = state["check"]
+        result.answer = result.check["answer"] if result.check else None
+        for call in state["calls"]:
+            if call["step"] == "verify":
+                result.replies.append(await self._reply(case, "check", call, result.answer))
 
     async def _run_vote(self, case: Case, arm: Arm, result: Result) -> None:
         async def draw(number: int) -> Turn:
@@ -128,42 +143,72 @@ class Runner:
         """Return the state of the shared turns where this arm stops, or None without `shared_turns`."""
         if not self.shared_turns:
             return None
-        config, context = thread_config(f"{case.id} turns"), self._arm_context(arm)
-        async with self._case_locks[case.id]:
+        context = self._arm_context(arm)
+
+        def stop_reason(state: dict[str, Any]) -> Any:
+            if state["to_check"] and arm.turns > 1:
+                return None
+            return state["stop_reason"] or why_stop(state["turns"], state["usage"], context)
+
+        state = await self._shared_turns(case, context, stop_reason)
+        return {**state, "stop_reason": stop_reason(state), "to_check": False}
+
+    async def _shared_turns(
+        self, case: Case, context: Context, is_wanted: Callable[[dict[str, Any]], Any]
+    ) -> dict[str, Any]:
+        """Return the first wanted state of the turns that arms share, or where a turn failed; run the graph up to it.
+
+        Turns without a check share the first turn with those that have one, and independent turns the check, too.
+        """
+        name = f"{case.id} turns"
+        start: tuple[dict[str, Any], str] | None = None
+        if context.verify == "none":
+            name += " unchecked"
+            first = await self._shared_turns(case, self.context, bool)
+            start = {**first, "check": None, "to_check": False}, "first_turn"
+        elif context.second_turn == "independent":
+            checked = await self._shared_turns(case, self.context, _is_checked)
+            if checked["check"]["answer"] is None:  # with a program, the refine turns are no others
+                start = checked, "verify"
+        if context.second_turn == "independent" and (start or context.verify == "none"):
+            name += " independent"
+        config = thread_config(name)
+        longest = context.model_copy(update={"max_turns": 10, "early_stop": False})
+        async with self._locks[name]:
             while True:
-                snapshot = await self._graph.aget_state(config)
-                turns: list[Turn] = snapshot.values.get("turns", [])
-                for count in range(1, len(turns) + 1):
-                    calls = turn_calls(turns[:count])
-                    if reason := why_stop(turns[:count], total(calls), context):
-                        shared = {"turns": turns[:count], "calls": calls, "usage": total(calls)}
-                        return {**snapshot.values, **shared, "stop_reason": reason, "degraded": None}
-                if turns and snapshot.values["stop_reason"]:  # "error": no further turn will follow
-                    if not self.retry_failed or case.id in self._retried_cases:
-                        return snapshot.values
-                    self._retried_cases.add(case.id)
-                    await self._graph.aupdate_state(config, _NO_ERROR, as_node=_last_node(turns))
+                states = [point.values async for point in self._graph.aget_state_history(config)]
+                for state in reversed(states):
+                    if state.get("turns") and state["stop_reason"] != "error" and is_wanted(state):
+                        return state
+                if states and states[0].get("stop_reason") == "error":
+                    if not self.retry_failed or name in self._retried:
+                        return states[0]
+                    self._retried.add(name)
+                    await self._graph.aupdate_state(config, _NO_ERROR, as_node="refine_turn")
+                elif not states and start:
+                    await self._graph.aupdate_state(config, start[0], as_node=start[1])
+                    continue
                 async with self._slots:
                     await self._graph.ainvoke(
-                        {"query": case.question} if snapshot.created_at is None else None,
+                        None if states else {"query": case.question},
                         config,
-                        context=self._arm_context(LONGEST),
-                        interrupt_after=["first_turn", "refine_turn"],
+                        context=longest,
+                        interrupt_after=["first_turn", "verify", "refine_turn"],
                         durability="sync",
                     )
 
     async def _run_graph(
-        self, case: Case, arm: Arm, *, turns: dict[str, Any] | None = None, draw: int = 1
+        self, case: Case, arm: Arm, *, start: dict[str, Any] | None = None, draw: int = 1
     ) -> dict[str, Any]:
-        """Return the final state of a run: a new one (after the shared `turns`), a resumed one, or a finished one."""
+        """Return the final state of a run: a new one (from the state `start`), a resumed one, or a finished one."""
         config = thread_config(_thread_name(case, arm, draw))
         async with self._slots:
             snapshot = await self._graph.aget_state(config)
             if snapshot.created_at is not None and not snapshot.tasks:  # finished
                 return snapshot.values
             new_input: dict[str, Any] | None = None
-            if snapshot.created_at is None and turns:
-                await self._graph.aupdate_state(config, turns, as_node=_last_node(turns["turns"]))
+            if snapshot.created_at is None and start:
+                await self._graph.aupdate_state(config, start, as_node="refine_turn")
             elif snapshot.created_at is None:
                 new_input = {"query": case.question}
             context = self._arm_context(arm)
@@ -171,11 +216,18 @@ class Runner:
             return state
 
     def _arm_context(self, arm: Arm) -> Context:
-        return self.context.model_copy(update={"max_turns": arm.turns, "early_stop": arm.early_stop})
+        return self.context.model_copy(
+            update={
+                "max_turns": arm.turns,
+                "early_stop": arm.early_stop,
+                "verify": "program" if arm.verify else "none",
+                "second_turn": "independent" if arm.independent else "review",
+            }
+        )
 
 
-def _last_node(turns: list[Turn]) -> str:
-    return "first_turn" if len(turns) == 1 else "refine_turn"
+def _is_checked(state: dict[str, Any]) -> bool:
+    return bool(state["check"]) and not state["to_check"]
 
 
 def _thread_name(case: Case, arm: Arm, draw: int) -> str:

@@ -20,8 +20,8 @@ ResultKey = tuple[str, str]
 """The id of the question, and the name of the arm."""
 
 IDENTITY = (
-    "data", "sha256", "suite", "seed", "reasoning_gym", "model", "temperature", "max_tokens", "prompts",
-    "shared_turns", "judge",
+    "data", "sha256", "suite", "seed", "reasoning_gym", "model", "refine_model", "verify_model",
+    "synthesis_model", "temperature", "max_tokens", "prompts", "shared_turns", "judge",
 )  # fmt: skip
 """The settings that make results comparable: an evaluation resumes in a folder only if all of them are equal."""
 

@@ -6,33 +6,43 @@ from typing import Literal, NamedTuple, Self
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel
 
+from llamaberry.graph.check import Check
 from llamaberry.graph.errors import SetupError
 
 # 40 draws are the largest vote in the self-consistency paper.
 _ARM = re.compile(
-    r"single|turns:(?P<turns>[2-9]|10)(?P<early>\+early)?|self-consistency:(?P<draws>[2-9]|[1-3][0-9]|40)"
+    r"single|program|self-consistency:(?P<draws>[2-9]|[1-3][0-9]|40)"
+    r"|turns:(?P<turns>[2-9]|10)(?P<variant>(?:\+(?:early|noverify|independent))*)"
 )
 
 
 class Arm(NamedTuple):
-    """A way to answer a question: up to `turns` turns and a synthesis, or a vote of `draws` independent first turns.
+    """A way to answer a question: up to `turns` turns and a synthesis, a vote of `draws` first turns, or a program.
 
-    The vote is self-consistency (arXiv 2203.11171), the baseline that refining has to beat at equal cost.
+    The vote is self-consistency (arXiv 2203.11171), and "program" the output of the check's program alone: the two
+    baselines that refining has to beat at equal cost.
     """
 
     name: str
     turns: int
     early_stop: bool = False
+    verify: bool = True
+    independent: bool = False
     draws: int = 1
 
     @property
+    def is_program(self) -> bool:
+        """Whether the program's output is the answer."""
+        return self.name == "program"
+
+    @property
     def calls(self) -> int:
-        """The planned calls for a question: the draws, or the turns and a synthesis."""
-        return self.turns + 1 if self.turns > 1 else self.draws
+        """The largest planned number of calls for a question, without a repaired program."""
+        return self.turns + 1 + self.verify if self.turns > 1 else self.draws
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Return the arm of this name: "single", "turns:3", "turns:3+early", "self-consistency:3".
+        """Return the arm of this name: "single", "program", "turns:3+noverify+early", "self-consistency:3".
 
         Raises:
             SetupError: no arm has this name.
@@ -40,10 +50,18 @@ class Arm(NamedTuple):
         match = _ARM.fullmatch(name)
         if match is None:
             raise SetupError(
-                f"unknown arm {name!r}: write single, turns:N, turns:N+early (N from 2 to 10) "
-                "or self-consistency:K (K from 2 to 40)"
+                f"unknown arm {name!r}: write single, program, turns:N (N from 2 to 10; perhaps with +early, +noverify "
+                "or +independent) or self-consistency:K (K from 2 to 40)"
             )
-        return cls(name, int(match["turns"] or 1), bool(match["early"]), int(match["draws"] or 1))
+        variant = (match["variant"] or "").split("+")
+        return cls(
+            name,
+            int(match["turns"] or 1),
+            early_stop="early" in variant,
+            verify="noverify" not in variant,
+            independent="independent" in variant,
+            draws=int(match["draws"] or 1),
+        )
 
 
 class Tokens(BaseModel):
@@ -61,10 +79,10 @@ class Tokens(BaseModel):
 
 
 class Reply(BaseModel, frozen=True):
-    """One model call: a turn, a draw of a vote, or the synthesis. `answer` is None if the reply states none."""
+    """One model call: a turn, a program, a draw of a vote, or the synthesis. `answer` is None if it states none."""
 
     step: str
-    """ "turn 1", "turn 2", "synthesis"; in a vote "draw 1", "draw 2"."""
+    """ "turn 1", "check", "turn 2", "synthesis"; in a vote "draw 1", "draw 2"."""
     answer: str | None
     right: bool
     verdict: Literal["keep", "revise"] | None = None
@@ -90,6 +108,8 @@ class Result(BaseModel):
     right: bool = False
     """Whether `answer` is right; False if there is no answer."""
     replies: list[Reply] = []
+    check: Check | None = None
+    """The program, its output and the verdict on the last turn."""
     stop_reason: str | None = None
     degraded: str | None = None
     error: str | None = None

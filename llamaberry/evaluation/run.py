@@ -26,10 +26,11 @@ from llamaberry.evaluation.results import Arm, Result
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.models.client import client_settings
-from llamaberry.nodes import first_turn, refine_turn, synthesize
+from llamaberry.nodes import first_turn, refine_turn, synthesize, verify
 from llamaberry.threads import open_sqlite
 
 CHECKPOINTS = "checkpoints.sqlite"
+_STEP_MODELS = ("refine_model", "verify_model", "synthesis_model")
 
 
 class Evaluation:
@@ -133,7 +134,10 @@ class Evaluation:
 
     def _settings(self) -> dict[str, Any]:
         context = self.context
-        prompts = (context.system_prompt, first_turn.ASK, refine_turn.ASK, synthesize.ASK)
+        prompts = (
+            *(context.system_prompt, first_turn.ASK, refine_turn.ASK, refine_turn.ASK_AFTER_PROGRAM, synthesize.ASK),
+            *(verify.SYSTEM_PROMPT, *(message.text for message in verify.EXAMPLES), verify.REPAIR, verify.REWRITE),
+        )
         return {
             **self.data.settings,
             "questions": len(self.data.cases),
@@ -141,6 +145,7 @@ class Evaluation:
             "model": client_settings(context).model,
             "temperature": context.temperature,
             "max_tokens": context.max_tokens,
+            **{name: model for name in _STEP_MODELS if (model := getattr(context, name))},
             "shared_turns": self.shared_turns,
             "judge": self.judge,
             "prompts": sha256("\0".join(prompts).encode()).hexdigest()[:12],

@@ -4,10 +4,10 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import lru_cache, partial
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 from langchain_core.language_models import BaseChatModel
@@ -21,6 +21,8 @@ from llamaberry.models.errors import to_model_error
 from llamaberry.models.guard import Guard, close_abandoned_response, with_guard_first
 from llamaberry.models.local import server as local_server
 from llamaberry.models.pacer import current_pacer, observe_headers
+
+T = TypeVar("T")
 
 DEFAULT_MODEL = "groq:openai/gpt-oss-120b"
 LOCAL_TIMEOUT_FACTOR = 10
@@ -104,20 +106,16 @@ async def _call(
         raise to_model_error(error, settings.model, settings.timeout_s, settings.secrets) from error
 
 
-def call_model(
-    context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, started_at: float
-) -> ModelReply:
-    """Do the same as `acall_model`, from a thread without an event loop.
+def run_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine from a thread without an event loop, and return its result.
 
     All threads share one background loop, so that timeouts, cancellation and connection pools work as in async code.
     """
-    call = asyncio.run_coroutine_threadsafe(
-        acall_model(context, messages, config, started_at), _background_loop(os.getpid())
-    )
+    task = asyncio.run_coroutine_threadsafe(coroutine, _background_loop(os.getpid()))
     try:
-        return call.result()
+        return task.result()
     except BaseException:
-        call.cancel()
+        task.cancel()
         raise
 
 
@@ -127,6 +125,17 @@ def _background_loop(_pid: int) -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="llamaberry", daemon=True).start()
     return loop
+
+
+def check_models(context: Context) -> None:
+    """Check the models of the later steps before the first call is paid for.
+
+    Raises:
+        SetupError: a key or a model is missing, or a model's name cannot be read.
+    """
+    steps = ("refine_turn", "verify", "synthesize")
+    for model in {context.for_step(step).model for step in steps} - {context.model}:
+        client_settings(context.model_copy(update={"model": model}))
 
 
 def client_settings(context: Context) -> ClientSettings:

@@ -24,6 +24,7 @@ class NodeTrace:
     def __init__(self, node: str, turn: int | None, attempt: int, config: RunnableConfig | None) -> None:
         """Name the node's run. `turn` is the index of the turn that the node writes; None if it writes none."""
         self.name = f"{node} {turn}" if node == "refine_turn" else node
+        self.node = node
         self.turn = turn
         self.config = config or {}
         self._tags = [f"turn:{turn}"] if turn else []
@@ -60,16 +61,24 @@ class NodeTrace:
             for call in update.get("calls", []):
                 metadata |= {"model": call["model"], "finish_reason": call["finish_reason"]}
             answer = update.get("concise_answer") or None
+        outputs: dict[str, Any] = {}
+        if self.node == "verify" and (check := update.get("check")):
+            metadata["verdict"] = check["verdict"]
+            tags.append(f"check:{check['verdict']}")
+            outputs = {key: check[key] for key in ("program", "output", "error") if check[key] is not None}
         before = latest_answer(state.get("turns") or [])
         if before is not None and answer is not None:
             metadata["answer_changed"] = answer_changed(before, answer, concise=turn is None)
             tags += ["answer:changed"] if metadata["answer_changed"] else []
         metadata = {key: value for key, value in metadata.items() if value is not None}
-        self._add(tags, metadata, normalise(answer)[:MAX_ANSWER_CHARS] if answer else None)
+        if answer:
+            outputs["normalised_answer"] = normalise(answer)[:MAX_ANSWER_CHARS]
+        self._add(tags, metadata, outputs)
 
-    def _add(self, tags: list[str], metadata: dict[str, Any], answer: str | None = None) -> None:
+    def _add(self, tags: list[str], metadata: dict[str, Any], outputs: Mapping[str, Any] | None = None) -> None:
+        """Add tags and metadata to the runs; `outputs` are left out where a tracer hides a run's outputs."""
         for tracer, run in self._runs():
-            visible = {"normalised_answer": answer} if answer and not _hides_outputs(tracer) else {}
+            visible = outputs if outputs and not _hides_outputs(tracer) else {}
             run.tags = [*(run.tags or []), *tags]
             run.extra["metadata"] = run.metadata | metadata | visible  # a new dict: tracers may share the old one
 

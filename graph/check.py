@@ -1,0 +1,158 @@
+"""The check of an answer: a program written from the question, what it printed, and how answers compare with that."""
+
+import ast
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal
+
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
+from llamaberry.graph.answers import normalise, same_answer
+from llamaberry.graph.reply import rejects_program
+from llamaberry.graph.turn import Turn
+
+CheckVerdict = Literal["agrees", "differs", "failed", "none"]
+
+
+@with_config(ConfigDict(use_attribute_docstrings=True))
+class Check(TypedDict):
+    """The evidence: a program that a model wrote from the question alone, and what it printed in the sandbox."""
+
+    program: str | None
+    """The program; None if there is none."""
+    output: str | None
+    """What it printed; None if it did not run."""
+    error: str | None
+    """Why there is no usable output; None if there is, or if no program was asked for."""
+    answer: str | None
+    """The answer that the program printed; None if it printed none."""
+    verdict: CheckVerdict
+    """Whether the newest turn's answer "agrees" with the program's or "differs" from it; "failed" if no program ran
+    to its end; "none" if no program can answer the question."""
+
+
+NO_CHECK = Check(program=None, output=None, error=None, answer=None, verdict="none")
+
+MAX_RESULT_CHARS, MAX_RESULT_LINES = 300, 3
+"""A longer answer is not a short result: no program is written to check it."""
+
+
+def is_short_result(answer: str | None) -> bool:
+    """Return whether a program could print this answer: a few words or numbers, without code. None could be one."""
+    if answer is None:
+        return True
+    lines = [line for line in answer.splitlines() if line.strip()]
+    return len(answer) <= MAX_RESULT_CHARS and len(lines) <= MAX_RESULT_LINES and "```" not in answer
+
+
+def computes(program: str) -> bool:
+    """Return whether a program computes something; one that only prints a text is the model's answer, not evidence."""
+    try:
+        tree = ast.parse(program)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True  # the sandbox will say what is wrong with it
+    work = (ast.BinOp, ast.Compare, ast.For, ast.While, ast.comprehension, ast.Subscript)
+    return any(
+        isinstance(node, work) or (isinstance(node, ast.Call) and not _prints(node)) for node in ast.walk(tree)
+    )
+
+
+def _prints(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id in ("print", "str")
+
+
+def printed_answer(output: str, question: str) -> str | None:
+    """Return the answer in a program's output: its last line, "6.0" as "6", and "True" as "Yes" if that is asked."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if not lines:
+        return None
+    answer = lines[-1]
+    if _FLOAT.fullmatch(answer):
+        value = round(float(answer), 10)
+        answer = f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) < 1e15 else answer
+    if answer in ("True", "False") and _YES_NO.search(question):
+        answer = "Yes" if answer == "True" else "No"
+    return answer
+
+
+_FLOAT = re.compile(r"-?\d{1,300}\.\d{1,300}")
+_YES_NO = re.compile(r"\byes\b|\bno\b|^\W*(?:is|are|was|were|does|do|did|can|could|will|has|have)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d{1,300}(?:\.\d{1,300})?(?:e[-+]?\d{1,3})?(?: ?/ ?\d{1,300})?(?![\d.]?\d)")
+_WORDS = {"true": "yes", "false": "no", "correct": "yes", "incorrect": "no"}
+
+
+def agrees(answer: str | None, printed: str | None) -> bool:
+    """Return whether an answer and a program's answer mean the same.
+
+    "6.0" is "6", "No" is "False", "70 days" is "70", "$1,000" is "1000.00", "3/4" is "0.75", "It is 5 km." is "5".
+    """
+    if answer is None or printed is None:
+        return False
+    one, other = _comparable(answer), _comparable(printed)
+    if one == other:
+        return True
+    value, target = _only_number(one), _only_number(other)
+    if value is None or target is None:
+        return False
+    if _words(other):  # "2 apples" is not "2 pears"
+        return value[0] == target[0] and _words(one) == _words(other)
+    places = value[1]
+    return abs(value[0] - target[0]) <= max(abs(target[0]) / 10**9, Fraction(places >= 2, 2 * 10**places))
+
+
+def _comparable(text: str) -> str:
+    text = normalise(text)
+    return _WORDS.get(text, text)
+
+
+def _only_number(text: str) -> tuple[Fraction, int] | None:
+    """Return the number of a text and its decimal places, if it has exactly one or ends with "= NUMBER"."""
+    numbers = _NUMBER.findall(text.rpartition("=")[2])
+    if len(numbers) != 1:
+        return None
+    number = numbers[0].replace(" ", "")
+    try:
+        places = 12 if "/" in number or "e" in number else len(number.partition(".")[2])
+        return Fraction(number), places
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", text)
+
+
+def with_verdict(check: Check, turn: Turn) -> Check:
+    """Return the check of another turn: with the verdict on its answer, if the program printed one."""
+    if check["answer"] is None:
+        return check
+    return {**check, "verdict": "agrees" if agrees(turn["answer"], check["answer"]) else "differs"}
+
+
+def contradicts(turns: Sequence[Turn], check: Check | None) -> bool:
+    """Return whether the newest turn has to be asked afresh with the program's output in view.
+
+    The turn right after the program may reject it, and then it is written once more; a later turn that rejects it
+    rejects the second one.
+    """
+    if check is None or check["verdict"] != "differs":
+        return False
+    newest = turns[-1]
+    return newest["index"] <= 2 or not rejects_program(newest["text"])
+
+
+def verified_turn(turns: Sequence[Turn], check: Check | None) -> Turn | None:
+    """Return the newest turn if its answer is the program's."""
+    return turns[-1] if check and check["verdict"] == "agrees" and agrees(turns[-1]["answer"], check["answer"]) else None
+
+
+def standing_answer(turns: Sequence[Turn], check: Check | None) -> str | None:
+    """Return the program's answer if it stands against the turns; None if the turns' answers are weighed.
+
+    It does not stand if the last two turns give the same answer though they have seen it, or reject the program.
+    """
+    if check is None or not contradicts(turns, check) or len(turns) < 2 or same_answer(turns[-2], turns[-1]):
+        return None
+    return check["answer"]

@@ -1,0 +1,129 @@
+"""Verify: have a program written from the question alone, run it, and compare what it prints with the newest answer.
+
+The program is evidence from outside the turns: its conversation never shows them (PAL, arXiv 2211.10435; CRITIC,
+2305.11738). It is written once per question. A program that fails is repaired once (Self-Debug, 2304.05128), and one
+that the turn after it rejects is written once more. Each is one model call of its own run of this node, so that a
+checkpoint keeps it.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+
+from llamaberry.graph.check import NO_CHECK, Check, computes, is_short_result, printed_answer, with_verdict
+from llamaberry.graph.errors import ModelError
+from llamaberry.graph.reply import parse_program, rejects_program
+from llamaberry.models.client import ModelReply
+from llamaberry.nodes._node import Attempt, Node
+from llamaberry.nodes.refine_turn import ASK_PROGRAM as ASK
+from llamaberry.sandbox import ProgramResult, run_program
+
+SYSTEM_PROMPT = """\
+You write Python programs. Read the question and write one short program that computes the answer from the facts in the \
+question and prints the answer alone, as the question wants it. Do not answer the question, and do not explain. Reply \
+with the program in one code block.
+
+If no program can compute the answer, because the question asks for an opinion, a text or knowledge, reply with the one \
+word NONE instead.
+
+The program runs in a small Python: no input, files or network; no classes, yield or sys.exit; and of the modules only \
+math, datetime, re, itertools, collections, json and random."""
+
+EXAMPLES: list[AnyMessage] = [
+    HumanMessage(f"Who wrote the play Faust?\n\n{ASK}"),
+    AIMessage("NONE"),
+    HumanMessage(f"Pens cost $2 for 3. What do 12 pens cost?\n\n{ASK}"),
+    AIMessage("```python\ngroups = 12 / 3\nprint(groups * 2)\n```"),
+]
+
+REPAIR = "The program failed:\n\n{error}\n\nWrite the whole program again, without this error."
+
+REWRITE = """\
+A reader says that this program computes something else than the question asks:
+
+{review}
+
+Write the program once more: it must compute exactly what the question asks."""
+
+MAX_QUESTION_CHARS = 20_000
+"""No program is written for a longer question: it would cost as much as a turn, and rarely be short."""
+
+_MAX_REVIEW_CHARS = 2_000
+
+Job = Literal["write", "repair", "rewrite", "compare"]
+
+
+class RunProgram(NamedTuple):
+    """The program in a reply, and what came of it; None if the reply has no program that computes something."""
+
+    program: str
+    result: ProgramResult
+
+
+def _job(attempt: Attempt) -> Job | None:
+    """Return what is to be done; None if the question or the answer is none for a program."""
+    check, newest = attempt.state.get("check"), attempt.state["turns"][-1]
+    if check is None:
+        is_short = len(attempt.conversation.query) <= MAX_QUESTION_CHARS and is_short_result(newest["answer"])
+        return "write" if is_short else None
+    if check["verdict"] == "failed":
+        return "repair"
+    rejected = newest["index"] == 2 and rejects_program(newest["text"])
+    return "rewrite" if rejected and with_verdict(check, newest)["verdict"] == "differs" else "compare"
+
+
+def prompt(attempt: Attempt) -> list[AnyMessage] | None:
+    """Return the question with the request for a program, or the conversation in which a program is written again."""
+    job, check = _job(attempt), attempt.state.get("check")
+    if job in (None, "compare"):
+        return None
+    messages = [
+        SystemMessage(SYSTEM_PROMPT),
+        *EXAMPLES,
+        *attempt.conversation.earlier,
+        attempt.conversation.ask(ASK),
+    ]
+    if check:
+        review = attempt.state["turns"][-1]["text"][:_MAX_REVIEW_CHARS]
+        ask = REPAIR.format(error=check["error"]) if job == "repair" else REWRITE.format(review=review)
+        messages += [AIMessage(f"```python\n{check['program']}\n```"), HumanMessage(ask)]
+    return messages
+
+
+async def use(reply: ModelReply) -> RunProgram | None:
+    """Run the program in a reply; None if it has none that computes something."""
+    program = parse_program(reply.message.text)
+    if program is None or not computes(program):
+        return None
+    return RunProgram(program, await run_program(program))
+
+
+def update(attempt: Attempt, run: RunProgram | None) -> dict[str, Any]:
+    """Write the check, and whether the program has to be repaired."""
+    job, check, turn = _job(attempt), attempt.state.get("check"), attempt.state["turns"][-1]
+    if job == "compare" and check:
+        return _update(with_verdict(check, turn))
+    if run is None:
+        return _update(check if job == "repair" and check else NO_CHECK)
+    output, error, _ = run.result
+    answer = None if error else printed_answer(output, attempt.conversation.query)
+    if answer is None:
+        error = error or "The program printed nothing."
+        check = Check(program=run.program, output=output, error=error, answer=None, verdict="failed")
+        return _update(check, to_repair=job == "write")
+    check = Check(program=run.program, output=output, error=None, answer=answer, verdict="differs")
+    return _update(with_verdict(check, turn))
+
+
+def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:
+    """Go on without evidence."""
+    check: Check = {**(attempt.state.get("check") or NO_CHECK), "error": str(error), "answer": None, "verdict": "failed"}
+    return {**_update(check), "degraded": f"The check failed, and the turns went on without it: {error}."}
+
+
+def _update(check: Check, *, to_repair: bool = False) -> dict[str, Any]:
+    verified = {"stop_reason": "verified"} if check["verdict"] == "agrees" else {}
+    return {"check": check, "to_check": to_repair, **verified}
+
+
+verify = Node(prompt, update, on_failure, use=use)
