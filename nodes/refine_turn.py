@@ -17,7 +17,7 @@ the answer. Reply under these headings: `## Review` (what you tested; the error,
 `## Verdict` (one word: keep or revise), `## Reasoning` (numbered steps, each with its `**Explanation:**`), \
 `## Answer`."""
 
-ASK_PROGRAM = "Write the program that computes the answer."
+ASK_PROGRAM = "Do not answer the question. Write the program that computes the answer and prints it."
 
 ASK_AFTER_PROGRAM = """\
 Your program ran and printed:

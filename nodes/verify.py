@@ -26,15 +26,20 @@ with the program in one code block.
 If no program can compute the answer, because the question asks for an opinion, a text or knowledge, reply with the one \
 word NONE instead.
 
-The program runs in a small Python: no input, files or network; no classes, yield or sys.exit; and of the modules only \
-math, datetime, re, itertools, collections, json and random."""
+The program runs in a small Python: no input or files, no inheritance, del, yield, next or sys.exit, and of the modules \
+only math, datetime, re, itertools, collections, json and random."""
 
 EXAMPLES: list[AnyMessage] = [
-    HumanMessage(f"Who wrote the play Faust?\n\n{ASK}"),
-    AIMessage("NONE"),
+    HumanMessage(f"Anna's birthday is on 3 May 2025. On which day of the week is it?\n\n{ASK}"),
+    AIMessage(
+        "```python\nimport datetime\n"
+        'names = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]\n'
+        "print(names[datetime.date(2025, 5, 3).weekday()])\n```"
+    ),
     HumanMessage(f"Pens cost $2 for 3. What do 12 pens cost?\n\n{ASK}"),
     AIMessage("```python\ngroups = 12 / 3\nprint(groups * 2)\n```"),
 ]
+"""With one that asks for NONE, the small model answered in prose more often."""
 
 REPAIR = "The program failed:\n\n{error}\n\nWrite the whole program again, without this error."
 

@@ -108,8 +108,20 @@ def synthesis(comprehensive: str = "The answer is 42.", concise: str = "42", *, 
     )
 
 
+def program(source: str = "print(6 * 7)") -> str:
+    """Write the reply with a program."""
+    return f"```python\n{source}\n```"
+
+
+def wants_program(request: Request) -> bool:
+    """Return whether a request is for a program that checks the answer."""
+    return bool(request.messages) and _text(request.messages[0]).startswith("You write Python programs")
+
+
 def good_model(request: Request) -> str:
-    """Reply in the format whose headings the last user message names."""
+    """Reply in the format whose headings the last user message names; no program can answer its questions."""
+    if wants_program(request):
+        return "NONE"
     instruction = next((_text(m) for m in reversed(request.messages) if m.get("role") == "user"), "")
     return synthesis() if "Concise Answer" in instruction else refine() if "Verdict" in instruction else first()
 
@@ -117,17 +129,22 @@ def good_model(request: Request) -> str:
 class ScriptedGroq:
     """The server, in its own thread and event loop; a context manager whose exit raises the errors of a script."""
 
-    def __init__(self, script: Script | None = None, *, port: int = 0, keep_alive: bool = True) -> None:
+    def __init__(
+        self, script: Script | None = None, programs: Script | None = None, *, port: int = 0, keep_alive: bool = True
+    ) -> None:
         """Send the script's replies in order, or what it returns for each request.
 
+        `programs` is the script of the requests for a program, which `program_requests` holds instead of `requests`;
+        without it, each gets the reply that no program can answer the question.
         Without keep_alive, clients have no idle connections, for which Python would warn if they are not closed.
         """
         self.requests: list[Request] = []
+        self.program_requests: list[Request] = []
         self.failures: list[Exception] = []
         self.open_requests = 0
         self.disconnects = 0
         self.url = ""
-        self.play(script)
+        self.play(script, programs)
         self._port, self._keep_alive = port, keep_alive
         self._count = 0
         self._seen: set[int] = set()
@@ -151,10 +168,12 @@ class ScriptedGroq:
         if self.failures and kind is None:
             raise ExceptionGroup("the scripted Groq failed", self.failures)
 
-    def play(self, script: Script | None = None) -> Self:
-        """Set another script and forget all requests, for a server that several tests share."""
+    def play(self, script: Script | None = None, programs: Script | None = None) -> Self:
+        """Set other scripts and forget all requests, for a server that several tests share."""
         self._script = as_function(good_model if script is None else script)
+        self._programs = as_function(good_model if programs is None else programs)
         self.requests.clear()
+        self.program_requests.clear()
         self.disconnects = 0
         return self
 
@@ -189,7 +208,8 @@ class ScriptedGroq:
         head, answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n")), None
         try:
             while answer is None or answer.result():
-                self.requests.append(request := await _read(await head, reader))
+                request = await _read(await head, reader)
+                (self.program_requests if wants_program(request) else self.requests).append(request)
                 self._count += 1
                 self.open_requests += 1
                 head = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
@@ -221,7 +241,7 @@ class ScriptedGroq:
         if not request.messages:
             return Reply(status=400, error="'messages' : minimum number of items is 1")
         try:
-            reply = self._script(request)
+            reply = (self._programs if wants_program(request) else self._script)(request)
         except Exception as error:  # noqa: BLE001 - raised by __exit__
             self.failures.append(error)
             reply = Reply(status=500, error=f"the script failed: {error!r}", headers=NO_RETRY)
@@ -374,10 +394,11 @@ def main() -> None:
 
     def script(request: Request) -> Reply:
         groq.requests.clear()  # not needed here
+        groq.program_requests.clear()
         reply = Reply(good_model(request), delay=options.delay, chunk_delay=options.chunk_delay)
         return replace(reply, **rng.choice(FAULTS)) if rng.random() < options.faults else reply
 
-    with suppress(KeyboardInterrupt), ScriptedGroq(script, port=options.port) as groq:
+    with suppress(KeyboardInterrupt), ScriptedGroq(script, script, port=options.port) as groq:
         sys.stdout.write(f"{groq.url}\n")
         sys.stdout.flush()
         if stat.S_ISCHR(os.fstat(0).st_mode):  # a terminal or /dev/null

@@ -99,8 +99,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
     """Return a function that starts a scripted Groq for the rest of the test; ChatGroq uses the latest one."""
     with ExitStack() as stack:
 
-        def start(script: Script | None = None) -> ScriptedGroq:
-            groq = stack.enter_context(ScriptedGroq(script, keep_alive=False))
+        def start(script: Script | None = None, programs: Script | None = None) -> ScriptedGroq:
+            groq = stack.enter_context(ScriptedGroq(script, programs, keep_alive=False))
             monkeypatch.setenv("GROQ_API_KEY", "gsk_test")
             monkeypatch.setenv("GROQ_API_BASE", groq.url)
             return groq
