@@ -54,9 +54,7 @@ def computes(program: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True  # the sandbox will say what is wrong with it
     work = (ast.BinOp, ast.Compare, ast.For, ast.While, ast.comprehension, ast.Subscript)
-    return any(
-        isinstance(node, work) or (isinstance(node, ast.Call) and not _prints(node)) for node in ast.walk(tree)
-    )
+    return any(isinstance(node, work) or (isinstance(node, ast.Call) and not _prints(node)) for node in ast.walk(tree))
 
 
 def _prints(call: ast.Call) -> bool:
@@ -145,7 +143,8 @@ def contradicts(turns: Sequence[Turn], check: Check | None) -> bool:
 
 def verified_turn(turns: Sequence[Turn], check: Check | None) -> Turn | None:
     """Return the newest turn if its answer is the program's."""
-    return turns[-1] if check and check["verdict"] == "agrees" and agrees(turns[-1]["answer"], check["answer"]) else None
+    is_verified = check and check["verdict"] == "agrees" and agrees(turns[-1]["answer"], check["answer"])
+    return turns[-1] if is_verified else None
 
 
 def standing_answer(turns: Sequence[Turn], check: Check | None) -> str | None:

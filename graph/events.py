@@ -104,7 +104,7 @@ def refining_ended(reason: StopReason, turns: int) -> RefiningEnded:
 
 
 def step_of(metadata: Mapping[str, Any]) -> str:
-    """Return the name of the step that made a model call, such as "turn 2, attempt 2" or "check", from the call's metadata."""
+    """Return the step of a model call, such as "turn 2, attempt 2" or "check", from the call's metadata."""
     other = "check" if metadata.get("kind") == "verify" else "synthesis"
     step = f"turn {metadata['turn']}" if "turn" in metadata else other
     return f"{step}, attempt {metadata['attempt']}" if metadata["attempt"] > 1 else step

@@ -28,8 +28,8 @@ Your program ran and printed:
 
 Now reason step by step, and answer the question. The program calculates more reliably than you do. Take over what it \
 printed, in the unit and form that the question wants, unless the program computes something else than the question \
-asks: then write `Program: wrong` first, and what is wrong. Reply under these headings: `## Reasoning` (numbered steps, \
-each with its `**Explanation:**`), `## Answer`."""
+asks: then write `Program: wrong` first, and what is wrong. Reply under these headings: `## Reasoning` (numbered \
+steps, each with its `**Explanation:**`), `## Answer`."""
 
 MAX_REPEATED_QUESTION_CHARS = 2_000
 """The longest question that is repeated with each refine turn and with the synthesis.
@@ -60,8 +60,8 @@ def after_turns(attempt: Attempt) -> list[AnyMessage]:
 def after_program(check: Check, attempt: Attempt, ask: str = ASK_AFTER_PROGRAM) -> list[AnyMessage]:
     """Return the question, the program and its output, without the turns, and `ask`.
 
-    A small model that sees its own wrong answer before the evidence keeps the answer: it followed the output in 2 of 17
-    cases, and in 18 of 21 if it was asked in this way.
+    A small model that sees its own wrong answer before the evidence keeps the answer: it followed the output in 2 of
+    17 cases, and in 18 of 21 if it was asked in this way.
     """
     asked = ask.format(output=(check["output"] or "").strip())
     if hint := attempt.state["turns"][-1].get("hint"):

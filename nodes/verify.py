@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 
 from llamaberry.graph.check import NO_CHECK, Check, computes, is_short_result, printed_answer, with_verdict
-from llamaberry.graph.errors import ModelError
+from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.reply import parse_program, rejects_program
 from llamaberry.models.client import ModelReply
 from llamaberry.nodes._node import Attempt, Node
@@ -19,15 +19,15 @@ from llamaberry.nodes.refine_turn import ASK_PROGRAM as ASK
 from llamaberry.sandbox import ProgramResult, run_program
 
 SYSTEM_PROMPT = """\
-You write Python programs. Read the question and write one short program that computes the answer from the facts in the \
-question and prints the answer alone, as the question wants it. Do not answer the question, and do not explain. Reply \
-with the program in one code block.
+You write Python programs. Read the question and write one short program that computes the answer from the facts in \
+the question and prints the answer alone, as the question wants it. Do not answer the question, and do not explain. \
+Reply with the program in one code block.
 
-If no program can compute the answer, because the question asks for an opinion, a text or knowledge, reply with the one \
-word NONE instead.
+If no program can compute the answer, because the question asks for an opinion, a text or knowledge, reply with the \
+one word NONE instead.
 
-The program runs in a small Python: no input or files, no inheritance, del, yield, next or sys.exit, and of the modules \
-only math, datetime, re, itertools, collections, json and random."""
+The program runs in a small Python: no input or files, no inheritance, del, yield, next or sys.exit, and of the \
+modules only math, datetime, re, itertools, collections, json and random."""
 
 EXAMPLES: list[AnyMessage] = [
     HumanMessage(f"Anna's birthday is on 3 May 2025. On which day of the week is it?\n\n{ASK}"),
@@ -54,15 +54,17 @@ MAX_QUESTION_CHARS = 20_000
 """No program is written for a longer question: it would cost as much as a turn, and rarely be short."""
 
 _MAX_REVIEW_CHARS = 2_000
+_DEGRADED = "The check failed, and the turns went on without it: {error}."
 
 Job = Literal["write", "repair", "rewrite", "compare"]
 
 
 class RunProgram(NamedTuple):
-    """The program in a reply, and what came of it; None if the reply has no program that computes something."""
+    """The program in a reply, and what came of it: a result, or the reason why no program can run on this machine."""
 
     program: str
     result: ProgramResult
+    no_sandbox: str | None = None
 
 
 def _job(attempt: Attempt) -> Job | None:
@@ -100,7 +102,10 @@ async def use(reply: ModelReply) -> RunProgram | None:
     program = parse_program(reply.message.text)
     if program is None or not computes(program):
         return None
-    return RunProgram(program, await run_program(program))
+    try:
+        return RunProgram(program, await run_program(program))
+    except (SetupError, OSError) as error:
+        return RunProgram(program, ProgramResult("", str(error), 0), no_sandbox=str(error))
 
 
 def update(attempt: Attempt, run: RunProgram | None) -> dict[str, Any]:
@@ -110,6 +115,9 @@ def update(attempt: Attempt, run: RunProgram | None) -> dict[str, Any]:
         return _update(with_verdict(check, turn))
     if run is None:
         return _update(check if job == "repair" and check else NO_CHECK)
+    if run.no_sandbox:
+        failed = Check(program=run.program, output=None, error=run.no_sandbox, answer=None, verdict="failed")
+        return {**_update(failed), "degraded": _DEGRADED.format(error=run.no_sandbox)}
     output, error, _ = run.result
     answer = None if error else printed_answer(output, attempt.conversation.query)
     if answer is None:
@@ -122,8 +130,9 @@ def update(attempt: Attempt, run: RunProgram | None) -> dict[str, Any]:
 
 def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:
     """Go on without evidence."""
-    check: Check = {**(attempt.state.get("check") or NO_CHECK), "error": str(error), "answer": None, "verdict": "failed"}
-    return {**_update(check), "degraded": f"The check failed, and the turns went on without it: {error}."}
+    before = attempt.state.get("check") or NO_CHECK
+    check: Check = {**before, "error": str(error), "answer": None, "verdict": "failed"}
+    return {**_update(check), "degraded": _DEGRADED.format(error=error)}
 
 
 def _update(check: Check, *, to_repair: bool = False) -> dict[str, Any]:

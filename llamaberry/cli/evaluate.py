@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 ARMS = "single,program,self-consistency:3,turns:3,turns:3+noverify"
 
 
-@context_options(exclude=("max_turns", "early_stop", "verify", "second_turn", "token_budget", "deadline_s"))  # an arm's name sets its turns
+# An arm's name sets its turns.
+@context_options(exclude=("max_turns", "early_stop", "verify", "second_turn", "token_budget", "deadline_s"))
 def evaluate(
     settings: dict[str, Any],
     data: Annotated[Path | None, typer.Argument(help="A JSONL file: question, answer, perhaps id and checker.")] = None,

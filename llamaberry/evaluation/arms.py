@@ -29,9 +29,9 @@ _NO_ERROR = {"stop_reason": None, "degraded": None}
 class Runner:
     """Answers cases in arms, with at most `concurrency` runs of the graph at once, on threads that survive a kill.
 
-    With `shared_turns` the turns and the check of a case are generated once and each arm takes those up to its own stop,
-    so that arms differ in what they do, not by chance. The first turn is also the first draw of a vote. Each arm is still
-    charged for all of its turns. With `retry_failed` a shared turn that failed is retried once.
+    With `shared_turns` the turns and the check of a case are generated once and each arm takes those up to its own
+    stop, so that arms differ in what they do, not by chance. The first turn is also the first draw of a vote. Each arm
+    is still charged for all of its turns. With `retry_failed` a shared turn that failed is retried once.
     """
 
     saver: BaseCheckpointSaver[Any]
@@ -176,7 +176,7 @@ class Runner:
         longest = context.model_copy(update={"max_turns": 10, "early_stop": False})
         async with self._locks[name]:
             while True:
-                states = [point.values async for point in self._graph.aget_state_history(config)]
+                states: list[dict[str, Any]] = [point.values async for point in self._graph.aget_state_history(config)]
                 for state in reversed(states):
                     if state.get("turns") and state["stop_reason"] != "error" and is_wanted(state):
                         return state

@@ -78,7 +78,7 @@ class NodeTrace:
     def _add(self, tags: list[str], metadata: dict[str, Any], outputs: Mapping[str, Any] | None = None) -> None:
         """Add tags and metadata to the runs; `outputs` are left out where a tracer hides a run's outputs."""
         for tracer, run in self._runs():
-            visible = outputs if outputs and not _hides_outputs(tracer) else {}
+            visible = dict(outputs or {}) if not _hides_outputs(tracer) else {}
             run.tags = [*(run.tags or []), *tags]
             run.extra["metadata"] = run.metadata | metadata | visible  # a new dict: tracers may share the old one
 
