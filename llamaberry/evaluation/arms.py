@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import InitVar, dataclass
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from llamaberry.evaluation.data import Case
@@ -73,6 +74,7 @@ class Runner:
     async def _run_turns(self, case: Case, arm: Arm, result: Result) -> None:
         state = await self._run_graph(case, arm, start=await self._shared_state(case, arm))
         turns = {call["step"]: turn for call, turn in zip(turn_calls(state["turns"]), state["turns"], strict=True)}
+        last_check = next((call for call in reversed(state["calls"]) if call["step"] == "verify"), None)
         for call in state["calls"]:
             if turn := turns.get(call["step"]):
                 step = f"turn {turn['index']}"
@@ -81,7 +83,8 @@ class Runner:
                 answer = parse_synthesis(call["text"]).concise
                 result.replies.append(await self._reply(case, "synthesis", call, answer))
             else:
-                result.replies.append(await self._reply(case, "check", call, None))
+                answer = state["check"]["answer"] if call is last_check else None
+                result.replies.append(await self._reply(case, "check", call, answer))
         result.stop_reason, result.degraded, result.check = state["stop_reason"], state["degraded"], state["check"]
         result.error = state["degraded"] if state["stop_reason"] == "error" else None
         result.answer = state["concise_answer"] or None
@@ -90,9 +93,10 @@ class Runner:
         state = await self._shared_turns(case, self.context, _is_checked)
         result.check = state["check"]
         result.answer = result.check["answer"] if result.check else None
-        for call in state["calls"]:
-            if call["step"] == "verify":
-                result.replies.append(await self._reply(case, "check", call, result.answer))
+        calls = [call for call in state["calls"] if call["step"] == "verify"]
+        for call in calls:
+            answer = result.answer if call is calls[-1] else None
+            result.replies.append(await self._reply(case, "check", call, answer))
 
     async def _run_vote(self, case: Case, arm: Arm, result: Result) -> None:
         async def draw(number: int) -> Turn:
@@ -176,10 +180,14 @@ class Runner:
         longest = context.model_copy(update={"max_turns": 10, "early_stop": False})
         async with self._locks[name]:
             while True:
-                states: list[dict[str, Any]] = [point.values async for point in self._graph.aget_state_history(config)]
-                for state in reversed(states):
-                    if state.get("turns") and state["stop_reason"] != "error" and is_wanted(state):
-                        return state
+                states = await self._states(config)
+                wanted = [
+                    state
+                    for state in states
+                    if state.get("turns") and state["stop_reason"] != "error" and is_wanted(state)
+                ]
+                if wanted:
+                    return wanted[-1]
                 if states and states[0].get("stop_reason") == "error":
                     if not self.retry_failed or name in self._retried:
                         return states[0]
@@ -196,6 +204,10 @@ class Runner:
                         interrupt_after=["first_turn", "verify", "refine_turn"],
                         durability="sync",
                     )
+
+    async def _states(self, config: RunnableConfig) -> list[dict[str, Any]]:
+        """Return the states of a thread, the newest first."""
+        return [point.values async for point in self._graph.aget_state_history(config)]
 
     async def _run_graph(
         self, case: Case, arm: Arm, *, start: dict[str, Any] | None = None, draw: int = 1

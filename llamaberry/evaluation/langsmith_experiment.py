@@ -91,7 +91,7 @@ class Experiments:
         with tracing_context(enabled=True), row as run:
             result = await answer
             outputs = result.model_dump(include={"answer", "expected", "stop_reason", "degraded", "error"})
-            turns = [reply.answer for reply in result.replies if reply.step != "synthesis"]
+            turns = [reply.answer for reply in result.replies if reply.step not in ("synthesis", "check")]
             run.end(outputs={**outputs, "turns": turns})
             run.reference_example_id = self._example_ids[case.id]  # only now: a run that is killed is no row
         loop = asyncio.get_running_loop()

@@ -77,7 +77,8 @@ class ArmFigures(BaseModel, frozen=True):
     by_turn: dict[str, Rate]
     """ "turn 1", "turn 2", … and "final", each over all questions: whether the newest answer by then is right."""
     steps: dict[str, Change]
-    """ "turn 2", … and "synthesis": the effect of the step, over the questions that reached it."""
+    """ "turn 2", … and "synthesis": the effect of the step, over the questions that reached it. "program": what turn
+    1's answer would become if the program's stood in its place, over the questions with a program that ran."""
     refining: Change
     """From turn 1 to the last turn, before the synthesis."""
     overall: Change
@@ -86,13 +87,16 @@ class ArmFigures(BaseModel, frozen=True):
     """The share of questions whose turns (or draws) all give one answer, among those with two answers or more."""
     cost: Cost | None
     """None if the provider reported no usage."""
+    calls_mean: float | None
+    calls_median: float | None
+    """Model calls per question, over the questions with a reply."""
     seconds_mean: float | None
     seconds_median: float | None
     """Model time per question, over the questions with a reply. It is measured at the evaluation's concurrency; the
     waits between attempts are not included."""
     replies: int
     unparsed: float | None
-    """The share of replies without a readable answer."""
+    """The share of replies without a readable answer, programs aside."""
     truncated: float | None
     """The share of replies that ended at the token limit."""
     errors: int
@@ -129,14 +133,18 @@ def arm_figures(name: str, results: Sequence[Result], *, missing: int, prices: P
     turns = [f"turn {number}" for number in range(1, planned + 1)] if planned > 1 else []
     after = [_right_after(result, turns) for result in results if turns]
     replies = [reply for result in results for reply in result.replies]
-    seconds = [sum(reply.seconds for reply in result.replies) for result in results if result.replies]
+    answered = [result.replies for result in results if result.replies]
+    calls = [len(of_one) for of_one in answered]
+    seconds = [sum(reply.seconds for reply in of_one) for of_one in answered]
     answers = [
-        [normalise(r.answer) for r in result.replies if r.answer is not None and r.step != "synthesis"]
+        [normalise(r.answer) for r in result.replies if r.answer is not None and r.step not in ("synthesis", "check")]
         for result in results
     ]
     accuracy = Rate.of(result.right for result in results)
     by_turn = {turn: Rate.of(right[turn] for right in after) for turn in turns}
     steps: dict[str, Change] = {}
+    if turns and (programs := [(right[turns[0]], right["program"]) for right in after if "program" in right]):
+        steps["program"] = Change.of(programs)
     for before, step in pairwise([*turns, "synthesis"]):
         reached = [any(reply.step == step for reply in result.replies) for result in results]
         steps[step] = Change.of((right[before], right[step]) for right in compress(after, reached))
@@ -150,10 +158,12 @@ def arm_figures(name: str, results: Sequence[Result], *, missing: int, prices: P
         overall=Change.of((right[turns[0]], right["synthesis"]) for right in after),
         agreement=_mean([len(set(of_one)) == 1 for of_one in answers if len(of_one) > 1]),
         cost=mean_cost(results, prices),
+        calls_mean=_mean(calls),
+        calls_median=median(calls) if calls else None,
         seconds_mean=_mean(seconds),
         seconds_median=median(seconds) if seconds else None,
         replies=len(replies),
-        unparsed=_mean([reply.answer is None for reply in replies]),
+        unparsed=_mean([reply.answer is None for reply in replies if reply.step != "check"]),
         truncated=_mean([reply.finish_reason == "length" for reply in replies]),
         errors=sum(result.error is not None for result in results),
         degraded=sum(result.degraded is not None for result in results),
@@ -177,10 +187,14 @@ def compare_arms(first: str, second: str, one: Mapping[str, Result], other: Mapp
 
 
 def _right_after(result: Result, turns: Sequence[str]) -> dict[str, bool]:
-    """Return for each step whether the newest answer by its end is right; a turn without an answer changes nothing."""
+    """Return for each step whether the newest answer by its end is right; a turn without an answer changes nothing.
+
+    "program" is there if a program ran: whether what it printed is right.
+    """
     right = {reply.step: reply.right for reply in result.replies if reply.answer is not None}
     after = accumulate(turns, lambda before, turn: right.get(turn, before), initial=False)
-    return {**dict(zip(turns, islice(after, 1, None), strict=True)), "synthesis": result.right}
+    program = {"program": right["check"]} if "check" in right else {}
+    return {**dict(zip(turns, islice(after, 1, None), strict=True)), **program, "synthesis": result.right}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -1,6 +1,7 @@
 """The recommendation of a report: one sentence that claims no more than the figures show.
 
-Refining is recommended only if it is not beaten by a vote at no higher cost (arXiv 2203.11171). A difference counts if
+Refining is recommended only if it is not beaten at no higher cost by a rival: a vote (arXiv 2203.11171), or the program
+alone (2211.10435). A difference counts if
 p is below ALPHA, without correction for the number of comparisons.
 """
 
@@ -69,44 +70,50 @@ def _single_arm(arm: ArmFigures) -> str:
 
 
 def _several_arms(arms: Sequence[ArmFigures], pairs: Sequence[Pair]) -> str:
-    base = min(arms, key=_planned_calls)
+    base = min(arms, key=lambda arm: (_planned_calls(arm), Arm.parse(arm.name).is_program))
     gains = [gain for arm in arms if arm is not base and (gain := _gain(arm, base, pairs))]
     if not gains:
         return "The arms share no question: they cannot be compared."
     refining = [gain for gain in gains if gain.arm.by_turn]
-    voting = [gain for gain in gains if not gain.arm.by_turn]
-    best_refining, best_vote = _best(refining), _best(voting)
-    if best_refining and best_vote:
-        return _refine_or_vote(best_refining, best_vote, pairs)
+    rivals = [gain for gain in gains if not gain.arm.by_turn]
+    best_refining, best_rival = _best(refining), _best(rivals)
+    if best_refining and best_rival:
+        return _refine_or_rival(best_refining, best_rival, pairs)
     if best_refining:
-        others, advice = voting, "refine"
-        if not voting and Arm.parse(base.name).draws == 1:
+        others, advice = rivals, "refine"
+        if not rivals and Arm.parse(base.name).draws == 1:
             advice = "refine; a vote at the same cost was not measured"
     else:
-        others, advice = refining, "vote, do not refine" if refining else "vote"
-    best = best_refining or best_vote
+        others = refining
+        advice = _advice(best_rival.arm, instead=bool(refining)) if best_rival else ""
+    best = best_refining or best_rival
     if best is None:
         return _no_gain(base, gains)
     no_gain = f", and no gain was shown for {' and '.join(gain.arm.name for gain in others)}" if others else ""
     return f"{best.describe()}{no_gain}: {advice}."
 
 
-def _refine_or_vote(refining: _Gain, vote: _Gain, pairs: Sequence[Pair]) -> str:
-    between = _gain(refining.arm, vote.arm, pairs)
+def _advice(rival: ArmFigures, *, instead: bool) -> str:
+    advice = "for questions like these, a program alone does" if Arm.parse(rival.name).is_program else "vote"
+    return f"{advice}, do not refine" if instead and advice == "vote" else advice
+
+
+def _refine_or_rival(refining: _Gain, rival: _Gain, pairs: Sequence[Pair]) -> str:
+    between = _gain(refining.arm, rival.arm, pairs)
     if between and between.p < ALPHA:
         refine, lead = between.points > 0, f"{between.size} more often than"
-        refine_reason = f"{lead} {vote.arm.name} ({_p_value(between.p)})"
-        vote_reason = f"{lead} {refining.arm.name}"
+        refine_reason = f"{lead} {rival.arm.name} ({_p_value(between.p)})"
+        rival_reason = f"{lead} {refining.arm.name}"
     else:
-        if refining.arm.cost and vote.arm.cost:
-            refine = vote.arm.cost.total >= refining.arm.cost.total
+        if refining.arm.cost and rival.arm.cost:
+            refine = rival.arm.cost.total >= refining.arm.cost.total
         else:
-            refine = _planned_calls(vote.arm) >= _planned_calls(refining.arm)
-        refine_reason = f"{vote.arm.name} costs as much without a further gain"
-        vote_reason = f"{refining.arm.name} costs more without a further gain"
+            refine = _planned_calls(rival.arm) >= _planned_calls(refining.arm)
+        refine_reason = f"{rival.arm.name} costs as much without a further gain"
+        rival_reason = f"{refining.arm.name} costs more without a further gain"
     if refine:
         return f"{refining.describe()}, and {refine_reason}: refine."
-    return f"{vote.describe()}, and {vote_reason}: vote, do not refine."
+    return f"{rival.describe()}, and {rival_reason}: {_advice(rival.arm, instead=True)}."
 
 
 def _no_gain(base: ArmFigures, gains: Sequence[_Gain]) -> str:

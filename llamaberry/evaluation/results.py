@@ -79,7 +79,10 @@ class Tokens(BaseModel):
 
 
 class Reply(BaseModel, frozen=True):
-    """One model call: a turn, a program, a draw of a vote, or the synthesis. `answer` is None if it states none."""
+    """One model call: a turn, a program, a draw of a vote, or the synthesis. `answer` is None if it states none.
+
+    A program's answer is what it printed, as the check has it at the end: a program that was replaced has none.
+    """
 
     step: str
     """ "turn 1", "check", "turn 2", "synthesis"; in a vote "draw 1", "draw 2"."""

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llamaberry.console import plain
-from llamaberry.evaluation.measures import Rate
+from llamaberry.evaluation.measures import Change, Rate
 from llamaberry.evaluation.report import Report
 
 if TYPE_CHECKING:
@@ -75,8 +75,10 @@ def _arms(report: Report) -> Table:
 def _turns(report: Report) -> Table:
     rows = []
     for arm in report.arms:
+        turns: list[tuple[str, Rate | None, Change | None]]
         turns = [(name, rate, arm.steps.get(name)) for name, rate in arm.by_turn.items() if name != "final"]
         synthesis = ("synthesis", arm.by_turn.get("final"), arm.steps.get("synthesis"))
+        turns[1:1] = [("program", None, arm.steps["program"])] if "program" in arm.steps else []
         steps = [*turns, ("refining", None, arm.refining), synthesis, ("overall", None, arm.overall)] if turns else []
         for index, (name, rate, change) in enumerate(steps):
             counts = (change.fixed, change.broken, change.kept_right, change.kept_wrong) if change else ("",) * 4
@@ -90,9 +92,11 @@ def _cost(report: Report) -> Table:
     for arm in report.arms:
         cost = arm.cost
         tokens = (cost.input, cost.cached, cost.output, cost.total, cost.tokens_per_right) if cost else (None,) * 5
+        calls = [_number(arm.calls_mean, 1), _number(arm.calls_median)]
         seconds = [_number(seconds, 1) for seconds in (arm.seconds_mean, arm.seconds_median)]
-        rows.append((arm.name, *map(_number, tokens), *seconds))
-    headings = ("arm", "input", "cached", "output", "tokens", "tokens per\nright answer", "s\nmean", "s\nmedian")
+        rows.append((arm.name, *calls, *map(_number, tokens), *seconds))
+    headings = ["arm", "calls\nmean", "calls\nmedian", "input", "cached", "output", "tokens", "per right\nanswer"]
+    headings += ["s\nmean", "s\nmedian"]
     return Table("Cost per question", headings, rows)
 
 
