@@ -93,6 +93,12 @@ def latest_answer(turns: Sequence[Turn]) -> str | None:
     return next((turn["answer"] for turn in reversed(turns) if turn["answer"] is not None), None)
 
 
+def most_turns_agree(turns: Sequence[Turn]) -> bool:
+    """Return whether more than half of the turns state the same answer."""
+    best = best_turn(turns)
+    return best is not None and 2 * sum(same_answer(best, turn) for turn in turns) > len(turns)
+
+
 def best_turn(turns: Sequence[Turn]) -> Turn | None:
     """Return the newest turn with the answer that most turns state; in a tie, the newest turn that states one.
 

@@ -122,6 +122,11 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", text)
 
 
+def has_evidence(check: Check | None) -> bool:
+    """Return whether a program has printed an answer."""
+    return check is not None and check["answer"] is not None
+
+
 def with_verdict(check: Check, turn: Turn) -> Check:
     """Return the check of another turn: with the verdict on its answer, if the program printed one."""
     if check["answer"] is None:

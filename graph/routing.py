@@ -9,7 +9,7 @@ from typing import Literal
 
 from llamaberry.graph.answers import same_answer
 from llamaberry.graph.calls import Usage
-from llamaberry.graph.check import Check
+from llamaberry.graph.check import Check, has_evidence
 from llamaberry.graph.context import Context
 from llamaberry.graph.state import State, StopReason
 from llamaberry.graph.turn import Turn
@@ -29,16 +29,18 @@ def is_to_check(turns: Sequence[Turn], check: Check | None, stop_reason: StopRea
     """
     if context.verify == "none" or stop_reason in ("review", "error") or (stop_reason and len(turns) == 1):
         return False
-    return check is None or check["answer"] is not None
+    return check is None or has_evidence(check)
 
 
-def why_stop(turns: Sequence[Turn], usage: Usage, context: Context) -> StopReason | None:
+def why_stop(turns: Sequence[Turn], check: Check | None, usage: Usage, context: Context) -> StopReason | None:
     """Return why refining ends after these turns; None if it goes on.
 
+    Independent turns that agree confirm each other; turns that have seen each other, or a program, do not.
     `usage` has the tokens that the provider counted and the seconds of the calls: a person's pause and a process that
     resumes a run take nothing from the deadline.
     """
-    if context.early_stop and len(turns) > 1 and same_answer(turns[-2], turns[-1]):
+    independent = context.second_turn == "independent" and not has_evidence(check)
+    if (context.early_stop or independent) and len(turns) > 1 and same_answer(turns[-2], turns[-1]):
         return "agreement"
     if len(turns) >= context.max_turns:
         return "max_turns"

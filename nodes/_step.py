@@ -132,10 +132,11 @@ class Step(Runnable[Any, Any]):
             result["usage"] = add_calls(attempt.usage, result["calls"] or [])
             if not attempt.state.get("usage") and (earlier := stored_calls(attempt.state)):
                 result["calls"] = [*earlier, *result["calls"]]  # a run that version 0.1.0 started
+        check = None if attempt.trace.turn == 1 else attempt.state.get("check")
         if turn:
-            result.setdefault("stop_reason", why_stop(turns, result.get("usage", attempt.usage), attempt.context))
+            usage = result.get("usage", attempt.usage)
+            result.setdefault("stop_reason", why_stop(turns, check, usage, attempt.context))
         if attempt.trace.turn:
-            check = None if attempt.trace.turn == 1 else attempt.state.get("check")
             result["to_check"] = is_to_check(turns, check, result.get("stop_reason"), attempt.context)
         elif self.name == "verify":
             result.setdefault("to_check", False)

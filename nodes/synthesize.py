@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage
 
-from llamaberry.graph.answers import best_turn
-from llamaberry.graph.check import Check, agrees, standing_answer, verified_turn
+from llamaberry.graph.answers import best_turn, most_turns_agree
+from llamaberry.graph.check import Check, agrees, has_evidence, standing_answer, verified_turn
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.reply import parse_synthesis
 from llamaberry.graph.state import State
@@ -45,11 +45,13 @@ class BestAnswer(NamedTuple):
 def prompt(attempt: Attempt) -> list[AnyMessage] | None:
     """Return the last refine turn's prompt, its reply, and the instruction of the synthesis.
 
-    None if there is nothing to weigh (a single turn, or one that the program verifies) or a turn has failed: then the
-    best turn's answer is the answer.
+    None if there is nothing to weigh (a single turn, one that the program verifies, or independent turns that agree) or
+    a turn has failed: then the best turn's answer is the answer.
     """
     turns, check, stop_reason = attempt.state["turns"], attempt.state.get("check"), attempt.state["stop_reason"]
     if stop_reason == "error" or (len(turns) == 1 and stop_reason == "max_turns") or verified_turn(turns, check):
+        return None
+    if attempt.context.second_turn == "independent" and not has_evidence(check) and most_turns_agree(turns):
         return None
     if check and (standing := standing_answer(turns, check)):
         return refine.after_program(check, attempt, f"{PRINTED.format(standing=standing)}\n\n{ASK}")

@@ -92,11 +92,9 @@ def _cost(report: Report) -> Table:
     for arm in report.arms:
         cost = arm.cost
         tokens = (cost.input, cost.cached, cost.output, cost.total, cost.tokens_per_right) if cost else (None,) * 5
-        calls = [_number(arm.calls_mean, 1), _number(arm.calls_median)]
         seconds = [_number(seconds, 1) for seconds in (arm.seconds_mean, arm.seconds_median)]
-        rows.append((arm.name, *calls, *map(_number, tokens), *seconds))
-    headings = ["arm", "calls\nmean", "calls\nmedian", "input", "cached", "output", "tokens", "per right\nanswer"]
-    headings += ["s\nmean", "s\nmedian"]
+        rows.append((arm.name, *map(_number, tokens), *seconds))
+    headings = ("arm", "input", "cached", "output", "tokens", "tokens per\nright answer", "s\nmean", "s\nmedian")
     return Table("Cost per question", headings, rows)
 
 
@@ -110,11 +108,13 @@ def _dollars(report: Report) -> Table:
 
 
 def _replies(report: Report) -> Table:
-    rows = [
-        _row(arm.name, arm.replies, _percent(arm.unparsed), _percent(arm.truncated), arm.errors, arm.degraded)
-        for arm in report.arms
-    ]
-    return Table("Problems", ("arm", "replies", "no answer", "truncated", "errors", "degraded"), rows)
+    rows = []
+    for arm in report.arms:
+        calls = _number(arm.calls_mean, 1), _number(arm.calls_median)
+        problems = _percent(arm.unparsed), _percent(arm.truncated), arm.errors, arm.degraded
+        rows.append(_row(arm.name, *calls, *problems))
+    headings = ("arm", "calls\nmean", "calls\nmedian", "no answer", "truncated", "errors", "degraded")
+    return Table("Calls per question, and problems", headings, rows)
 
 
 def _pairs(report: Report) -> Table:

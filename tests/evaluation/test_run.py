@@ -7,25 +7,25 @@ import pytest
 
 from testing.command import assert_refused, llamaberry, run_concurrently, usage_error
 from testing.evaluation import id_arm_pairs, needs_suite, read_results, run_eval, write_questions
-from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
-from testing.scripts import count_calls, failing_calls
+from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, program, refine, synthesis
+from testing.scripts import call_step, count_calls, failing_calls
 
 ARMS: dict[str, tuple[str, list[str], list[str], str | None]] = {
     "one call": ("single", [first("42")], ["turn 1"], "max_turns"),
     "all turns": (
-        "turns:3",
+        "turns:3+noverify",
         [first("42"), refine("41", "revise"), refine("43", "revise"), synthesis("It is 42.", "42")],
         ["turn 1", "turn 2", "turn 3", "synthesis"],
         "max_turns",
     ),
     "up to agreement": (
-        "turns:3+early",
+        "turns:3+early+noverify",
         [first("42"), refine("**42**."), synthesis("It is 42.", "42")],
         ["turn 1", "turn 2", "synthesis"],
         "agreement",
     ),
     "all turns without agreement": (
-        "turns:3+early",
+        "turns:3+early+noverify",
         [first("41"), refine("42", "revise"), refine("43", "revise"), synthesis("It is 42.", "42")],
         ["turn 1", "turn 2", "turn 3", "synthesis"],
         "max_turns",
@@ -55,6 +55,88 @@ def test_an_arm_makes_its_calls_and_records_every_reply(
         assert reply["tokens"] == {"input": 1000, "output": 10, "cached": 900}
 
 
+CHECKED: dict[str, tuple[str, list[str], list[str], list[str], str | None]] = {
+    "a program alone": ("program", [first("41")], [program("print(6 * 7)")], ["check"], None),
+    "a verified turn": ("turns:3", [first("42")], [program("print(6 * 7)")], ["turn 1", "check"], "verified"),
+    "a turn with the output in view": (
+        "turns:3",
+        [first("41"), first("42")],
+        [program("print(6 * 7)")],
+        ["turn 1", "check", "turn 2"],
+        "verified",
+    ),
+    "a repaired program": (
+        "turns:3",
+        [first("42")],
+        [program("print(1 / 0)"), program("print(6 * 7)")],
+        ["turn 1", "check", "check"],
+        "verified",
+    ),
+    "independent turns": (
+        "turns:3+independent",
+        [first("42"), first("41"), first("42")],
+        ["NONE"],
+        ["turn 1", "check", "turn 2", "turn 3"],
+        "max_turns",
+    ),
+    "independent turns that agree": (
+        "turns:3+independent",
+        [first("42"), first("42")],
+        ["NONE"],
+        ["turn 1", "check", "turn 2"],
+        "agreement",
+    ),
+    "independent turns after a program": (
+        "turns:3+independent",
+        [first("41"), first("42")],
+        [program("print(6 * 7)")],
+        ["turn 1", "check", "turn 2"],
+        "verified",
+    ),
+}
+
+
+@pytest.mark.parametrize("shared", [[], ["--shared-turns"]], ids=["own turns", "shared turns"])
+@pytest.mark.parametrize(("arm", "script", "programs", "steps", "why"), CHECKED.values(), ids=list(CHECKED))
+def test_a_checked_arm_records_the_check(
+    scripted: Scripted,
+    tmp_path: Path,
+    arm: str,
+    script: list[str],
+    programs: list[str],
+    steps: list[str],
+    why: str | None,
+    shared: list[str],
+) -> None:
+    groq = scripted(script, programs)
+    words = ("--arms", arm, "--concurrency", "1", *shared)
+    (line,) = run_eval(write_questions(tmp_path, "Q"), tmp_path / "out", *words)
+    assert (len(groq.requests), len(groq.program_requests)) == (len(script), len(programs))
+    assert (line["answer"], line["right"], line["stop_reason"], line["error"]) == ("42", True, why, None)
+    assert [reply["step"] for reply in line["replies"]] == steps
+    checks = [reply for reply in line["replies"] if reply["step"] == "check"]
+    assert [reply["text"] for reply in checks] == programs
+    assert [reply["right"] for reply in checks] == [False] * (len(programs) - 1) + ["7" in programs[-1]]
+
+
+def test_arms_share_the_check_and_the_first_turn(scripted: Scripted, tmp_path: Path) -> None:
+    """Three first turns for the vote, one program, and the turns that only reread."""
+    groq = scripted(
+        lambda request: first("41") if call_step(request) == "turn 1" else good_model(request), lambda _: program()
+    )
+    arms = "single,program,self-consistency:3,turns:3,turns:3+noverify,turns:3+independent"
+    results = run_eval(write_questions(tmp_path, "Q"), tmp_path / "out", "--shared-turns", "--arms", arms)
+    assert len(groq.program_requests) == 1
+    assert {line["arm"]: line["answer"] for line in results} == {
+        "single": "41",
+        "program": "42",
+        "self-consistency:3": "41",
+        "turns:3": "42",
+        "turns:3+noverify": "42",
+        "turns:3+independent": "42",
+    }
+
+
 def test_the_settings_reach_the_model(scripted: Scripted, tmp_path: Path) -> None:
     groq = scripted()
     words = ["--arms", "single", "--model", "groq:other", "--temperature", "0.25", "--max-tokens", "99"]
@@ -70,7 +152,7 @@ def numbered(request: Request) -> str:
 
 def test_shared_turns_are_generated_once_for_all_arms(scripted: Scripted, tmp_path: Path) -> None:
     groq, data, out = scripted(numbered), write_questions(tmp_path, "P", "Q"), tmp_path / "out"
-    run_eval(data, out, "--shared-turns")
+    run_eval(data, out, "--shared-turns", "--arms", "single,self-consistency:3,turns:3,turns:3+early")
     counts = {"turn 1": 1 + 2, "turn 2": 1, "turn 3": 1, "synthesis": 2}  # two more draws of the vote
     assert count_calls(groq) == {(name, step): count for name in "PQ" for step, count in counts.items()}
     groq.requests.clear()
@@ -79,7 +161,11 @@ def test_shared_turns_are_generated_once_for_all_arms(scripted: Scripted, tmp_pa
     assert len(results) == 2 * 6
     assert all(line["right"] for line in results)
     for name in "PQ":
-        turns = {line["arm"]: [r["text"] for r in line["replies"]] for line in results if line["id"] == name}
+        turns = {
+            line["arm"]: [reply["text"] for reply in line["replies"] if reply["step"] != "check"]
+            for line in results
+            if line["id"] == name
+        }
         assert [len(turns[arm]) for arm in ("single", "turns:2", "turns:3", "turns:4")] == [1, 3, 4, 5]
         assert len(turns["turns:3+early"]) == 3
         assert turns["single"] == turns["turns:2"][:1] == turns["self-consistency:3"][:1]
@@ -133,7 +219,8 @@ def test_failed_runs_are_results_and_retried_on_request(scripted: Scripted, tmp_
     assert [(results["P", arm]["answer"], results["P", arm]["right"]) for arm in ("single", "turns:2")] == [
         (None, False)
     ] * 2
-    assert (results["Q", "turns:2"]["answer"], len(results["Q", "turns:2"]["replies"])) == ("42", 1)
+    assert results["Q", "turns:2"]["answer"] == "42"
+    assert [reply["step"] for reply in results["Q", "turns:2"]["replies"]] == ["turn 1", "check"]
     run_eval(data, out, *words, failed="3 of 6")
     groq.play()
     run_eval(data, out, *words, "--retry-errors")

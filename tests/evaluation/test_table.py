@@ -55,7 +55,7 @@ def test_the_tables_contain_each_figure(full_report: Report) -> None:
         "overall 3 2 4 1",
         "turns:3 380 152 190 570 814 7.6 8.0",
         "single $0.000180 $0.000324",
-        "single 9 11.1% 11.1% 1 0",
+        "single 1.0 1 11.1% 11.1% 1 0",
         "turns:3 4 3 1 2 +20.0 0.625",
         "against single",
         "p is not corrected for the 3 comparisons. Points: the lead of the first arm.",
