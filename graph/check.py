@@ -128,10 +128,14 @@ def has_evidence(check: Check | None) -> bool:
 
 
 def with_verdict(check: Check, turn: Turn) -> Check:
-    """Return the check of another turn: with the verdict on its answer, if the program printed one."""
+    """Return the check of another turn: with the verdict on its answer, if the program printed one.
+
+    A turn that rejects the program does not agree with it, even if it states the same.
+    """
     if check["answer"] is None:
         return check
-    return {**check, "verdict": "agrees" if agrees(turn["answer"], check["answer"]) else "differs"}
+    is_same = agrees(turn["answer"], check["answer"]) and not rejects_program(turn["text"])
+    return {**check, "verdict": "agrees" if is_same else "differs"}
 
 
 def contradicts(turns: Sequence[Turn], check: Check | None) -> bool:

@@ -6,6 +6,7 @@ the same line. What a reply does not state stays None: nothing is guessed from p
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from textwrap import dedent
 from typing import Literal, NamedTuple
 
@@ -108,7 +109,11 @@ def parse_turn(text: str, *, first: bool) -> ParsedTurn:
     if not _last(sections, "answer"):
         sections = _own_turn(_sections(text, _TURN, labels=True), first)
     verdict = None if first else _parse_verdict(_last(sections, "verdict") or "")
-    return ParsedTurn(text, _steps(_last(sections, "reasoning") or ""), verdict, _last(sections, "answer"))
+    answer = _last(sections, "answer")
+    if answer and not first:
+        lines_of_answer = answer.splitlines(keepends=True)
+        answer = "".join(takewhile(lambda line: not _PROGRAM_VERDICT.match(line), lines_of_answer)).strip() or None
+    return ParsedTurn(text, _steps(_last(sections, "reasoning") or ""), verdict, answer)
 
 
 def parse_synthesis(text: str) -> ParsedSynthesis:
