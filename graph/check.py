@@ -77,31 +77,53 @@ def printed_answer(output: str, question: str) -> str | None:
 
 _FLOAT = re.compile(r"-?\d{1,300}\.\d{1,300}")
 _YES_NO = re.compile(r"\byes\b|\bno\b|^\W*(?:is|are|was|were|does|do|did|can|could|will|has|have)\b", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w.])[-+]?\d{1,300}(?:\.\d{1,300})?(?:e[-+]?\d{1,3})?(?: ?/ ?\d{1,300})?(?![\d.]?\d)")
+_NUMBER = re.compile(
+    r"(?<![\w.])(?:(?:minus|negative) )?[-+]?\d{1,300}(?:\.\d{1,300})?(?:e[-+]?\d{1,3})?(?: ?/ ?\d{1,300})?(?![\d.]?\d)",
+    re.ASCII,  # a Chinese or Japanese letter may stand beside a number
+)
+_OTHER_VALUE = re.compile(  # what makes another value of a number beside it
+    r"[\\^√½¼¾π∞]|(?<=\d)[²³⁰¹⁴-⁹]|\b(?:hundreds?|thousands?|millions?|billions?|trillions?|dozens?|[km]|half|quarter|third|sqrt"
+    r"|root|squared|cubed|power|log|not|between|than|about|approximately|least|most|over|under)\b"
+)
+_FACTORIAL = re.compile(r"\d!")
+_SPACED = re.compile(r"(\D*)(\d{1,3}(?:[ \u00a0\u202f\u2009]\d{3}){1,99})(\D*)")
+_LEAD = re.compile(r"\b(?:is|are|was|were|be|equals|on|answer|result)\b(?: (?:a|an|the)\b)?|=")
 _WORDS = {"true": "yes", "false": "no", "correct": "yes", "incorrect": "no"}
 
 
 def agrees(answer: str | None, printed: str | None) -> bool:
     """Return whether an answer and a program's answer mean the same.
 
-    "6.0" is "6", "No" is "False", "70 days" is "70", "$1,000" is "1000.00", "3/4" is "0.75", "It is 5 km." is "5".
+    "6.0" is "6", "No" is "False", "70 days" is "70", "$1,000" is "1000.00", "3/4" is "0.75", "It is 5 km." is "5". Of an
+    answer of several lines, the first may state the result alone, and the others explain it.
     """
     if answer is None or printed is None:
         return False
+    first_line, *others = answer.strip().splitlines() or [""]
+    return _same(answer, printed) or (bool(others) and _same(first_line, printed))
+
+
+def _same(answer: str, printed: str) -> bool:
     one, other = _comparable(answer), _comparable(printed)
+    if _FACTORIAL.search(answer) and not _FACTORIAL.search(printed):  # to normalise(), "!" is punctuation
+        return False
     if one == other:
         return True
     value, target = _only_number(one), _only_number(other)
-    if value is None or target is None:
-        return False
-    if _words(other):  # "2 apples" is not "2 pears"
-        return value[0] == target[0] and _words(one) == _words(other)
+    if target is None:
+        if other in ("yes", "no"):
+            return _comparable(one.partition(" ")[0]) == other
+        return _LEAD.split(one)[-1].strip() == other  # "The day is Friday"
+    if value is None or _OTHER_VALUE.search(one) or (_words(other) and _words(one) != _words(other)):
+        return False  # "2 apples" is not "2 pears"
     places = value[1]
     return abs(value[0] - target[0]) <= max(abs(target[0]) / 10**9, Fraction(places >= 2, 2 * 10**places))
 
 
 def _comparable(text: str) -> str:
-    text = normalise(text)
+    if match := _SPACED.fullmatch(text.strip()):
+        text = match[1] + re.sub(r"\D", "", match[2]) + match[3]
+    text = normalise(text).strip("[](){} ")
     return _WORDS.get(text, text)
 
 
@@ -110,7 +132,7 @@ def _only_number(text: str) -> tuple[Fraction, int] | None:
     numbers = _NUMBER.findall(text.rpartition("=")[2])
     if len(numbers) != 1:
         return None
-    number = numbers[0].replace(" ", "")
+    number = re.sub(r"(?:minus|negative) ", "-", numbers[0]).replace(" ", "")
     try:
         places = 12 if "/" in number or "e" in number else len(number.partition(".")[2])
         return Fraction(number), places

@@ -65,7 +65,7 @@ _CODE_BLOCK = re.compile(
 )
 _BARE_CODE = re.compile(r"#|(?:import|from|def|for|print) ?\b|[a-z_]\w* *=", re.IGNORECASE)
 _PROGRAM_VERDICT = re.compile(
-    r"[ \t]{0,3}(?:[-*][ \t]+)?(?:#{1,6}[ \t]*)?[*_]*program[*_]*[ \t]*:[ \t*_]*(?P<verdict>right|wrong)\b",
+    r"[ \t]{0,3}(?:[-*][ \t]+)?(?:#{1,6}[ \t]*)?[*_]*program[*_]*[ \t]*:[ \t*_]*(?P<verdict>right|correct|wrong|incorrect)\b",
     re.IGNORECASE,
 )
 
@@ -145,7 +145,7 @@ def parse_program(text: str) -> str | None:
 def rejects_program(text: str) -> bool:
     """Return whether a turn says that the program it was shown computes something else than the question asks."""
     verdicts = [match["verdict"] for match in map(_PROGRAM_VERDICT.match, text.splitlines()) if match]
-    return bool(verdicts) and verdicts[-1].lower() == "wrong"
+    return bool(verdicts) and verdicts[-1].lower() in ("wrong", "incorrect")
 
 
 def why_unusable(message: AIMessage) -> str | None:
