@@ -78,7 +78,8 @@ def printed_answer(output: str, question: str) -> str | None:
 _FLOAT = re.compile(r"-?\d{1,300}\.\d{1,300}")
 _YES_NO = re.compile(r"\byes\b|\bno\b|^\W*(?:is|are|was|were|does|do|did|can|could|will|has|have)\b", re.IGNORECASE)
 _NUMBER = re.compile(
-    r"(?<![\w.])(?:(?:minus|negative) )?[-+]?\d{1,300}(?:\.\d{1,300})?(?:e[-+]?\d{1,3})?(?: ?/ ?\d{1,300})?(?![\d.]?\d)",
+    r"(?<![\w.])(?:(?:minus|negative) )?[-+]?\d{1,300}(?:\.\d{1,300})?(?:e[-+]?\d{1,3})?(?: ?/ ?\d{1,300})?"
+    r"(?![\d.]?\d)",
     re.ASCII,  # a Chinese or Japanese letter may stand beside a number
 )
 _OTHER_VALUE = re.compile(  # what makes another value of a number beside it
@@ -94,8 +95,8 @@ _WORDS = {"true": "yes", "false": "no", "correct": "yes", "incorrect": "no"}
 def agrees(answer: str | None, printed: str | None) -> bool:
     """Return whether an answer and a program's answer mean the same.
 
-    "6.0" is "6", "No" is "False", "70 days" is "70", "$1,000" is "1000.00", "3/4" is "0.75", "It is 5 km." is "5". Of an
-    answer of several lines, the first may state the result alone, and the others explain it.
+    "6.0" is "6", "No" is "False", "70 days" is "70", "$1,000" is "1000.00", "3/4" is "0.75", "It is 5 km." is "5". Of
+    an answer of several lines, the first may state the result alone, and the others explain it.
     """
     if answer is None or printed is None:
         return False

@@ -65,7 +65,8 @@ _CODE_BLOCK = re.compile(
 )
 _BARE_CODE = re.compile(r"#|(?:import|from|def|for|print) ?\b|[a-z_]\w* *=", re.IGNORECASE)
 _PROGRAM_VERDICT = re.compile(
-    r"[ \t]{0,3}(?:[-*][ \t]+)?(?:#{1,6}[ \t]*)?[*_]*program[*_]*[ \t]*:[ \t*_]*(?P<verdict>right|correct|wrong|incorrect)\b",
+    r"[ \t]{0,3}(?:[-*][ \t]+)?(?:#{1,6}[ \t]*)?[*_]*program[*_]*[ \t]*:"
+    r"[ \t*_]*(?P<verdict>right|correct|wrong|incorrect)\b",
     re.IGNORECASE,
 )
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"console", "folders", "graph"},
-    {"html", "jsonl", "models", "tracing"},
+    {"html", "jsonl", "models", "sandbox", "tracing"},
     {"nodes"},
     {"graph.workflow"},
     {"presets", "threads", "tool"},

@@ -1,0 +1,246 @@
+"""The sandbox: what a program's result is, what it cannot reach, and that nothing of it stays behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from llamaberry import sandbox
+from llamaberry.graph.errors import SetupError
+from llamaberry.sandbox import MAX_OUTPUT_CHARS, MAX_PROCESSES, ProgramResult, run_program
+
+ENDLESS = "while True: pass"
+USEFUL = {
+    "a weekday": ('import datetime\nprint(datetime.date(2025, 5, 3).strftime("%A"))', "Saturday"),
+    "letters": ('print("strawberry".count("r"))', "3"),
+    "a sum": ("print(sum(n * n for n in range(10)))", "285"),
+    "a format": ('print(f"{1234.5:,.2f}")', "1,234.50"),
+    "a dataclass": (
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n    def double(self):\n"
+        "        return 2 * self.x\nprint(P(3).double())",
+        "6",
+    ),
+    "a loop": ("n = 0\nwhile n * n < 200:\n    n += 1\nprint(n)", "15"),
+    "a module": ("import math, re, json, itertools, collections\nprint(math.comb(5, 2))", "10"),
+    "other letters": ('print("größer 日本")', "größer 日本"),
+    "a minus at the start": ("-1\nprint(1)", "1"),
+    "a sleep, at once": ("import time\ntime.sleep(60)\nprint(1)", "1"),
+}
+FAILURES = {
+    "an exception": ("x = 1\nprint(x / 0)", "line 2: ZeroDivisionError: division by zero"),
+    "a message of two lines": ('raise ValueError("a\\nb")', "line 1: ValueError: a b"),
+    "no syntax": ("print(1)\ndef f(:", "line 2: SyntaxError"),
+    "a list of 10**9": ("print([0] * 10**9)", "The program used more than 256 MB of memory."),
+    "a growing list": ('x = []\nwhile True: x.append("a" * 10000)', "The program used more than 256 MB of memory."),
+    "deep recursion": ("def f(n): return f(n + 1)\nf(0)", "RecursionError"),
+    "a missing module": ("import fractions", "ModuleNotFoundError: No module named 'fractions'"),
+    "a socket": ("import socket", "ModuleNotFoundError"),
+    "a process": ("import subprocess", "ModuleNotFoundError"),
+    "os.system": ('import os\nos.system("ls")', "AttributeError"),
+    "__import__": ('__import__("os").system("ls")', "NameError"),
+    "input": ("print(1)\ninput()", "NameError: name 'input' is not defined"),
+    "a NUL character": ('print("\0")', "control characters"),
+    "half a character": ('print("\ud800")', "control characters"),
+    "a huge program": ("x = 1\n" * 10_000, "longer than 30,000 characters"),
+}
+
+
+def run(source: str, timeout_s: float = 60) -> ProgramResult:
+    return asyncio.run(run_program(source, timeout_s))
+
+
+def sandboxes() -> set[int]:
+    """Return the process ids of the programs that this process runs."""
+    running = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        except OSError:  # it has ended
+            continue
+        state, parent = rest.split()[:2]
+        if name == "monty" and state != "Z" and int(parent) == os.getpid():
+            running.add(int(stat.parent.name))
+    return running
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "60 seconds were not enough"
+        time.sleep(0.005)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    await asyncio.to_thread(wait_until, condition)
+
+
+@pytest.mark.parametrize(("source", "output"), USEFUL.values(), ids=list(USEFUL))
+def test_a_useful_program_prints_its_result(source: str, output: str) -> None:
+    result = run(source)
+    assert (result.output, result.error) == (f"{output}\n", None)
+    assert result.seconds > 0
+
+
+@pytest.mark.parametrize(("source", "error"), FAILURES.values(), ids=list(FAILURES))
+def test_a_failing_program_has_a_readable_error(source: str, error: str) -> None:
+    result = run(source)
+    assert error in (result.error or "")
+    assert "\n" not in (result.error or "")
+
+
+def test_what_was_printed_before_an_error_is_kept() -> None:
+    assert run("print(1)\nprint(1 / 0)").output == "1\n"
+
+
+def test_an_endless_loop_ends_at_the_time_limit() -> None:
+    assert run(f"print(1)\n{ENDLESS}", 0.2)[:2] == ("1\n", "The program ran longer than 0.2 seconds.")
+
+
+@pytest.mark.parametrize("source", ['print("x" * 10_000_000)', 'while True: print("é" * 1000)'])
+def test_output_is_limited(source: str) -> None:
+    result = run(source)
+    assert len(result.output) == MAX_OUTPUT_CHARS
+    assert result.output.endswith("\n[the rest is cut]")
+    assert result.error == "The program printed more than 10,000 characters."
+
+
+def test_control_characters_in_the_output_are_removed() -> None:
+    assert run(r'print("\x1b[31mred\x00\x07")').output == "[31mred\n"
+
+
+def test_a_program_reads_no_file_and_no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_secret")
+    (tmp_path / "file").write_text("gsk_secret")
+    for source in (
+        f"print(open({str(tmp_path / 'file')!r}).read())",
+        f"from pathlib import Path\nprint(Path({str(tmp_path / 'file')!r}).read_text())",
+        "import os\nprint(os.environ)",
+        'import os\nprint(os.getenv("GROQ_API_KEY"))',
+        'import os\nprint(os.listdir("/"))',
+    ):
+        result = run(source)
+        assert "gsk_secret" not in result.output
+        assert "root" not in result.output
+        assert result.error or result.output == "None\n"
+
+
+def test_a_program_writes_no_file(tmp_path: Path) -> None:
+    assert run(f'open({str(tmp_path / "new")!r}, "w").write("x")').error
+    assert not list(tmp_path.iterdir())
+
+
+async def test_200_programs_at_once_are_bounded() -> None:
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, len(await asyncio.to_thread(sandboxes)))
+
+    watching = asyncio.create_task(watch())
+    results = await asyncio.gather(*(run_program(f"print({n})", 60) for n in range(200)))
+    watching.cancel()
+    assert [result.output for result in results] == [f"{n}\n" for n in range(200)]
+    assert 1 <= most <= MAX_PROCESSES
+
+
+async def test_a_killed_process_is_an_error_and_the_next_runs() -> None:
+    task = asyncio.create_task(run_program(ENDLESS, 60))
+    await until(sandboxes)
+    os.kill(sandboxes().pop(), signal.SIGKILL)
+    assert (await task).error == "The sandbox ended by signal 9."
+    assert (await run_program("print(1)", 60)).output == "1\n"
+
+
+async def test_a_cancelled_call_kills_its_program() -> None:
+    task = asyncio.create_task(run_program(ENDLESS, 60))
+    await until(sandboxes)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not sandboxes()
+
+
+async def test_the_event_loop_goes_on_while_a_program_runs() -> None:
+    with blockbuster_ctx():  # raises where a call blocks the loop
+        task = asyncio.create_task(run_program(ENDLESS, 0.3))
+        ticks = 0
+        while not task.done():
+            await asyncio.sleep(0.01)
+            ticks += 1
+        assert ticks > 3
+        assert "longer than" in ((await task).error or "")
+
+
+def test_event_loops_in_turn_and_in_threads() -> None:
+    assert [run("print(1)").output for _ in range(2)] == ["1\n"] * 2
+    outputs: list[str] = []
+    threads = [threading.Thread(target=lambda: outputs.append(run("print(2)").output)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outputs == ["2\n"] * 3
+
+
+IN_A_FORK = """
+import asyncio, os
+from llamaberry.sandbox import run_program
+asyncio.run(run_program("print(1)"))
+if pid := os.fork():
+    raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+os._exit(asyncio.run(run_program("print(2)", 60)).output != "2\\n")
+"""
+KILLED = """
+import asyncio
+from llamaberry.sandbox import run_program
+asyncio.run(run_program("while True: pass", 1))
+"""
+
+
+def test_a_forked_process_can_run_programs() -> None:
+    assert subprocess.run([sys.executable, "-c", IN_A_FORK], check=False, timeout=120).returncode == 0
+
+
+def test_a_program_does_not_outlive_its_limit_after_a_kill() -> None:
+    """The parent is killed, and cannot end it."""
+    parent = subprocess.Popen([sys.executable, "-c", KILLED])
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    try:
+        wait_until(lambda: children.read_text().split())
+        (child,) = children.read_text().split()
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not Path(f"/proc/{child}").exists() or ") Z " in Path(f"/proc/{child}/stat").read_text())
+
+
+def test_a_missing_command_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sysconfig.get_path", lambda _: "/nowhere")
+    monkeypatch.setenv("PATH", "/nowhere")
+    sandbox._command.cache_clear()
+    try:
+        with pytest.raises(SetupError, match="pip install pydantic-monty"):
+            run("print(1)")
+    finally:
+        sandbox._command.cache_clear()
+
+
+def test_waiting_for_a_slot_costs_a_program_no_time() -> None:
+    async def many() -> list[ProgramResult]:
+        slow = [run_program(ENDLESS, 0.3) for _ in range(MAX_PROCESSES)]
+        *_, last = await asyncio.gather(*slow, run_program("print(1)", 0.3))
+        return [last]
+
+    started_at = time.monotonic()
+    (result,) = asyncio.run(many())
+    assert time.monotonic() - started_at >= 0.3
+    assert (result.output, result.error) == ("1\n", None)
