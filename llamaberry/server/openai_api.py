@@ -7,9 +7,10 @@ maps the fields.
 import asyncio
 import json
 import logging
+import re
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -24,10 +25,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from llamaberry.console import plain
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.calls import Usage
+from llamaberry.graph.check import Check, describe_check, verified_turn
 from llamaberry.graph.errors import LlamaberryError
 from llamaberry.graph.events import step_of
+from llamaberry.graph.turn import Turn
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
 from llamaberry.server.openai_errors import error_response, run_error_response, validation_error_response
@@ -107,13 +111,13 @@ class ChatCompletion:
         await send({"type": "http.response.body", "body": f"data: {data}\n\n".encode(), "more_body": True})
 
     async def _reasoning(self) -> AsyncGenerator[str]:
-        """Run the graph; yield the text of the turns, then what is missing in the answer. The result is in `state`."""
-        current_step = None
+        """Run the graph; yield the text of the turns and checks, then what is missing. The result is in `state`."""
+        current_step = program = None
         stream = graph.astream(
             {"messages": self.request.conversation},
             {"run_id": self.run_id},
             context=self.request.context,
-            stream_mode=["messages", "values"],
+            stream_mode=["messages", "custom", "values"],
             version="v2",
         )
         async with aclosing(cast("AsyncGenerator[StreamPart[Any, Any]]", stream)) as parts:
@@ -122,11 +126,16 @@ class ChatCompletion:
                     self.state = cast("dict[str, Any]", part["data"])
                 elif part["type"] == "messages":
                     message, metadata = part["data"]
-                    if isinstance(message, AIMessageChunk) and message.text:
-                        if current_step != (step := step_of(metadata)):
+                    step = step_of(metadata)
+                    if isinstance(message, AIMessageChunk) and message.text and not step.startswith("check"):
+                        if current_step != step:
                             yield f"\n\n{step}\n\n" if current_step else f"{step}\n\n"
                             current_step = step
                         yield message.text
+                elif part["data"].get("type") == "check_finished":
+                    check, current_step = cast("Check", part["data"]), "check"
+                    again, program = check["program"] == program, check["program"]
+                    yield f"\n\ncheck\n\n{_describe(check, self.state['turns'][-1:], again=again)}"
         if self.state["degraded"]:
             yield f"\n\n{self.state['degraded']}"
 
@@ -148,8 +157,27 @@ class ChatCompletion:
     def _finish_reason(self) -> str:
         """Return whether the reply with the answer was cut: the synthesis, or the turn whose answer is used."""
         turns, last_call = self.state["turns"], self.state["calls"][-1]
-        reply = last_call if last_call["step"] == "synthesize" else best_turn(turns) or turns[-1]
+        if last_call["step"] == "synthesize":
+            reply = last_call
+        else:
+            reply = verified_turn(turns, self.state["check"]) or best_turn(turns) or turns[-1]
         return "length" if reply["finish_reason"] == "length" else "stop"
+
+
+def _describe(check: Check, turns: Sequence[Turn], *, again: bool) -> str:
+    """Return the program, unless it is the one before `again`, what it printed, and what follows, as markdown."""
+    parts = []
+    if check["program"] and not again:
+        parts = [_fenced(check["program"], "python")]
+        parts += ["It printed:", _fenced(check["output"])] if check["output"] else []
+    return "\n\n".join([*parts, plain(describe_check(check, turns))])
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """Return a text as a code block that nothing in it can end."""
+    text = plain(text).strip("\n")
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 async def _disconnected(receive: Receive) -> None:
