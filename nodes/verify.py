@@ -75,8 +75,7 @@ def _job(attempt: Attempt) -> Job | None:
         return "write" if is_short else None
     if check["verdict"] == "failed":
         return "repair"
-    rejected = newest["index"] == 2 and rejects_program(newest["text"])
-    return "rewrite" if rejected and with_verdict(check, newest)["verdict"] == "differs" else "compare"
+    return "rewrite" if newest["index"] == 2 and rejects_program(newest["text"]) else "compare"
 
 
 def prompt(attempt: Attempt) -> list[AnyMessage] | None:
@@ -111,8 +110,8 @@ async def use(reply: ModelReply) -> RunProgram | None:
 def update(attempt: Attempt, run: RunProgram | None) -> dict[str, Any]:
     """Write the check, and whether the program has to be repaired."""
     job, check, turn = _job(attempt), attempt.state.get("check"), attempt.state["turns"][-1]
-    if job == "compare" and check:
-        return _update(with_verdict(check, turn))
+    if job == "compare" and check:  # a turn that rejects the program does not agree, even if it states the same
+        return _update({**check, "verdict": "differs"} if rejects_program(turn["text"]) else with_verdict(check, turn))
     if run is None:
         return _update(check if job == "repair" and check else NO_CHECK)
     if run.no_sandbox:

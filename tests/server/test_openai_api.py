@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from testing.command import llamaberry
-from testing.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
+from testing.scripted_groq import Reply, Request, ScriptedGroq, first, program, refine, synthesis
 from testing.server import ROOT, serve, server_environment
 
 ANSWER = "It is **42**."
@@ -115,6 +115,26 @@ def test_a_stream_sends_the_turns_before_the_answer(api: Api, client: openai.Ope
     assert [bool(chunk.choices[0].delta.content) for chunk in chunks[-2:]] == [True, False]
     assert not any(chunk.choices[0].delta.content for chunk in chunks[:-2])
     assert len(chunks) > 50
+
+
+def test_reasoning_has_the_program_and_what_it_printed(api: Api, client: openai.OpenAI) -> None:
+    """Once, fenced so that nothing in it ends the block; the verified turn is the answer."""
+    source = "text = '```'\nprint(6 * 7)"
+    api.groq.play([first("41"), first("It is 42.")], [program(source)])
+    choice = ask(client).choices[0]
+    assert (choice.message.content, choice.finish_reason) == ("It is 42.", "stop")
+    checks = choice.message.reasoning_content.split("check\n\n")[1:]
+    blocks = f"````python\n{source}\n````\n\nIt printed:\n\n```\n42\n```\n\n"
+    assert checks[0].startswith(f"{blocks}The program's answer is 42: not turn 1's.\n\nturn 2")
+    assert checks[1] == "The program's answer is 42: turn 2's."
+    api.groq.play([first("41"), first("It is 42.")], [program(source)])
+    assert streamed(client)[:2] == (choice.message.reasoning_content, "It is 42.")
+
+
+def test_reasoning_says_that_no_program_can_check(api: Api, client: openai.OpenAI) -> None:
+    reasoning = ask(client).choices[0].message.reasoning_content
+    assert "\n\ncheck\n\nNo program can check this answer.\n\nturn 2\n\n" in reasoning
+    assert "NONE" not in reasoning
 
 
 async def test_the_first_turn_streams_before_the_second_starts(api: Api) -> None:
