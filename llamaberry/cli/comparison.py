@@ -18,6 +18,7 @@ from llamaberry.console import DEGRADED, FAILURE, INTERRUPTED, as_json, one_line
 from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
+from llamaberry.graph.state import Output
 from llamaberry.graph.workflow import build_graph
 from llamaberry.models.local import server as local_server
 from llamaberry.nodes._node import Attempt, Node
@@ -48,7 +49,7 @@ class ComparedRun:
                 {"query": question}, config, context=self.context, stream_mode=["custom", "values"], version="v2"
             ):
                 if part["type"] == "values":
-                    self.state = part["data"]
+                    self.state = {key: value for key, value in part["data"].items() if key in Output.__annotations__}
                 elif part["type"] == "custom":
                     self._show(part["data"])
             self.status = "done"

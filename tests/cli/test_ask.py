@@ -39,13 +39,13 @@ def test_the_summary_counts_the_tokens_of_every_call(scripted: Scripted) -> None
     usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
     cached = usage | {"prompt_tokens_details": {"cached_tokens": 900}}
     scripted([Reply(first(), usage=usage), *(Reply(text, usage=cached) for text in (refine(), refine(), synthesis()))])
-    assert "4,000 prompt (2,700 cached) + 40 output tokens" in llamaberry("ask", QUESTION).stdout
+    assert "4,000 prompt (2,700 cached) + 40 output tokens" in llamaberry("ask", QUESTION, "--verify", "none").stdout
 
 
 @pytest.mark.parametrize(("show", "answer"), [("full", "It is 42."), ("concise", "42")])
 def test_show_full_and_concise_print_one_line_per_turn(scripted: Scripted, show: str, answer: str) -> None:
     scripted([first("41"), refine("42", "revise"), synthesis("It is 42.", "42")])
-    run = llamaberry("ask", QUESTION, "--turns", "2", "--show", show)
+    run = llamaberry("ask", QUESTION, "--turns", "2", "--show", show, "--verify", "none")
     lines = [re.sub(r"[\d.]+ s|[\d,]+ tokens", "…", line) for line in run.stdout.split("\n")]
     assert lines[:4] == ["turn 1 · first · … · … · 41", "turn 2 · revise · … · … · 42", "── answer ──", answer]
 

@@ -76,10 +76,11 @@ def test_json_has_the_check(scripted: Scripted) -> None:
     }
 
 
-def test_show_has_the_check_below_its_turn(scripted: Scripted, tmp_path: Path) -> None:
-    """Also a program that was replaced, and a verdict that came without a call."""
-    scripted([first("41"), first("42")], [program("print(1 / 0)"), program(HOSTILE)])
-    llamaberry("ask", "-q", "Q", "--thread", "T", "--turns", "3")
+def test_show_has_the_check_below_its_turn(scripted: Scripted) -> None:
+    """Also a program that was replaced, and a verdict on a later turn that came without a call."""
+    programs = [program("print(1 / 0)"), program(PROGRAM)]
+    scripted([first("41"), first("42")], programs)
+    llamaberry("ask", "-q", "Q", "--thread", "T")
     tree = re.sub(r" · [\d.]+ s.*", "", llamaberry("show", "T").stdout)
     assert tree.splitlines()[1:] == [
         "├── first_turn",
@@ -87,25 +88,32 @@ def test_show_has_the_check_below_its_turn(scripted: Scripted, tmp_path: Path) -
         "├── verify",
         "│   ├── print(1 / 0)",
         "│   └── This program was written again.",
-        "├── verify · differs",
-        f"│   ├── {HOSTILE}",
-        "│   ├── printed: 42<b>[31m",
-        "│   └── The program's answer is 42<b>[31m: not turn 1 or 2's.",
-        "├── refine_turn 2",
-        "│   └── [-41-] {+42+}",
-        *tree.splitlines()[12:],
+        "├── verify · agrees",
+        f"│   ├── {PROGRAM}",
+        "│   ├── printed: 42",
+        "│   └── The program's answer is 42: not turn 1's, but turn 2's.",
+        "└── refine_turn 2",
+        "    └── [-41-] {+42+}",
+        "",
+        "42",
+        "",
+        "thread T · 2 turns · verified · groq:openai/gpt-oss-120b · 1",
     ]
 
 
 def test_the_page_has_the_check(scripted: Scripted, tmp_path: Path) -> None:
-    scripted([first("41"), first("42")], [program(HOSTILE.replace("<b>", ""))])
-    llamaberry("ask", "-q", "Q", "--thread", "T")
+    """Escaped, and without control characters."""
+    scripted([first("41"), first("42")], [program(HOSTILE)])
+    llamaberry("ask", "-q", "Q", "--thread", "T", "--turns", "2")
     llamaberry("show", "T", "--html", str(tmp_path / "page.html"))
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "\x1b" not in text
-    assert 'class="program"' in text
-    assert 'class="output"' in text
-    assert PageElements
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = PageElements(html)
+    assert "\x1b" not in html
+    assert ("pre", {"class": "program"}) in page.elements
+    assert ("pre", {"class": "output"}) in page.elements
+    assert "b" not in {tag for tag, _ in page.elements}
+    assert HOSTILE in page.text
+    assert "42<b>[31m" in page.text
 
 
 def test_a_line_of_a_batch_has_the_check(scripted: Scripted, tmp_path: Path) -> None:

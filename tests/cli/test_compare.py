@@ -17,7 +17,7 @@ HANG = Reply(hang=True)
 
 def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> None:
     scripted(ModelByKind())
-    run = llamaberry("compare", QUESTION, "--turns", "2")
+    run = llamaberry("compare", QUESTION, "--turns", "2", "--verify", "none")
     assert (run.returncode, run.stderr) == (0, "")
     figures = "… s · 1,000 prompt (0 cached) + 10 output tokens"
     output = re.sub(r"[\d.]+ times the seconds", "… times the seconds", re.sub(r"[\d.]+ s\b", "… s", run.stdout))
@@ -72,7 +72,7 @@ def test_compared_runs_are_independent_and_concurrent(scripted: Scripted) -> Non
 
 def test_a_shared_first_turn_is_one_call(scripted: Scripted) -> None:
     groq = scripted(ModelByKind())
-    run = llamaberry("compare", QUESTION, "--shared-first", "--turns", "2")
+    run = llamaberry("compare", QUESTION, "--shared-first", "--turns", "2", "--verify", "none")
     assert [request_kind(request) for request in groq.requests] == ["first", "refine", "synthesis"]
     first_turn, refine_turn, _ = (request.messages for request in groq.requests)
     assert refine_turn[:-1] == [*first_turn, {"role": "assistant", "content": first("It is 41")}]
@@ -93,7 +93,7 @@ def test_a_shared_first_turn_counts_against_the_budget(scripted: Scripted) -> No
 
 def test_compare_json_is_one_document_with_both_costs(scripted: Scripted) -> None:
     scripted(ModelByKind())
-    document = run_compare("--shared-first", "--turns", "2")
+    document = run_compare("--shared-first", "--turns", "2", "--verify", "none")
     assert list(document) == ["question", "shared_first", "agree", "single", "turns:2"]
     assert (document["question"], document["shared_first"], document["agree"]) == (QUESTION, True, False)
     single, several = document["single"], document["turns:2"]
@@ -193,6 +193,7 @@ def test_each_compared_run_is_a_trace(scripted: Scripted, collector: Collector) 
     assert len({metadata(root)["thread_id"] for root in roots}) == 1
     assert [name.strip() for name in collector.tree() if name.endswith("model call")] == [
         "first_turn model call",
+        "verify model call",
         "refine_turn 2 model call",
         "synthesize model call",
     ]

@@ -18,7 +18,7 @@ from pydantic import Field
 from llamaberry.graph import context
 
 class Extended(context.Context):
-    verify: Literal["program", "none"] = Field(default="program", description="How answers are checked.")
+    proof: Literal["program", "none"] = Field(default="program", description="How answers are checked.")
     refine_model: str | None = Field(default=None, description="Model of the refine turns.")
 
 context.Context = Extended
@@ -30,7 +30,7 @@ main()
 class Extended(Context):
     """A Context with settings that the command line does not know."""
 
-    verify: Literal["program", "none"] = "program"
+    proof: Literal["program", "none"] = "program"
     refine_model: str | None = None
     ratio_s: float = 0.5
     strict: bool = False
@@ -58,8 +58,8 @@ def help_of(command: str, code: str = "from llamaberry.cli.main import main; mai
 
 
 def test_a_new_field_becomes_an_option() -> None:
-    words = ["--verify", "none", "--refine-model", "groq:x", "--ratio", "0.25", "--no-strict", "-t", "5"]
-    settings = {"verify": "none", "refine_model": "groq:x", "ratio_s": 0.25, "strict": False, "max_turns": 5}
+    words = ["--proof", "none", "--refine-model", "groq:x", "--ratio", "0.25", "--no-strict", "-t", "5"]
+    settings = {"proof": "none", "refine_model": "groq:x", "ratio_s": 0.25, "strict": False, "max_turns": 5}
     assert settings_of(*words) == settings
 
 
@@ -67,7 +67,7 @@ def test_settings_that_are_not_given_are_left_out() -> None:
     assert settings_of() == {}
 
 
-@pytest.mark.parametrize("words", [["--verify", "maybe"], ["--model", "x"], ["--review", "each_turn"]])
+@pytest.mark.parametrize("words", [["--proof", "maybe"], ["--model", "x"], ["--review", "each_turn"]])
 def test_other_values_and_excluded_fields_are_refused(words: list[str]) -> None:
     with pytest.raises(typer.TyperException):
         settings_of(*words)
@@ -76,14 +76,18 @@ def test_other_values_and_excluded_fields_are_refused(words: list[str]) -> None:
 @pytest.mark.parametrize("command", WITH_SETTINGS)
 def test_a_new_field_becomes_an_option_of_every_command(command: str) -> None:
     text = help_of(command, NEW_FIELDS)
-    assert "--verify <program|none> How answers are checked. [default: program]" in text
+    assert "--proof <program|none> How answers are checked. [default: program]" in text
     assert "--refine-model <str> Model of the refine turns." in text
+
+
+OF_ARMS = {"max_turns", "early_stop", "verify", "second_turn", "token_budget", "deadline_s"}
+"""Set by the names of an evaluation's arms."""
 
 
 @pytest.mark.parametrize("command", WITH_SETTINGS)
 def test_help_has_each_fields_description_default_and_bounds(command: str) -> None:
     text = re.sub(r"(?<=\w)- ", "-", help_of(command))
-    excluded = {"review"} | ({"max_turns", "early_stop", "token_budget", "deadline_s"} if command == "eval" else set())
+    excluded = {"review"} | (OF_ARMS if command == "eval" else set())
     for name, field in Context.model_fields.items():
         assert (option_names(name)[0] in text and str(field.description) in text) is (name not in excluded), name
     assert "[default: 2048; at least 64, at most 65536]" in text

@@ -35,7 +35,7 @@ def test_very_long_answers_are_compared_as_a_whole() -> None:
 def test_show_prints_each_node_with_its_figures_and_changes(scripted: Scripted) -> None:
     answers = [first("It is 41 km"), refine("It is 42 km", "revise"), refine("It is 42 km."), synthesis()]
     scripted([Reply(text, usage=usage) for text, usage in zip(answers, [USAGE, *[CACHED] * 3], strict=True)])
-    llamaberry("ask", "How far?", "--thread", "T")
+    llamaberry("ask", "How far?", "--thread", "T", "--verify", "none")
     run = llamaberry("show", "T")
     assert (run.returncode, run.stderr) == (0, "")
     assert re.sub(r"[\d.]+ s\b", "… s", run.stdout).split("\n") == [
@@ -119,7 +119,7 @@ def page(scripted: Scripted, tmp_path: Path) -> str:
             synthesis(HOSTILE_TEXT, f"42 {HOSTILE_TEXT}"),
         ]
     )
-    llamaberry("ask", f"How far? {HOSTILE_TEXT}{CSI}31m", "--thread", "T", "--turns", "2")
+    llamaberry("ask", f"How far? {HOSTILE_TEXT}{CSI}31m", "--thread", "T", "--turns", "2", "--verify", "none")
     run = llamaberry("show", "T", "--html", str(tmp_path / "page.html"))
     assert (run.returncode, run.stdout) == (0, f"written to {tmp_path / 'page.html'}\n")
     return (tmp_path / "page.html").read_text(encoding="utf-8")
