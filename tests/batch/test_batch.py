@@ -10,7 +10,7 @@ from testing.command import assert_refused, llamaberry, run_concurrently, run_in
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
 from testing.scripts import count_calls, failing_calls
 
-KEYS = ["line", "id", "question", "answer", "concise_answer", "stop_reason", "degraded", "turns", "model", "usage"]
+KEYS = ["line", "id", "question", "answer", "concise_answer", "stop_reason", "degraded", "check", "turns", "model", "usage"]
 
 
 def test_each_question_gets_a_line_with_answer_and_usage(scripted: Scripted, tmp_path: Path) -> None:
