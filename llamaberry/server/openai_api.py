@@ -1,7 +1,7 @@
 """An API for OpenAI's clients, on the server of langgraph.json: chat completions, with the presets as models.
 
-A thin layer over the graph: the turns stream as `reasoning_content`, and the answer is the `content`. docs/openai.md
-maps the fields.
+A thin layer over the graph: the turns and the checks stream as `reasoning_content`, and the answer is the `content`.
+docs/openai.md maps the fields.
 """
 
 import asyncio
@@ -25,11 +25,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from llamaberry.graph.answers import best_turn
-from llamaberry.graph.calls import Usage
+from llamaberry.graph.calls import SYNTHESIZE, Usage
+from llamaberry.graph.check import standing_answer, verified_turn
 from llamaberry.graph.errors import LlamaberryError
-from llamaberry.graph.events import step_of
+from llamaberry.graph.events import CheckFinished, Event, step_of
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
+from llamaberry.server.openai_check import CHECK, describe_check
 from llamaberry.server.openai_errors import error_response, run_error_response, validation_error_response
 from llamaberry.server.openai_request import MODELS, ChatRequest
 
@@ -107,28 +109,44 @@ class ChatCompletion:
         await send({"type": "http.response.body", "body": f"data: {data}\n\n".encode(), "more_body": True})
 
     async def _reasoning(self) -> AsyncGenerator[str]:
-        """Run the graph; yield the text of the turns, then what is missing in the answer. The result is in `state`."""
+        """Run the graph; yield the text of its steps, then what is missing in the answer. The result is in `state`."""
         current_step = None
+        async with aclosing(self._steps()) as steps:
+            async for step, text in steps:
+                if step != current_step:
+                    yield f"\n\n{step}\n\n" if current_step else f"{step}\n\n"
+                    current_step = step
+                elif step == CHECK:
+                    yield "\n\n"
+                yield text
+        if self.state["degraded"]:
+            yield f"\n\n{self.state['degraded']}"
+
+    async def _steps(self) -> AsyncGenerator[tuple[str, str]]:
+        """Run the graph; yield pieces of text with the name of their step. A program and its output are one piece."""
         stream = graph.astream(
             {"messages": self.request.conversation},
             {"run_id": self.run_id},
             context=self.request.context,
-            stream_mode=["messages", "values"],
+            stream_mode=["messages", "custom", "values"],
             version="v2",
         )
+        previous_check: CheckFinished | None = None
         async with aclosing(cast("AsyncGenerator[StreamPart[Any, Any]]", stream)) as parts:
             async for part in parts:
                 if part["type"] == "values":
                     self.state = cast("dict[str, Any]", part["data"])
+                elif part["type"] == "custom":
+                    event: Event = part["data"]
+                    if event["type"] == "check_finished":
+                        if text := describe_check(event, previous_check):
+                            yield CHECK, text
+                        previous_check = event
                 elif part["type"] == "messages":
                     message, metadata = part["data"]
-                    if isinstance(message, AIMessageChunk) and message.text:
-                        if current_step != (step := step_of(metadata)):
-                            yield f"\n\n{step}\n\n" if current_step else f"{step}\n\n"
-                            current_step = step
-                        yield message.text
-        if self.state["degraded"]:
-            yield f"\n\n{self.state['degraded']}"
+                    # The reply with a program is shown by its check, once the program has run.
+                    if isinstance(message, AIMessageChunk) and message.text and metadata.get("kind") != "verify":
+                        yield step_of(metadata), message.text
 
     def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         body = {"id": f"chatcmpl-{self.run_id}", "object": kind, "created": self.created}
@@ -147,8 +165,11 @@ class ChatCompletion:
     @property
     def _finish_reason(self) -> str:
         """Return whether the reply with the answer was cut: the synthesis, or the turn whose answer is used."""
-        turns, last_call = self.state["turns"], self.state["calls"][-1]
-        reply = last_call if last_call["step"] == "synthesize" else best_turn(turns) or turns[-1]
+        turns, check, last_call = self.state["turns"], self.state["check"], self.state["calls"][-1]
+        if self.state["answer"] == standing_answer(turns, check):
+            return "stop"  # it is the program's
+        turn = verified_turn(turns, check) or best_turn(turns) or turns[-1]
+        reply = last_call if last_call["step"] == SYNTHESIZE else turn
         return "length" if reply["finish_reason"] == "length" else "stop"
 
 
@@ -163,7 +184,8 @@ def _unknown_model(model: str) -> Response:
 
 
 def _model_card(model: str) -> dict[str, Any]:
-    return {"id": model, "object": "model", "created": _STARTED_AT, "owned_by": "llamaberry"}
+    card = {"id": model, "object": "model", "created": _STARTED_AT, "owned_by": "llamaberry"}
+    return card | {"description": MODELS[model].description}
 
 
 async def chat_completions(request: Request) -> ChatCompletion | Response:

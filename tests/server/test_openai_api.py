@@ -8,48 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import openai
 import pytest
 
 from testing.command import llamaberry
-from testing.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
+from testing.openai_api import QUESTION, Api, ask, streamed
+from testing.scripted_groq import Reply, Request, first, refine, synthesis
 from testing.server import ROOT, serve, server_environment
 
 ANSWER = "It is **42**."
 FLIPPED = [first("41"), refine("42", "revise"), refine("42"), synthesis(ANSWER, "42")]
-QUESTION: Any = [{"role": "user", "content": "What is 6 times 7?"}]
-
-
-class Api(NamedTuple):
-    """A server, its scripted Groq and its log."""
-
-    address: str
-    groq: ScriptedGroq
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"{self.address}/v1"
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    home = tmp_path_factory.mktemp("api")
-    with ScriptedGroq(keep_alive=False) as groq:
-        environment = server_environment(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url)
-        with serve(environment, home / "log") as address:
-            yield Api(address, groq, home / "log")
-
-
-@pytest.fixture
-def api(shared: Api) -> Iterator[Api]:
-    shared.groq.play()
-    shared.groq.wait()
-    yield shared
-    assert not re.search(r"OpenAI-compatible API failed|[Bb]locking call", shared.log.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -58,24 +29,6 @@ def keyless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     home = tmp_path_factory.mktemp("keyless")
     with serve(server_environment(home), home / "log") as address:
         yield f"{address}/v1", home
-
-
-@pytest.fixture
-def client(api: Api) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=api.url, api_key="any") as client:
-        yield client
-
-
-def ask(client: openai.OpenAI, messages: Any = QUESTION, model: str = "llamaberry", **more: Any) -> Any:
-    return client.chat.completions.create(model=model, messages=messages, **more)
-
-
-def streamed(client: openai.OpenAI, **more: Any) -> tuple[str, str, list[Any]]:
-    """Return a stream's reasoning, its content, and its chunks."""
-    chunks = list(ask(client, stream=True, **more))
-    deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
-    reasoning = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
-    return reasoning, "".join(delta.content or "" for delta in deltas), chunks
 
 
 def error_fields(error: openai.APIError) -> tuple[Any, ...]:
