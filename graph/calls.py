@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from llamaberry.graph.turn import Turn
 
-SYNTHESIZE = "synthesize"
+VERIFY, SYNTHESIZE = "verify", "synthesize"
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))

@@ -145,6 +145,20 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", text)
 
 
+def describe_check(check: Check, turns: Sequence[Turn]) -> str:
+    """Return in a sentence what the check says of these turns: which the program's answer agrees with."""
+    if check["verdict"] == "none":
+        return "No program can check this answer."
+    if not has_evidence(check):
+        return f"{'The program failed' if check['program'] else 'The check failed'}: {check['error']}"
+    verdicts = [(with_verdict(check, turn)["verdict"], str(turn["index"])) for turn in turns]
+    agreeing = [index for verdict, index in verdicts if verdict == "agrees"]
+    others = [index for verdict, index in verdicts if verdict != "agrees"]
+    parts = [f"not turn {' or '.join(others)}'s"] if others else []
+    parts += [f"turn {' and '.join(agreeing)}'s"] if agreeing else []
+    return f"The program's answer is {check['answer']}: {', but '.join(parts) or 'no turn has one'}."
+
+
 def has_evidence(check: Check | None) -> bool:
     """Return whether a program has printed an answer."""
     return check is not None and check["answer"] is not None

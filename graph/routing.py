@@ -32,7 +32,7 @@ def is_to_check(turns: Sequence[Turn], check: Check | None, stop_reason: StopRea
     return check is None or has_evidence(check)
 
 
-def why_stop(turns: Sequence[Turn], check: Check | None, usage: Usage, context: Context) -> StopReason | None:
+def why_stop(turns: Sequence[Turn], usage: Usage, context: Context, check: Check | None = None) -> StopReason | None:
     """Return why refining ends after these turns; None if it goes on.
 
     Independent turns that agree confirm each other; turns that have seen each other, or a program, do not.

@@ -135,7 +135,7 @@ class Step(Runnable[Any, Any]):
         check = None if attempt.trace.turn == 1 else attempt.state.get("check")
         if turn:
             usage = result.get("usage", attempt.usage)
-            result.setdefault("stop_reason", why_stop(turns, check, usage, attempt.context))
+            result.setdefault("stop_reason", why_stop(turns, usage, attempt.context, check))
         if attempt.trace.turn:
             result["to_check"] = is_to_check(turns, check, result.get("stop_reason"), attempt.context)
         elif self.name == "verify":

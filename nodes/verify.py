@@ -19,9 +19,9 @@ from llamaberry.nodes.refine_turn import ASK_PROGRAM as ASK
 from llamaberry.sandbox import ProgramResult, run_program
 
 SYSTEM_PROMPT = """\
-You write Python programs. Read the question and write one short program that computes the answer from the facts in \
-the question and prints the answer alone, as the question wants it. Do not answer the question, and do not explain. \
-Reply with the program in one code block.
+You write Python programs. Read the question and write one short program that computes the answer and prints it \
+alone, as the question wants it. First copy every fact that it needs from the question into variables: numbers, dates, \
+whole texts. Do not answer the question, and do not explain. Reply with the program in one code block.
 
 If no program can compute the answer, because the question asks for an opinion, a text or knowledge, reply with the \
 one word NONE instead.
@@ -32,12 +32,12 @@ modules only math, datetime, re, itertools, collections, json and random."""
 EXAMPLES: list[AnyMessage] = [
     HumanMessage(f"Anna's birthday is on 3 May 2025. On which day of the week is it?\n\n{ASK}"),
     AIMessage(
-        "```python\nimport datetime\n"
+        "```python\nimport datetime\nbirthday = datetime.date(2025, 5, 3)\n"
         'names = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]\n'
-        "print(names[datetime.date(2025, 5, 3).weekday()])\n```"
+        "print(names[birthday.weekday()])\n```"
     ),
     HumanMessage(f"Pens cost $2 for 3. What do 12 pens cost?\n\n{ASK}"),
-    AIMessage("```python\ngroups = 12 / 3\nprint(groups * 2)\n```"),
+    AIMessage("```python\nprice, pens_for_price, pens = 2, 3, 12\nprint(pens / pens_for_price * price)\n```"),
 ]
 """With one that asks for NONE, the small model answered in prose more often."""
 

@@ -81,4 +81,4 @@ def test_a_package_has_only_a_docstring(package: str) -> None:
 
 def test_the_steps_come_first_in_nodes() -> None:
     public = sorted(path.stem for path in (ROOT / "nodes").glob("[a-z]*.py"))
-    assert public == ["first_turn", "refine_turn", "synthesize"]
+    assert public == ["first_turn", "refine_turn", "synthesize", "verify"]

@@ -70,7 +70,9 @@ def test_an_agent_can_call_the_tool_twice_at_once(scripted: Scripted, asynchrono
     else:
         parts = list(agent.stream(messages_in, config, stream_mode=["custom", "values"]))
     events = [part["type"] for mode, part in parts if mode == "custom"]
-    assert sorted(events) == sorted(["turn_started", "turn_finished"] * 4 + ["refining_ended"] * 2)
+    assert sorted(events) == sorted(
+        ["turn_started", "turn_finished"] * 4 + ["check_started", "check_finished", "refining_ended"] * 2
+    )
     messages = parts[-1][1]["messages"]
     assert messages[-1].text == "My tool says 42."
     tools = [message for message in messages if isinstance(message, ToolMessage)]

@@ -138,7 +138,7 @@ class _Batch:
             )
         except ModelError as error:
             return item._asdict() | {"error": str(error)}
-        output = {key: state[key] for key in ("answer", "concise_answer", "stop_reason", "degraded")}
+        output = {key: state[key] for key in ("answer", "concise_answer", "stop_reason", "degraded", "check")}
         turns = {"turns": len(state["turns"]), "model": state["turns"][-1]["model"]}
         return item._asdict() | output | turns | {"usage": state["usage"]}
 

@@ -59,6 +59,8 @@ class ComparedRun:
         if event["type"] == "turn_started":
             attempt = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
             self.status = f"turn {event['turn']}{attempt} …"
+        elif event["type"] == "check_started":
+            self.status = "check …"
         elif event["type"] == "refining_ended":
             self.status = "synthesis …"
 

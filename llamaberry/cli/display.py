@@ -1,14 +1,18 @@
 """How a run is printed: its turns while they are written, the answer, and one line of figures."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
+from rich.console import Console
 from rich.markdown import Markdown
+from rich.text import Text
 
 from llamaberry.cli.options import OutputMode
 from llamaberry.console import as_json, one_line, plain, plain_console
 from llamaberry.graph.answers import latest_answer
 from llamaberry.graph.calls import NO_USAGE, Usage
+from llamaberry.graph.check import Check, describe_check
+from llamaberry.graph.turn import Turn
 
 
 class Display:
@@ -20,6 +24,7 @@ class Display:
         self.console = plain_console(soft_wrap=True)
         self._call: tuple[str, str | None] | None = None  # the call whose reply is being printed: its step, its message
         self._printed_turns: set[int] = set()
+        self._printed_program: str | None = None
 
     def loading_model(self) -> None:
         """Print on a terminal that the local model is being loaded, which takes a while on a slow machine."""
@@ -28,8 +33,8 @@ class Display:
 
     def token(self, step: str, text: str, message_id: str | None = None) -> None:
         """Print a piece of a reply, below the name of its step; another message of the same step is marked "again"."""
-        if self.mode != "turns" or not text:
-            return
+        if self.mode != "turns" or not text or step.startswith("check"):
+            return  # a program is printed with what it printed
         if self._call != (step, message_id):
             again = ", again" if self._call and self._call[0] == step else ""
             if self._call:  # its reply was interrupted in the middle of a line
@@ -54,6 +59,22 @@ class Display:
         if self.mode != "turns":
             parts.append(one_line(turn["answer"]) if turn["answer"] else "no answer stated")
         self.console.print(" · ".join(parts), style="cyan")
+        if self.mode == "turns":
+            self.console.print()
+
+    def check(self, check: Check, turn: dict[str, Any]) -> None:
+        """Print the program that checks a turn, once, what it printed, and in a sentence what follows."""
+        if self.mode in ("quiet", "json"):
+            return
+        program = check["program"] if check["program"] != self._printed_program else None
+        if self.mode == "turns" and program:
+            self._printed_program = program
+            self.console.print("── check ──", style="bold cyan")
+            self.console.print(program_text(program, self.console))
+            if output := plain(check["output"] or "").strip():
+                self.console.print("── it printed ──", style="cyan")
+                self.console.out(output, highlight=False)
+        self.console.print(plain(f"check · {describe_check(check, [cast('Turn', turn)])}"), style="cyan")
         if self.mode == "turns":
             self.console.print()
 
@@ -83,6 +104,15 @@ class Display:
         models = [turn["model"] for turn in turns]
         figures = run_figures(len(turns), stop_reason, models, state.get("usage", NO_USAGE), seconds)
         self.console.print(" · ".join(figures), style="dim")
+
+
+def program_text(program: str, console: Console) -> Text:
+    """Return a program, highlighted if the console has colours."""
+    from rich.syntax import Syntax
+
+    if console.color_system is None:
+        return Text(plain(program))
+    return Syntax("", "python", theme="ansi_dark", background_color="default").highlight(plain(program))
 
 
 def document_of(state: dict[str, Any], run_id: str) -> dict[str, Any]:

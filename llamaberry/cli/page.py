@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from llamaberry.cli.past_run import Node, Run
+from llamaberry.cli.past_run import Evidence, Node, Run
 from llamaberry.console import plain
 from llamaberry.html import document, tag
 
@@ -39,6 +39,8 @@ def _run(run: Run) -> list[Element]:
 
 
 def _node(node: Node) -> Element:
+    if node.evidence:
+        return _check(node, node.evidence)
     tags = {"same": "span", "gone": "del", "new": "ins"}
     words: list[Element | str] = []
     for kind, text in node.change:
@@ -51,6 +53,13 @@ def _node(node: Node) -> Element:
         tag("div", {"class": "text"}, *(words or ["no answer stated"])),
         tag("details", tag("summary", "the full reply"), tag("pre", node.text)),
     )
+
+
+def _check(node: Node, evidence: Evidence) -> Element:
+    program = [tag("pre", {"class": "program"}, evidence.program)] if evidence.program else []
+    output = [_figures(["it printed"]), tag("pre", {"class": "output"}, evidence.output)] if evidence.output else []
+    sentence = tag("div", {"class": "text"}, evidence.sentence)
+    return tag("article", {"class": "node"}, tag("h2", node.name), _figures(node.figures), *program, *output, sentence)
 
 
 def _figures(parts: Sequence[str]) -> Element:

@@ -1,4 +1,4 @@
-"""A past run, read from its last checkpoint: each node, what it cost, and how it changed the answer."""
+"""A past run, read from its last checkpoint: each node, what it cost, and what it did to the answer."""
 
 import difflib
 from collections.abc import Iterator
@@ -6,7 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 from llamaberry.cli.display import describe_usage, run_figures
 from llamaberry.graph.answers import answer_changed
-from llamaberry.graph.calls import SYNTHESIZE, Call, Usage, total, turn_calls
+from llamaberry.graph.calls import SYNTHESIZE, VERIFY, Call, Usage, total, turn_calls
+from llamaberry.graph.check import Check, describe_check
+from llamaberry.graph.reply import parse_program
+from llamaberry.graph.turn import Turn
 
 MAX_DIFF_WORDS = 5_000
 """Above this many words of both answers together the diff shows whole answers: word diffs take quadratic time."""
@@ -14,8 +17,16 @@ MAX_DIFF_WORDS = 5_000
 Piece = tuple[Literal["same", "gone", "new"], str]
 
 
+class Evidence(NamedTuple):
+    """A program that checked the answer: what it printed, and in a sentence what follows."""
+
+    program: str | None
+    output: str | None
+    sentence: str
+
+
 class Node(NamedTuple):
-    """A node of a past run: its call, and what it did to the answer."""
+    """A node of a past run: its call, and what it did to the answer, or the evidence that it brought."""
 
     call: Call
     text: str
@@ -27,6 +38,7 @@ class Node(NamedTuple):
     """The answer, compared with the one before it."""
     changed: bool
     """Whether this is a different answer."""
+    evidence: Evidence | None = None
 
     @property
     def name(self) -> str:
@@ -56,7 +68,7 @@ class Run(NamedTuple):
     @property
     def figures(self) -> list[str]:
         """The turns, stop reason, models, tokens and seconds of the run, in words."""
-        turns = sum(node.name != SYNTHESIZE for node in self.nodes)
+        turns = sum(node.name not in (VERIFY, SYNTHESIZE) for node in self.nodes)
         models = [node.call["model"] for node in self.nodes]
         return run_figures(turns, self.stop_reason, models, self.usage, self.usage["seconds"])
 
@@ -65,14 +77,16 @@ def read_run(thread: str, state: dict[str, Any]) -> Run:
     """Read a run from the state at its end, or at the point where it was interrupted."""
     nodes: list[Node] = []
     before = None
+    checks = _checks(state)
     for turn in state.get("turns") or []:
         (call,) = turn_calls([turn])
         steps = [step["statement"] for step in turn["steps"]]
         change, changed = _change(before, turn["answer"]), answer_changed(before, turn["answer"])
         nodes.append(Node(call, turn["text"], turn["verdict"], steps, change, changed))
+        nodes += checks.get(turn["index"], [])
         before = turn["answer"] or before
     for call in state.get("calls") or []:
-        if "text" in call:
+        if "text" in call and call["step"] != VERIFY:
             answer = state.get("concise_answer") or None
             changed = answer_changed(before, answer, concise=True)
             nodes.append(Node(call, call["text"], None, [], _change(before, answer), changed))
@@ -87,6 +101,26 @@ def read_run(thread: str, state: dict[str, Any]) -> Run:
         state.get("stop_reason") if finished else None,
         state.get("degraded"),
     )
+
+
+def _checks(state: dict[str, Any]) -> dict[int, list[Node]]:
+    """Return the calls of verify by the turn that they followed; the last one's program is that of the check."""
+    turns: list[Turn] = state.get("turns") or []
+    check: Check | None = state.get("check")
+    nodes: dict[int, list[Node]] = {}
+    index, last = 1, None
+    for call in state.get("calls") or []:
+        if call["step"].startswith("refine_turn "):
+            index = int(call["step"].removeprefix("refine_turn "))
+        elif call["step"] == VERIFY:
+            replaced = Evidence(parse_program(call.get("text", "")), None, "This program was written again.")
+            last = Node(call, call.get("text", ""), None, [], [], False, replaced)
+            nodes.setdefault(index, []).append(last)
+    if last and check:
+        evidence = Evidence(check["program"], check["output"], describe_check(check, turns))
+        of_turn = next(of_turn for of_turn in nodes.values() if of_turn[-1] is last)
+        of_turn[-1] = last._replace(verdict=check["verdict"], evidence=evidence)
+    return nodes
 
 
 def _change(before: str | None, answer: str | None) -> list[Piece]:

@@ -156,7 +156,7 @@ class RemoteSession(Session):
             chunk = AIMessageChunk.model_validate(data[0])
             self.display.token(step_of(data[1]), chunk.text, chunk.id)
         elif part.event == "updates":
-            self.is_current = True
+            self.update_node(data)
         elif part.event == "values":
             self.update_state(data)
         elif part.event == "error":

@@ -78,6 +78,13 @@ class Session(ABC):
         for turn in self.state.get("turns", []):
             self.display.turn(turn)
 
+    def update_node(self, update: dict[str, Any]) -> None:
+        """Print what verify wrote, before the state has it."""
+        self.is_current = True
+        written = update.get("verify")
+        if isinstance(written, dict) and written.get("check") and self.state.get("turns"):
+            self.display.check(written["check"], self.state["turns"][-1])
+
     @abstractmethod
     async def start(self, question: str) -> Interrupt | None:
         """Run to the end or to a pause, and return the pause."""
@@ -202,7 +209,7 @@ class LocalSession(Session):
                         if isinstance(message, AIMessageChunk):
                             self.display.token(step_of(metadata), message.text)
                     elif part["type"] == "updates":
-                        self.is_current = True
+                        self.update_node(part["data"])
                         pause = next(iter(part["data"].get("__interrupt__", ())), None)
                     elif part["type"] == "values":
                         self.update_state(part["data"])

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from llamaberry.cli.display import program_text
 from llamaberry.cli.past_run import Node, Run
 from llamaberry.console import plain, plain_console
 
@@ -21,7 +22,9 @@ def print_runs(runs: Sequence[Run], hidden: int) -> None:
     for run in runs:
         tree = Tree(Text(plain(run.question), "bold cyan"), guide_style="dim")
         for node in run.nodes:
-            tree.add(_heading(node)).add(_answer_diff(node, console))
+            branch = tree.add(_heading(node))
+            for part in _content(node, console):
+                branch.add(part)
         console.print(tree, "", *_answer(run, console), _figures(["thread " + run.thread, *run.figures]), sep="\n")
         if run.stop_reason is None:
             console.print(Text(f"`llamaberry resume {plain(run.thread)}` continues it", "dim"))
@@ -56,7 +59,8 @@ def _column(run: Run, console: Console, *, shared_first: bool) -> Group:
         branch = tree.add(_heading(node).append(" · shared" if shared_first and number == 0 else "", "cyan"))
         for step, statement in enumerate(node.steps, 1):
             branch.add(Text(f"{step}. {' '.join(plain(statement).split())}", "dim"))
-        branch.add(_answer_diff(node, console))
+        for part in _content(node, console):
+            branch.add(part)
     concise = plain(run.concise_answer or "")
     same = concise.strip() in ("", plain(run.answer).strip())
     concise_lines: list[RenderableType] = [] if same else [Text(concise, "bold green"), ""]
@@ -68,6 +72,18 @@ def _heading(node: Node) -> Text:
     line = Text(node.name, "bold")
     line.append(" · ".join(["", *node.figures]), "not bold")
     return line.append(" · the answer changed" if node.changed else "", "bold yellow")
+
+
+def _content(node: Node, console: Console) -> list[RenderableType]:
+    """Return a node's answer with its changes, or its program, what that printed, and what follows."""
+    if node.evidence is None:
+        return [_answer_diff(node, console)]
+    parts: list[RenderableType] = []
+    if node.evidence.program:
+        parts.append(program_text(node.evidence.program, console))
+    if node.evidence.output:
+        parts.append(Text(f"printed: {plain(node.evidence.output).strip()}"))
+    return [*parts, Text(plain(node.evidence.sentence))]
 
 
 def _answer_diff(node: Node, console: Console) -> Text:

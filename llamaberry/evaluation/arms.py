@@ -152,7 +152,7 @@ class Runner:
         def stop_reason(state: dict[str, Any]) -> Any:
             if state["to_check"] and arm.turns > 1:
                 return None
-            return state["stop_reason"] or why_stop(state["turns"], state["check"], state["usage"], context)
+            return state["stop_reason"] or why_stop(state["turns"], state["usage"], context, state["check"])
 
         state = await self._shared_turns(case, context, stop_reason)
         return {**state, "stop_reason": stop_reason(state), "to_check": False}

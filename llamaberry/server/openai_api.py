@@ -25,13 +25,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from llamaberry.graph.answers import best_turn
-from llamaberry.graph.calls import SYNTHESIZE, Usage
-from llamaberry.graph.check import standing_answer, verified_turn
+from llamaberry.graph.calls import SYNTHESIZE, VERIFY, Usage
+from llamaberry.graph.check import Check, standing_answer, verified_turn
 from llamaberry.graph.errors import LlamaberryError
-from llamaberry.graph.events import CheckFinished, Event, step_of
+from llamaberry.graph.events import step_of
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
-from llamaberry.server.openai_check import CHECK, describe_check
+from llamaberry.server.openai_check import CHECK, render_check
 from llamaberry.server.openai_errors import error_response, run_error_response, validation_error_response
 from llamaberry.server.openai_request import MODELS, ChatRequest
 
@@ -131,21 +131,19 @@ class ChatCompletion:
             stream_mode=["messages", "custom", "values"],
             version="v2",
         )
-        previous_check: CheckFinished | None = None
+        check: Check | None = None
         async with aclosing(cast("AsyncGenerator[StreamPart[Any, Any]]", stream)) as parts:
             async for part in parts:
                 if part["type"] == "values":
                     self.state = cast("dict[str, Any]", part["data"])
                 elif part["type"] == "custom":
-                    event: Event = part["data"]
-                    if event["type"] == "check_finished":
-                        if text := describe_check(event, previous_check):
-                            yield CHECK, text
-                        previous_check = event
+                    if part["data"]["type"] == "check_finished":
+                        before, check = check, cast("Check", part["data"])
+                        yield CHECK, render_check(check, self.state["turns"][-1], before)
                 elif part["type"] == "messages":
                     message, metadata = part["data"]
                     # The reply with a program is shown by its check, once the program has run.
-                    if isinstance(message, AIMessageChunk) and message.text and metadata.get("kind") != "verify":
+                    if isinstance(message, AIMessageChunk) and message.text and metadata.get("kind") != VERIFY:
                         yield step_of(metadata), message.text
 
     def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:

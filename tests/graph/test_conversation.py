@@ -123,7 +123,7 @@ def test_an_edited_answer_is_what_the_next_turn_reads(thread: Graph, scripted: S
     groq = scripted(numbered_replies())
     before = thread.invoke({"query": "A"}, THREAD)
     old = thread.get_state(THREAD).config
-    snapshot = unfinished(thread)[3]
+    snapshot = unfinished(thread)[4]
     edit = {**snapshot.values["turns"][1], "answer": "41"} if whole else {"index": 2, "answer": "41"}
     result = thread.invoke(None, thread.update_state(snapshot.config, {"turns": [edit]}))
     assert [len(request.messages) for request in groq.requests[4:]] == [6, 8]
@@ -132,7 +132,7 @@ def test_an_edited_answer_is_what_the_next_turn_reads(thread: Graph, scripted: S
     assert [(turn["index"], turn["answer"]) for turn in result["turns"]] == [(1, "42"), (2, "41"), (3, "42")]
     assert [turn["text"][:8] for turn in result["turns"]] == ["Reply 1.", "Reply 2.", "Reply 5."]
     assert [m.text for m in result["messages"]] == ["A", "The answer is 42."]
-    assert thread.get_state(old).values == before
+    assert thread.get_state(old).values == {**before, "to_check": False}
 
 
 @pytest.mark.parametrize(("turn", "answer"), [(1, "42"), (2, "42"), (2, "41")])
@@ -142,7 +142,7 @@ def test_an_edited_text_is_what_the_next_turn_reads(thread: Graph, scripted: Scr
     thread.invoke({"query": "A"}, THREAD)
     text = f"An edit by hand.\n\n## Answer\n{answer}"
     edit = {"turns": [{"index": turn, "text": text}]}
-    result = thread.invoke(None, thread.update_state(unfinished(thread)[turn + 1].config, edit))
+    result = thread.invoke(None, thread.update_state(unfinished(thread)[turn + 2].config, edit))
     assert conversation(groq.requests[4])[0] == ("user", "A")
     assert groq.requests[4].messages[2 * turn] == {"role": "assistant", "content": text}
     texts = ["Reply 1.", "An edit ", "Reply 5."] if turn == 2 else ["An edit ", "Reply 5.", "Reply 6."]
@@ -152,7 +152,7 @@ def test_an_edited_text_is_what_the_next_turn_reads(thread: Graph, scripted: Scr
 def test_a_run_resumes_from_every_checkpoint(thread: Graph, groq: ScriptedGroq) -> None:
     """It makes only the calls that are missing, and ends with the same answer."""
     complete = thread.invoke({"query": "A"}, THREAD)
-    for snapshot, calls in zip(unfinished(thread), [4, 4, 3, 2, 1], strict=True):
+    for snapshot, calls in zip(unfinished(thread), [4, 4, 3, 3, 2, 1], strict=True):
         groq.requests.clear()
         result = thread.invoke(None, snapshot.config)
         assert len(groq.requests) == calls
@@ -160,7 +160,7 @@ def test_a_run_resumes_from_every_checkpoint(thread: Graph, groq: ScriptedGroq) 
         assert (result["answer"], len(result["messages"])) == (complete["answer"], 2)
 
 
-@pytest.mark.parametrize(("node", "pauses"), [("first_turn", 1), ("refine_turn", 2), ("synthesize", 1)])
+@pytest.mark.parametrize(("node", "pauses"), [("first_turn", 1), ("verify", 1), ("refine_turn", 2), ("synthesize", 1)])
 def test_a_run_can_be_interrupted_before_each_node(thread: Graph, groq: ScriptedGroq, node: Any, pauses: int) -> None:
     """None as the input resumes it; no call is made twice."""
     graph_input: Any = {"query": "A"}
@@ -177,10 +177,10 @@ def test_a_strict_checkpointer_reads_the_state_back(groq: ScriptedGroq, caplog: 
     thread = build_graph(InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=None)))
     result = thread.invoke({"query": "A"}, THREAD)
     values = thread.get_state(THREAD).values
-    assert values == result
+    assert values == {**result, "to_check": False}
     plain = {key: value for key, value in values.items() if key != "messages"}
     assert json.loads(json.dumps(plain)) == plain
-    assert len(unfinished(thread)) == 5
+    assert len(unfinished(thread)) == 6
     assert caplog.records == []
 
 
@@ -214,7 +214,7 @@ async def test_a_host_graph_can_run_the_graph_inside_a_node(groq: ScriptedGroq) 
             {"task": "What is 6 x 7?"}, THREAD, context=context, stream_mode="updates", subgraphs=True
         ):
             nodes += [(len(path), *part)]
-        steps = ["first_turn", *["refine_turn"] * (turns - 1), "synthesize"]
+        steps = ["first_turn", "verify", *["refine_turn"] * (turns - 1), "synthesize"]
         assert nodes == [*((1, step) for step in steps), (0, "think")]
         assert host.get_state(THREAD).values["report"] == f"42 in {turns} turns"
     assert [len(request.messages) for request in groq.requests] == [2, 4, 6, 2, 4, 6, 8]

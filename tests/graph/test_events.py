@@ -22,6 +22,9 @@ def test_a_run_emits_its_turns_and_why_it_ended(scripted: Scripted) -> None:
     assert events == [
         {"type": "turn_started", "turn": 1, "kind": "first", "attempt": 1},
         {"type": "turn_finished", "turn": 1, "kind": "first", "verdict": None, "answer": "41", "tokens": 100},
+        {"type": "check_started", "turn": 1, "attempt": 1},
+        {"type": "check_finished", "turn": 1, "verdict": "none"}
+        | dict.fromkeys(("program", "output", "error", "answer")),
         {"type": "turn_started", "turn": 2, "kind": "refine", "attempt": 1},
         {"type": "turn_finished", "turn": 2, "kind": "refine", "verdict": "revise", "answer": "42", "tokens": None},
         {"type": "refining_ended", "reason": "max_turns", "turns": 2},
@@ -36,7 +39,7 @@ def test_a_retry_starts_its_turn_again(scripted: Scripted) -> None:
 
 def test_a_failed_turn_ends_refining(scripted: Scripted) -> None:
     scripted([first(), Reply(status=400)])
-    assert stream_events()[2:] == [
+    assert stream_events()[4:] == [
         {"type": "turn_started", "turn": 2, "kind": "refine", "attempt": 1},
         {"type": "refining_ended", "reason": "error", "turns": 1},
     ]

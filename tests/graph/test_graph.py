@@ -130,8 +130,8 @@ USAGE = {"prompt_tokens": 300, "completion_tokens": 100, "total_tokens": 400}
     ("settings", "stop_reason", "turns"),
     [
         ({"token_budget": 1}, "budget", 1),
-        ({"token_budget": 800}, "budget", 2),
-        ({"token_budget": 801}, "max_turns", 3),
+        ({"token_budget": 1200}, "budget", 2),
+        ({"token_budget": 1201}, "max_turns", 3),
         ({"deadline_s": 0.001}, "deadline", 1),
         ({"deadline_s": 3600}, "max_turns", 3),
     ],
@@ -139,8 +139,12 @@ USAGE = {"prompt_tokens": 300, "completion_tokens": 100, "total_tokens": 400}
 async def test_a_limit_ends_refining_before_the_synthesis(
     scripted: Scripted, settings: dict[str, Any], stop_reason: str, turns: int
 ) -> None:
-    """The token budget counts the tokens of prompts and replies."""
-    groq = scripted(lambda request: Reply(good_model(request), usage=USAGE, delay=0.005))
+    """The token budget counts the tokens of prompts and replies, those of the check too."""
+
+    def model(request: Request) -> Reply:
+        return Reply(good_model(request), usage=USAGE, delay=0.005)
+
+    groq = scripted(model, model)
     result = await graph.ainvoke(QUESTION, context=Context(**settings))
     assert concise(result) == ("The answer is 42.", "42", stop_reason, turns)
     assert len(groq.requests) == turns + 1

@@ -218,7 +218,12 @@ def test_an_invalid_setting_in_a_parents_context_is_an_error(value: Any) -> None
 
 BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("model", ["auto", "local", "groq:openai/gpt-oss-120b"], ["", None, 5]),
+    ("refine_model", [None, "local", "groq:x"], ["", 5]),
+    ("verify_model", [None, "local", "groq:x"], ["", 5]),
+    ("synthesis_model", [None, "local", "groq:x"], ["", 5]),
     ("max_turns", [1, 10], [0, 11, -1, 1.5, "many", None]),
+    ("verify", ["program", "none"], ["python", "", None, True]),
+    ("second_turn", ["review", "independent"], ["vote", "", None, True]),
     ("early_stop", [True, False], ["perhaps", None, 2]),
     ("temperature", [0, 0.7, 2], [-0.1, 2.1, float("nan"), None]),
     ("max_tokens", [64, 65536], [63, 65537, None]),

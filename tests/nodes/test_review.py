@@ -186,7 +186,8 @@ async def test_an_asynchronous_review_emits_its_events(scripted: Scripted) -> No
             (part["type"], part.get("turn") or part.get("reason"))
             async for part in graph.astream(graph_input, CONFIG, context=context, stream_mode="custom")
         ]
-    assert events == [("turn_started", 1), ("turn_finished", 1), ("refining_ended", "review")]
+    check = [("check_started", 1), ("check_finished", 1)]
+    assert events == [("turn_started", 1), ("turn_finished", 1), *check, ("refining_ended", "review")]
 
 
 def test_ask_review_repeats_the_prompt_until_the_reply_is_valid(scripted: Scripted) -> None:

@@ -127,6 +127,8 @@ def test_an_own_node_gets_turn_events(run: Run) -> None:
     assert [(event["type"], event.get("turn"), event.get("answer")) for event in events] == [
         ("turn_started", 1, None),
         ("turn_finished", 1, "Q 1"),
+        ("check_started", 1, None),
+        ("check_finished", 1, None),
         ("turn_started", 2, None),
         ("turn_finished", 2, "Q 2"),
         ("turn_started", 3, None),
@@ -155,8 +157,8 @@ def test_an_own_node_runs_without_an_event_loop(scripted: Scripted) -> None:
 def test_an_own_node_without_calls_adds_none(scripted: Scripted) -> None:
     scripted([first("Q 1"), synthesis()])
     result = build_graph(nodes={"refine_turn": plain}).invoke({"query": "Q"})
-    assert [call["step"] for call in result["calls"]] == ["first_turn", "synthesize"]
-    assert result["usage"]["calls"] == 2
+    assert [call["step"] for call in result["calls"]] == ["first_turn", "verify", "synthesize"]
+    assert result["usage"]["calls"] == 3
 
 
 def test_an_own_node_can_record_its_calls(scripted: Scripted) -> None:
@@ -170,7 +172,7 @@ def test_an_own_node_can_record_its_calls(scripted: Scripted) -> None:
     scripted([first("Q 1"), synthesis()])
     result = build_graph(nodes={"refine_turn": node}).invoke({"query": "Q"}, context=Context(token_budget=10**6))
     assert (result["stop_reason"], len(result["turns"])) == ("budget", 2)
-    assert [call["step"] for call in result["calls"]] == ["first_turn", "own", "synthesize"]
+    assert [call["step"] for call in result["calls"]] == ["first_turn", "verify", "own", "synthesize"]
     assert result["usage"]["input_tokens"] > 10**6
 
 
@@ -209,4 +211,4 @@ def test_an_own_first_turn_without_calls_starts_over(scripted: Scripted) -> None
     graph = build_graph(InMemorySaver(), nodes={"first_turn": node})
     for question in ("A", "B"):
         result = graph.invoke({"query": question}, THREAD, context=Context(max_turns=2))
-        assert [call["step"] for call in result["calls"]] == ["refine_turn 2", "synthesize"]
+        assert [call["step"] for call in result["calls"]] == ["verify", "refine_turn 2", "synthesize"]

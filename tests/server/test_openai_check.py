@@ -5,9 +5,8 @@ from typing import Any
 import openai
 import pytest
 
-from llamaberry.graph.check import NO_CHECK, Check, CheckVerdict
-from llamaberry.graph.events import CheckFinished, check_finished
-from llamaberry.server.openai_check import describe_check
+from llamaberry.graph.check import Check, CheckVerdict
+from llamaberry.server.openai_check import render_check
 from testing.openai_api import Api, ask, streamed
 from testing.scripted_groq import Reply, first, program, refine, synthesis
 
@@ -29,53 +28,34 @@ It printed:
 42
 ```
 
-The answer of turn 1 agrees with the program's."""
+The program's answer is 42: turn 1's."""
+TURN: Any = {"index": 1, "answer": "42", "text": first("42")}
 
 
-def finished(
-    source: str | None = "print(6 * 7)",
-    output: str | None = "42\n",
-    verdict: CheckVerdict = "agrees",
-    *,
-    turn: int = 1,
-    error: str | None = None,
-) -> CheckFinished:
-    answer = None if error else output
-    return check_finished(turn, Check(program=source, output=output, error=error, answer=answer, verdict=verdict))
-
-
-def test_a_later_verdict_does_not_repeat_the_program() -> None:
-    text = describe_check(finished(turn=2), finished(verdict="differs"))
-    assert text == "The answer of turn 2 agrees with the program's."
+def render(source: str | None = "print(6 * 7)", output: str = "42", *, error: str | None = None) -> str:
+    verdict: CheckVerdict = "failed" if error else "agrees"
+    answer = None if error else output.strip()
+    return render_check(Check(program=source, output=output, error=error, answer=answer, verdict=verdict), TURN, None)
 
 
 def test_a_fence_is_longer_than_those_in_its_text() -> None:
-    text = describe_check(finished("print('````' * 2)", "````````\n"), None)
+    text = render("print('````' * 2)", "````````\n")
     assert "`````python\nprint('````' * 2)\n`````\n" in text
     assert "\n`````````\n````````\n`````````\n" in text
 
 
 def test_the_text_of_a_check_has_no_control_characters() -> None:
-    text = describe_check(finished("print('\x07')", "4\x1b[31m2\r\n"), None)
+    text = render("print('\x07')", "4\x1b[31m2\r\n")
     assert not any(ord(character) < 32 and character != "\n" for character in text)
 
 
 def test_a_failed_program_is_shown_with_its_error() -> None:
-    text = describe_check(finished("print(1 / 0)", "", "failed", error="ZeroDivisionError in line 1"), None)
-    assert text.startswith("```python\nprint(1 / 0)\n```\n\nIts error:\n\n```\nZeroDivisionError in line 1\n```\n\n")
-    assert text.endswith("The program failed: it says nothing about the answer of turn 1.")
+    text = render("print(1 / 0)", "", error="line 1: ZeroDivisionError")
+    assert text == "```python\nprint(1 / 0)\n```\n\nThe program failed: line 1: ZeroDivisionError"
 
 
 def test_a_failed_call_is_one_line() -> None:
-    failed = finished(None, None, "failed", error="groq answered 400")
-    assert describe_check(failed, None) == "The check failed: groq answered 400"
-
-
-def test_a_withdrawn_program_is_one_line() -> None:
-    none = check_finished(2, NO_CHECK)
-    text = describe_check(none, finished(verdict="differs"))
-    assert text == "The program was withdrawn, and no other one was written."
-    assert describe_check(none, check_finished(1, NO_CHECK)) == ""
+    assert render(None, "", error="groq answered 400") == "The check failed: groq answered 400"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -97,21 +77,20 @@ def test_a_corrected_answer_shows_both_verdicts(api: Api, client: openai.OpenAI)
     message = ask(client).choices[0].message
     reasoning = message.reasoning_content
     assert (message.content, reasoning.count("print(6 * 7)")) == ("42", 1)
-    assert "The answer of turn 1 differs from the program's.\n\nturn 2\n\n" in reasoning
-    assert reasoning.endswith("\n\ncheck\n\nThe answer of turn 2 agrees with the program's.")
+    assert "The program's answer is 42: not turn 1's.\n\nturn 2\n\n" in reasoning
+    assert reasoning.endswith("\n\ncheck\n\nThe program's answer is 42: turn 2's.")
 
 
 def test_a_repaired_program_is_a_paragraph_of_its_own(api: Api, client: openai.OpenAI) -> None:
     api.groq.play([first("42")], [program("print(1 / 0)"), program("print(6 * 7)")])
     reasoning = ask(client).choices[0].message.reasoning_content
-    assert "it says nothing about the answer of turn 1.\n\n```python\nprint(6 * 7)\n" in reasoning
+    assert "division by zero\n\n```python\nprint(6 * 7)\n" in reasoning
 
 
-def test_a_question_without_a_program_shows_no_check(api: Api, client: openai.OpenAI) -> None:
+def test_a_question_without_a_program_shows_one_line(api: Api, client: openai.OpenAI) -> None:
     api.groq.play([first(), refine(), refine(), synthesis()], ["NONE"])
     reasoning = ask(client).choices[0].message.reasoning_content
-    assert len(api.groq.program_requests) == 1
-    assert "check" not in reasoning.splitlines()
+    assert "\n\ncheck\n\nNo program can check this answer.\n\nturn 2\n\n" in reasoning
     assert "NONE" not in reasoning
 
 
