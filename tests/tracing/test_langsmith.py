@@ -80,7 +80,7 @@ def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Co
     hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
     words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
     assert llamaberry(*words, **hide).stdout == "It is Zanzibar.\n"
-    assert collector.tree() == expected_tree("first_turn", "refine_turn 2", "synthesize")
+    assert collector.tree() == expected_tree("first_turn", "verify", "refine_turn 2", "synthesize")
     for secret in (b"anzibar", b"Freddie", b"Bulsara"):
         assert secret not in collector.all_bytes
     assert metadata(collector.run("refine_turn 2"))["verdict"] == "keep"

@@ -32,6 +32,7 @@ def test_each_node_records_its_decision_in_the_metadata(scripted: Scripted, coll
     model = {"model": "groq:openai/gpt-oss-120b", "finish_reason": "stop", "attempt": 1}
     expected = {
         "first_turn": {"turn": 1, "kind": "first", "normalised_answer": "41"},
+        "verify": {"kind": "verify", "verdict": "none"},
         "refine_turn 2": {"turn": 2, "kind": "refine", "verdict": "revise", "answer_changed": True}
         | {"normalised_answer": "42"},
         "refine_turn 3": {"turn": 3, "kind": "refine", "verdict": "keep", "answer_changed": False}
@@ -59,7 +60,7 @@ def test_only_model_calls_have_token_usage(scripted: Scripted, collector: Collec
     """With the provider and the model, from which LangSmith computes costs; elsewhere they would count twice."""
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
     cached = usage | {"prompt_tokens_details": {"cached_tokens": 800}}
-    scripted([Reply(text, usage=cached) for text in REVISED_ANSWER])
+    scripted([Reply(text, usage=cached) for text in REVISED_ANSWER], [Reply("NONE", usage=cached)])
     llamaberry("ask", "Q")
     for run in collector.runs:
         recorded = metadata(run).get("usage_metadata")
@@ -80,7 +81,7 @@ def test_every_run_has_its_thread_id(scripted: Scripted, collector: Collector) -
 def test_each_attempt_is_a_run(scripted: Scripted, collector: Collector) -> None:
     scripted([first(), Reply(status=503, error="Overloaded"), refine(), synthesis()])
     assert llamaberry("ask", "Q", "--turns", "2").returncode == 0
-    assert collector.tree() == expected_tree("first_turn", "refine_turn 2", "refine_turn 2", "synthesize")
+    assert collector.tree() == expected_tree("first_turn", "verify", "refine_turn 2", "refine_turn 2", "synthesize")
     first_attempt, second_attempt = [run for run in collector.runs if run["name"] == "refine_turn 2"]
     assert "Overloaded" in first_attempt["error"]
     assert not second_attempt.get("error")
@@ -172,6 +173,7 @@ def test_answer_changed_compares_with_the_edited_turn(scripted: Scripted) -> Non
     assert node.metadata["answer_changed"] is True
     assert [(past.name, past.changed) for past in read_run("T", state).nodes] == [
         ("first_turn", False),
+        ("verify", False),
         ("refine_turn 2", True),
         ("refine_turn 3", True),
         ("synthesize", False),

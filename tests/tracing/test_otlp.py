@@ -34,7 +34,7 @@ def attributes(span: Any) -> dict[str, Any]:
 
 def test_spans_have_names_messages_tokens_and_metadata(scripted: Scripted, otlp: Collector) -> None:
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
-    scripted([Reply(text, usage=usage) for text in REVISED_ANSWER])
+    scripted([Reply(text, usage=usage) for text in REVISED_ANSWER], [Reply("NONE", usage=usage)])
     run = llamaberry("ask", "-q", "Q", "--thread", "T")
     assert (run.returncode, run.stdout, run.stderr) == (0, "The answer is 42.\n", "")
     spans = {span.name: span for span in otlp.spans}
