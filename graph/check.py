@@ -115,7 +115,8 @@ def _same(answer: str, printed: str) -> bool:
         if other in ("yes", "no"):
             return _comparable(one.partition(" ")[0]) == other
         return _LEAD.split(one)[-1].strip() == other  # "The day is Friday"
-    if value is None or _OTHER_VALUE.search(one) or (_words(other) and _words(one) != _words(other)):
+    words = _words(one)
+    if value is None or _OTHER_VALUE.search(one) or (words and not _words(other) <= words):
         return False  # "2 apples" is not "2 pears"
     places = value[1]
     return abs(value[0] - target[0]) <= max(abs(target[0]) / 10**9, Fraction(places >= 2, 2 * 10**places))
@@ -141,8 +142,8 @@ def _only_number(text: str) -> tuple[Fraction, int] | None:
         return None
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", text)
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]+", text))
 
 
 def describe_check(check: Check, turns: Sequence[Turn]) -> str:
@@ -165,14 +166,10 @@ def has_evidence(check: Check | None) -> bool:
 
 
 def with_verdict(check: Check, turn: Turn) -> Check:
-    """Return the check of another turn: with the verdict on its answer, if the program printed one.
-
-    A turn that rejects the program does not agree with it, even if it states the same.
-    """
+    """Return the check of another turn: with the verdict on its answer, if the program printed one."""
     if check["answer"] is None:
         return check
-    is_same = agrees(turn["answer"], check["answer"]) and not rejects_program(turn["text"])
-    return {**check, "verdict": "agrees" if is_same else "differs"}
+    return {**check, "verdict": "agrees" if agrees(turn["answer"], check["answer"]) else "differs"}
 
 
 def contradicts(turns: Sequence[Turn], check: Check | None) -> bool:

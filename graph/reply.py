@@ -145,8 +145,18 @@ def parse_program(text: str) -> str | None:
 
 def rejects_program(text: str) -> bool:
     """Return whether a turn says that the program it was shown computes something else than the question asks."""
-    verdicts = [match["verdict"] for match in map(_PROGRAM_VERDICT.match, text.splitlines()) if match]
-    return bool(verdicts) and verdicts[-1].lower() in ("wrong", "incorrect")
+    return bool(rejection_of(text))
+
+
+def rejection_of(text: str) -> str:
+    """Return what a turn says against the program it was shown, from "Program: wrong" to the next heading, or ""."""
+    found = [
+        (n, match["verdict"]) for n, line in enumerate(text.splitlines()) if (match := _PROGRAM_VERDICT.match(line))
+    ]
+    if not found or found[-1][1].lower() not in ("wrong", "incorrect"):
+        return ""
+    first, *others = text.splitlines()[found[-1][0] :]
+    return "\n".join([first, *takewhile(lambda line: not line.lstrip().startswith("#"), others)]).strip()
 
 
 def why_unusable(message: AIMessage) -> str | None:

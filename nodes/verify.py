@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from llamaberry.graph.check import NO_CHECK, Check, computes, is_short_result, printed_answer, with_verdict
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.graph.reply import parse_program, rejects_program
+from llamaberry.graph.reply import parse_program, rejection_of, rejects_program
 from llamaberry.models.client import ModelReply
 from llamaberry.nodes._node import Attempt, Node
 from llamaberry.nodes.refine_turn import ASK_PROGRAM as ASK
@@ -46,14 +46,14 @@ REPAIR = "The program failed:\n\n{error}\n\nWrite the whole program again, witho
 REWRITE = """\
 A reader says that this program computes something else than the question asks:
 
-{review}
+{reason}
 
 Write the program once more: it must compute exactly what the question asks."""
 
 MAX_QUESTION_CHARS = 20_000
 """No program is written for a longer question: it would cost as much as a turn, and rarely be short."""
 
-_MAX_REVIEW_CHARS = 2_000
+_MAX_REASON_CHARS = 2_000
 _DEGRADED = "The check failed, and the turns went on without it: {error}."
 
 Job = Literal["write", "repair", "rewrite", "compare"]
@@ -75,8 +75,7 @@ def _job(attempt: Attempt) -> Job | None:
         return "write" if is_short else None
     if check["verdict"] == "failed":
         return "repair"
-    rejected = newest["index"] == 2 and rejects_program(newest["text"])
-    return "rewrite" if rejected and with_verdict(check, newest)["verdict"] == "differs" else "compare"
+    return "rewrite" if newest["index"] == 2 and rejects_program(newest["text"]) else "compare"
 
 
 def prompt(attempt: Attempt) -> list[AnyMessage] | None:
@@ -91,8 +90,8 @@ def prompt(attempt: Attempt) -> list[AnyMessage] | None:
         attempt.conversation.ask(ASK),
     ]
     if check:
-        review = attempt.state["turns"][-1]["text"][:_MAX_REVIEW_CHARS]
-        ask = REPAIR.format(error=check["error"]) if job == "repair" else REWRITE.format(review=review)
+        reason = rejection_of(attempt.state["turns"][-1]["text"])[:_MAX_REASON_CHARS]
+        ask = REPAIR.format(error=check["error"]) if job == "repair" else REWRITE.format(reason=reason)
         messages += [AIMessage(f"```python\n{check['program']}\n```"), HumanMessage(ask)]
     return messages
 
@@ -111,8 +110,8 @@ async def use(reply: ModelReply) -> RunProgram | None:
 def update(attempt: Attempt, run: RunProgram | None) -> dict[str, Any]:
     """Write the check, and whether the program has to be repaired."""
     job, check, turn = _job(attempt), attempt.state.get("check"), attempt.state["turns"][-1]
-    if job == "compare" and check:
-        return _update(with_verdict(check, turn))
+    if job == "compare" and check:  # a turn that rejects the program does not agree, even if it states the same
+        return _update({**check, "verdict": "differs"} if rejects_program(turn["text"]) else with_verdict(check, turn))
     if run is None:
         return _update(check if job == "repair" and check else NO_CHECK)
     if run.no_sandbox:

@@ -18,7 +18,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 import llamaberry
 from llamaberry import Context, graph
-from testing.scripted_groq import Request, Scripted, first, refine, synthesis
+from testing.scripted_groq import Request, Scripted, first, program, refine, synthesis
 from testing.snapshots import check_snapshot
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +39,19 @@ async def test_the_prompts_match_their_snapshots(scripted: Scripted) -> None:
     groq = scripted([first("41"), refine("42", "revise", review="6 x 7 is 42, not 41."), synthesis()])
     await graph.ainvoke({"messages": messages}, context=Context(max_turns=2))
     for name, request in zip(["first_turn", "refine_turn", "synthesize"], groq.requests, strict=True):
+        check_snapshot(f"{name}.txt", rendered(request))
+    check_snapshot("verify.txt", rendered(groq.program_requests[0]))
+
+
+async def test_the_prompts_with_a_program_match_their_snapshots(scripted: Scripted) -> None:
+    """A program that fails, one that is rejected, and one that stands against the turns."""
+    rejection = f"Program: wrong, it adds.\n\n{first('42')}"
+    programs = [program("print(6 x 7)"), program("print(6 + 7)"), program("print(6 * 8)")]
+    groq = scripted([first("41"), rejection, first("43"), synthesis()], programs)
+    await graph.ainvoke({"query": "What is 6 x 7?"})
+    prompts = [*groq.program_requests[1:], *groq.requests[1:2], *groq.requests[3:]]
+    names = ["verify_repair", "verify_rewrite", "refine_turn_with_program", "synthesize_with_program"]
+    for name, request in zip(names, prompts, strict=True):
         check_snapshot(f"{name}.txt", rendered(request))
 
 

@@ -1,0 +1,116 @@
+"""What the command line shows of a check: the program, what it printed, and what follows."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from testing.command import CSI, llamaberry, run_in_terminal
+from testing.pages import PageElements
+from testing.scripted_groq import Scripted, first, program, refine, synthesis
+
+PROGRAM = "print(6 * 7)"
+HOSTILE = 'print(f"{6 * 7}<b>\\x1b[31m")'
+
+
+def test_ask_prints_the_program_and_what_it_printed(scripted: Scripted) -> None:
+    """Below the turn; a verified turn needs no synthesis."""
+    scripted([first("42")], [program(PROGRAM)])
+    run = llamaberry("ask", "Q")
+    assert (run.returncode, run.stderr) == (0, "")
+    check = run.stdout.partition("── check ──\n")[2]
+    shown = f"{PROGRAM}\n── it printed ──\n42\ncheck · The program's answer is 42: turn 1's.\n\n"
+    assert check.startswith(f"{shown}── answer ──\n42\n1 turn · verified ·")
+    assert run.stdout.count(PROGRAM) == 1
+
+
+def test_ask_highlights_the_program_on_a_terminal(scripted: Scripted) -> None:
+    scripted([first("42")], [program(PROGRAM)])
+    output = run_in_terminal("ask", "Q")
+    line = next(line for line in output.splitlines() if "print" in line and "it printed" not in line)
+    assert line.count(CSI) > 4
+    assert re.sub(r"\x1b\[[\d;]*m", "", line).strip() == PROGRAM
+
+
+def test_ask_prints_a_program_once_and_each_verdict(scripted: Scripted) -> None:
+    scripted([first("41"), first("42")], [program(PROGRAM)])
+    output = llamaberry("ask", "Q").stdout
+    assert output.count(PROGRAM) == 1
+    verdicts = re.findall("^check · (.*)$", output, re.MULTILINE)
+    assert verdicts == ["The program's answer is 42: not turn 1's.", "The program's answer is 42: turn 2's."]
+
+
+@pytest.mark.parametrize(
+    ("programs", "sentence"),
+    [
+        (["NONE"], "No program can check this answer."),
+        ([program("print(1 / 0)")] * 2, "The program failed: line 1: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_ask_says_why_there_is_no_evidence(scripted: Scripted, programs: list[str], sentence: str) -> None:
+    scripted([first(), refine(), synthesis()], programs)
+    assert f"\ncheck · {sentence}\n" in llamaberry("ask", "Q", "--turns", "2").stdout
+
+
+def test_the_short_forms_print_one_line_for_the_check(scripted: Scripted) -> None:
+    scripted([first("42")], [program(PROGRAM)])
+    lines = llamaberry("ask", "Q", "--show", "full").stdout.splitlines()
+    assert lines[1:4] == ["check · The program's answer is 42: turn 1's.", "── answer ──", "42"]
+
+
+def test_quiet_prints_only_the_answer(scripted: Scripted) -> None:
+    scripted([first("42")], [program(PROGRAM)])
+    assert llamaberry("ask", "-q", "Q").stdout == "42\n"
+
+
+def test_json_has_the_check(scripted: Scripted) -> None:
+    scripted([first("42")], [program(PROGRAM)])
+    document = json.loads(llamaberry("ask", "--json", "Q").stdout)
+    assert document["check"] == {
+        "program": PROGRAM,
+        "output": "42\n",
+        "error": None,
+        "answer": "42",
+        "verdict": "agrees",
+    }
+
+
+def test_show_has_the_check_below_its_turn(scripted: Scripted, tmp_path: Path) -> None:
+    """Also a program that was replaced, and a verdict that came without a call."""
+    scripted([first("41"), first("42")], [program("print(1 / 0)"), program(HOSTILE)])
+    llamaberry("ask", "-q", "Q", "--thread", "T", "--turns", "3")
+    tree = re.sub(r" · [\d.]+ s.*", "", llamaberry("show", "T").stdout)
+    assert tree.splitlines()[1:] == [
+        "├── first_turn",
+        "│   └── 41",
+        "├── verify",
+        "│   ├── print(1 / 0)",
+        "│   └── This program was written again.",
+        "├── verify · differs",
+        f"│   ├── {HOSTILE}",
+        "│   ├── printed: 42<b>[31m",
+        "│   └── The program's answer is 42<b>[31m: not turn 1 or 2's.",
+        "├── refine_turn 2",
+        "│   └── [-41-] {+42+}",
+        *tree.splitlines()[12:],
+    ]
+
+
+def test_the_page_has_the_check(scripted: Scripted, tmp_path: Path) -> None:
+    scripted([first("41"), first("42")], [program(HOSTILE.replace("<b>", ""))])
+    llamaberry("ask", "-q", "Q", "--thread", "T")
+    llamaberry("show", "T", "--html", str(tmp_path / "page.html"))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "\x1b" not in text
+    assert 'class="program"' in text
+    assert 'class="output"' in text
+    assert PageElements
+
+
+def test_a_line_of_a_batch_has_the_check(scripted: Scripted, tmp_path: Path) -> None:
+    scripted([first("42")], [program(PROGRAM)])
+    (tmp_path / "in.jsonl").write_text('{"question": "Q"}\n')
+    llamaberry("batch", str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl"))
+    line = json.loads((tmp_path / "out.jsonl").read_text())
+    assert (line["check"]["verdict"], line["check"]["program"], line["stop_reason"]) == ("agrees", PROGRAM, "verified")
