@@ -19,13 +19,7 @@ server = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLAMABERRY_SERVER
 # Without `api_key=None` the client sends the LangSmith key of the environment to any server.
 with get_sync_client(url=server, api_key=None) as client:
     for name, preset in PRESETS.items():
-        settings = preset.model_dump(exclude_unset=True)
-        fields = {
-            "context": settings,
-            "description": "Answers a question in turns of reasoning, with "
-            + (", ".join(f"{setting}={value}" for setting, value in settings.items()) or "the default settings")
-            + ".",
-        }
+        fields = {"context": preset.context.model_dump(exclude_unset=True), "description": preset.description}
         identifier = str(uuid5(NAMESPACE_URL, f"llamaberry/{name}"))  # the same on every run
         assistant = client.assistants.create(
             "llamaberry", assistant_id=identifier, name=name, if_exists="do_nothing", **fields

@@ -1,8 +1,8 @@
-"""Your own node after each turn: it checks the arithmetic, and the next refine turn sees what it finds.
+"""Your own check after each turn, instead of a program: it checks the arithmetic, and the next turn sees its comment.
 
     python examples/verifier.py "A shop sells 17 boxes of 23 pens. How many pens is that?"
 
-`build_graph(nodes={"verify": …})` keeps the other nodes; a Node replaces the prompt of one.
+`build_graph(nodes={"verify": …})` replaces the check and keeps the other nodes; a Node replaces the prompt of one.
 """
 
 import ast

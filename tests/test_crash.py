@@ -32,7 +32,7 @@ from testing.command import (
     wait_until,
 )
 from testing.postgres import PASSWORD, new_database
-from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine, synthesis
+from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, program, refine, synthesis
 from testing.scripts import HANG, count_nth_calls, nth_call_of
 
 # Concurrent runs of one graph in a process that can be killed: each is an input (None: resume) and a config.
@@ -169,6 +169,15 @@ def test_a_run_killed_anywhere_repeats_no_finished_call(scripted: Scripted, tmp_
         calls = [count_nth_calls(groq)[thread, n] for n in NODES]
         assert [count for n, count in zip(NODES, calls, strict=True) if n != last] == [1, 1, 1]
         assert calls[last - 1] <= 2
+
+
+def test_a_run_killed_after_the_check_writes_no_second_program(scripted: Scripted, tmp_path: Path) -> None:
+    where = str(tmp_path / "threads.sqlite")
+    groq = scripted([first("41"), HANG, refine("42", "revise")], [program("print(6 * 7)")] * 2)
+    run_until(lambda: len(groq.requests) == 2, where, "sync", [({"query": "Q"}, config("T"))])
+    (state,) = run_to_end(where, "sync", [(None, config("T"))])
+    assert (state["stop_reason"], state["answer"]) == ("verified", "42")
+    assert (len(groq.requests), len(groq.program_requests)) == (3, 1)
 
 
 @pytest.mark.parametrize("durability", ["sync", "async"])

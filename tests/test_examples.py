@@ -47,7 +47,7 @@ def test_subgraph_streams_and_continues_the_conversation(groq: ScriptedGroq) -> 
     assert first_prompts(groq) == [[train], [train, "The answer is 42.", distance]]
     assert len(groq.requests) == 6  # two turns and a synthesis, twice
     assert all(request.body["stream"] for request in groq.requests)
-    nodes = [f"[reason > {node}]" for node in ("first_turn", "refine_turn", "synthesize")]
+    nodes = [f"[reason > {node}]" for node in ("first_turn", "verify", "refine_turn", "synthesize")]
     assert [line for line in lines if line.startswith("[")] == nodes * 2
     assert lines.count("## Verdict") == 2  # tokens, not only updates
     assert "2 questions, 2 turns of the last one" in lines
@@ -62,7 +62,8 @@ def test_remote_graph_has_settings_and_threads_and_is_a_node(server: tuple[str, 
     assert first_prompts(groq) == [[capital], [capital, "42", people], ["What is 17 * 23?"]]
     assert len(groq.requests) == 2 * 1 + 3  # max_turns=1 twice; 2 by way of the agent's context
     assert "4 messages on the thread" in lines
-    assert [line for line in lines if line.startswith("[")] == ["[first_turn]", "[refine_turn]", "[synthesize]"]
+    nodes = ["[first_turn]", "[verify]", "[refine_turn]", "[synthesize]"]
+    assert [line for line in lines if line.startswith("[")] == nodes
     assert "6 x 7 is 42." in lines  # the synthesis, token by token
 
 
@@ -155,10 +156,10 @@ async def test_assistants_creates_each_preset_once(server: tuple[str, ScriptedGr
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert set(tools) == {"llamaberry", "quick", "standard", "careful"}
         assert tools["careful"].description == printed[2].partition(": ")[2]
-        for name, calls in {"quick": 1, "standard": 4, "careful": 3}.items():  # the careful one stops on agreement
+        for name, turns, programs in (("quick", 1, 0), ("standard", 4, 1), ("careful", 2, 1)):
             groq.play()
             await client.call_tool(name, {"query": "What is 6 x 7?"})
-            assert len(groq.requests) == calls, name
+            assert (len(groq.requests), len(groq.program_requests)) == (turns, programs), name
 
 
 async def test_an_mcp_tool_accepts_query_or_messages(server: tuple[str, ScriptedGroq]) -> None:

@@ -1,16 +1,15 @@
 """An API for OpenAI's clients, on the server of langgraph.json: chat completions, with the presets as models.
 
-A thin layer over the graph: the turns stream as `reasoning_content`, and the answer is the `content`. docs/openai.md
-maps the fields.
+A thin layer over the graph: the turns and the checks stream as `reasoning_content`, and the answer is the `content`.
+docs/openai.md maps the fields.
 """
 
 import asyncio
 import json
 import logging
-import re
 import sys
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -25,15 +24,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from llamaberry.console import plain
 from llamaberry.graph.answers import best_turn
-from llamaberry.graph.calls import Usage
-from llamaberry.graph.check import Check, describe_check, verified_turn
+from llamaberry.graph.calls import SYNTHESIZE, VERIFY, Usage
+from llamaberry.graph.check import Check, standing_answer, verified_turn
 from llamaberry.graph.errors import LlamaberryError
 from llamaberry.graph.events import step_of
-from llamaberry.graph.turn import Turn
 from llamaberry.graph.workflow import graph
 from llamaberry.server.auth import KeyGuard
+from llamaberry.server.openai_check import CHECK, render_check
 from llamaberry.server.openai_errors import error_response, run_error_response, validation_error_response
 from llamaberry.server.openai_request import MODELS, ChatRequest
 
@@ -111,8 +109,21 @@ class ChatCompletion:
         await send({"type": "http.response.body", "body": f"data: {data}\n\n".encode(), "more_body": True})
 
     async def _reasoning(self) -> AsyncGenerator[str]:
-        """Run the graph; yield the text of the turns and checks, then what is missing. The result is in `state`."""
-        current_step = program = None
+        """Run the graph; yield the text of its steps, then what is missing in the answer. The result is in `state`."""
+        current_step = None
+        async with aclosing(self._steps()) as steps:
+            async for step, text in steps:
+                if step != current_step:
+                    yield f"\n\n{step}\n\n" if current_step else f"{step}\n\n"
+                    current_step = step
+                elif step == CHECK:
+                    yield "\n\n"
+                yield text
+        if self.state["degraded"]:
+            yield f"\n\n{self.state['degraded']}"
+
+    async def _steps(self) -> AsyncGenerator[tuple[str, str]]:
+        """Run the graph; yield pieces of text with the name of their step. A program and its output are one piece."""
         stream = graph.astream(
             {"messages": self.request.conversation},
             {"run_id": self.run_id},
@@ -120,24 +131,20 @@ class ChatCompletion:
             stream_mode=["messages", "custom", "values"],
             version="v2",
         )
+        check: Check | None = None
         async with aclosing(cast("AsyncGenerator[StreamPart[Any, Any]]", stream)) as parts:
             async for part in parts:
                 if part["type"] == "values":
                     self.state = cast("dict[str, Any]", part["data"])
+                elif part["type"] == "custom":
+                    if part["data"]["type"] == "check_finished":
+                        before, check = check, cast("Check", part["data"])
+                        yield CHECK, render_check(check, self.state["turns"][-1], before)
                 elif part["type"] == "messages":
                     message, metadata = part["data"]
-                    step = step_of(metadata)
-                    if isinstance(message, AIMessageChunk) and message.text and not step.startswith("check"):
-                        if current_step != step:
-                            yield f"\n\n{step}\n\n" if current_step else f"{step}\n\n"
-                            current_step = step
-                        yield message.text
-                elif part["data"].get("type") == "check_finished":
-                    check, current_step = cast("Check", part["data"]), "check"
-                    again, program = check["program"] == program, check["program"]
-                    yield f"\n\ncheck\n\n{_describe(check, self.state['turns'][-1:], again=again)}"
-        if self.state["degraded"]:
-            yield f"\n\n{self.state['degraded']}"
+                    # The reply with a program is shown by its check, once the program has run.
+                    if isinstance(message, AIMessageChunk) and message.text and metadata.get("kind") != VERIFY:
+                        yield step_of(metadata), message.text
 
     def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
         body = {"id": f"chatcmpl-{self.run_id}", "object": kind, "created": self.created}
@@ -156,28 +163,12 @@ class ChatCompletion:
     @property
     def _finish_reason(self) -> str:
         """Return whether the reply with the answer was cut: the synthesis, or the turn whose answer is used."""
-        turns, last_call = self.state["turns"], self.state["calls"][-1]
-        if last_call["step"] == "synthesize":
-            reply = last_call
-        else:
-            reply = verified_turn(turns, self.state["check"]) or best_turn(turns) or turns[-1]
+        turns, check, last_call = self.state["turns"], self.state["check"], self.state["calls"][-1]
+        if self.state["answer"] == standing_answer(turns, check):
+            return "stop"  # it is the program's
+        turn = verified_turn(turns, check) or best_turn(turns) or turns[-1]
+        reply = last_call if last_call["step"] == SYNTHESIZE else turn
         return "length" if reply["finish_reason"] == "length" else "stop"
-
-
-def _describe(check: Check, turns: Sequence[Turn], *, again: bool) -> str:
-    """Return the program, unless it is the one before `again`, what it printed, and what follows, as markdown."""
-    parts = []
-    if check["program"] and not again:
-        parts = [_fenced(check["program"], "python")]
-        parts += ["It printed:", _fenced(check["output"])] if check["output"] else []
-    return "\n\n".join([*parts, plain(describe_check(check, turns))])
-
-
-def _fenced(text: str, language: str = "") -> str:
-    """Return a text as a code block that nothing in it can end."""
-    text = plain(text).strip("\n")
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -191,7 +182,8 @@ def _unknown_model(model: str) -> Response:
 
 
 def _model_card(model: str) -> dict[str, Any]:
-    return {"id": model, "object": "model", "created": _STARTED_AT, "owned_by": "llamaberry"}
+    card = {"id": model, "object": "model", "created": _STARTED_AT, "owned_by": "llamaberry"}
+    return card | {"description": MODELS[model].description}
 
 
 async def chat_completions(request: Request) -> ChatCompletion | Response:

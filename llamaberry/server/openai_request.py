@@ -59,7 +59,7 @@ class ChatRequest(BaseModel):
         """The preset with the settings of the request; raises ValidationError if one is out of bounds."""
         settings = {setting: getattr(self, field) for setting, field in self.field_names.items()}
         changes = {setting: value for setting, value in settings.items() if value is not None}
-        return Context(**MODELS[self.model].model_dump() | changes)
+        return Context(**MODELS[self.model].context.model_dump() | changes)
 
     @property
     def conversation(self) -> list[dict[str, Any]]:

@@ -49,18 +49,19 @@ class NodeTrace:
             run.error = str(error)
 
     def finish(self, state: State, update: Mapping[str, Any], turn: Turn | None) -> None:
-        """Record what the node wrote: `turn`, or the synthesis in `update`. `state` is what the node read."""
+        """Record what the node wrote: `turn`, or the check or synthesis in `update`. `state` is what the node read."""
         metadata: dict[str, Any] = {"stop_reason": update.get("stop_reason")}
         answer, tags = None, []
         if turn:
             metadata |= {"verdict": turn["verdict"], "model": turn["model"], "finish_reason": turn["finish_reason"]}
             answer = turn["answer"]
             tags += [f"verdict:{turn['verdict']}"] if turn["verdict"] else []
-        elif "answer" in update and not self.turn:
-            metadata["stop_reason"] = metadata["stop_reason"] or state.get("stop_reason")
-            for call in update.get("calls", []):
+        elif not self.turn:
+            for call in update.get("calls") or []:
                 metadata |= {"model": call["model"], "finish_reason": call["finish_reason"]}
-            answer = update.get("concise_answer") or None
+            if "answer" in update:
+                metadata["stop_reason"] = metadata["stop_reason"] or state.get("stop_reason")
+                answer = update.get("concise_answer") or None
         outputs: dict[str, Any] = {}
         if self.node == "verify" and (check := update.get("check")):
             metadata["verdict"] = check["verdict"]

@@ -11,12 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from llamaberry import Output, Turn
+from llamaberry import State, Turn
 from testing.scripted_groq import Reply, first, refine, synthesis
 from testing.snapshots import check_snapshot
 from testing.studio import INPUT, TWO_TURNS, Studio
 
-NODES = ["first_turn", "refine_turn", "synthesize"]
+TURN_NODES = ["first_turn", "refine_turn"]
+NODES = ["first_turn", "verify", "refine_turn", "synthesize"]
+"""Those of a run with two turns whose question no program can answer, in order."""
 
 
 def form(title: str, schema: Any) -> list[str]:
@@ -34,7 +36,7 @@ def form(title: str, schema: Any) -> list[str]:
 def test_the_forms_match_the_snapshot(studio: Studio) -> None:
     schemas: Any = studio.client.assistants.get_schemas(studio.assistant)
     forms = {name: schemas[f"{name}_schema"] for name in ("input", "output", "state", "context")}
-    forms |= {name: forms["state"]["$defs"][name] for name in ("Turn", "Step")}
+    forms |= {name: forms["state"]["$defs"][name] for name in ("Turn", "Step", "Check")}
     lines = [line for name, schema in forms.items() for line in form(name, schema)]
     check_snapshot("forms.txt", "\n".join(lines).lstrip() + "\n")
 
@@ -43,8 +45,8 @@ def test_the_drawing_shows_the_nodes_and_the_loop(studio: Studio) -> None:
     drawing: Any = httpx.get(f"{studio.address}/assistants/{studio.assistant}/graph?xray=true").json()
     assert [node["id"] for node in drawing["nodes"]] == ["__start__", *NODES, "__end__"]
     edges = {(edge["source"], edge["target"], edge.get("conditional", False)) for edge in drawing["edges"]}
-    turns = {(turn, to, True) for turn in NODES[:2] for to in NODES[1:]}
-    assert edges == {("__start__", "first_turn", False), *turns, ("synthesize", "__end__", False)}
+    steps = {(step, to, True) for step in NODES[:3] for to in NODES[1:]}
+    assert edges == {("__start__", "first_turn", False), *steps, ("synthesize", "__end__", False)}
 
 
 def test_chat_mode_continues_the_conversation(studio: Studio) -> None:
@@ -69,7 +71,7 @@ def test_all_stream_modes_work_together(studio: Studio) -> None:
         parts.setdefault(part.event, []).append(part.data)
     assert "error" not in parts
     assert [next(iter(update)) for update in parts["updates"]] == NODES
-    assert [len(state.get("turns", [])) for state in parts["values"]] == [0, 1, 2, 2]
+    assert [len(state.get("turns", [])) for state in parts["values"]] == [0, 1, 1, 2, 2]
     assert [task["name"] for task in parts["tasks"] if "result" in task] == NODES
     assert parts["checkpoints"][-1]["next"] == []
     assert {entry["type"] for entry in parts["debug"]} == {"checkpoint", "task", "task_result"}
@@ -78,13 +80,13 @@ def test_all_stream_modes_work_together(studio: Studio) -> None:
     for chunk, metadata in parts["messages"]:
         if chunk["type"] == "AIMessageChunk":
             tokens[metadata["langgraph_node"]] += chunk["content"]
-    assert list(tokens.values()) == [first(), refine(), synthesis()]
+    assert list(tokens.values()) == [first(), "NONE", refine(), synthesis()]
 
 
 def test_the_state_holds_the_text_of_each_turn_once(studio: Studio) -> None:
     studio.run(input=INPUT)
     values: Any = studio.client.threads.get_state(studio.thread)["values"]
-    assert set(values) == set(Output.__annotations__)
+    assert set(values) == State.__required_keys__
     for turn in values["turns"]:
         assert set(turn) == Turn.__required_keys__
         assert all(len(key) <= len("finish_reason") for key in turn)
@@ -94,7 +96,7 @@ def test_the_state_holds_the_text_of_each_turn_once(studio: Studio) -> None:
 def test_every_step_of_the_history_can_be_run_again(studio: Studio) -> None:
     """From any node's checkpoint: earlier turns are kept, later ones are asked again."""
     studio.run(input=INPUT)
-    for calls, node in enumerate(reversed(NODES), 1):
+    for calls, node in enumerate(("synthesize", "refine_turn", "first_turn"), 1):
         checkpoint = studio.state_before(node)["checkpoint"]
         studio.groq.play([first("1"), refine("1"), synthesis("It is 1.", "42" if calls == 1 else "1")][-calls:])
         result = studio.run(checkpoint=checkpoint)
@@ -147,7 +149,8 @@ def test_a_run_can_stop_before_any_node_and_resume(studio: Studio, node: str) ->
     paused = studio.run(input=INPUT, interrupt_before=[node])
     state: Any = studio.client.threads.get_state(studio.thread)
     assert state["next"] == [node]
-    assert len(paused["turns"]) == len(studio.groq.requests) == NODES.index(node)
+    turns_before = sum(earlier in TURN_NODES for earlier in NODES[: NODES.index(node)])
+    assert len(paused["turns"]) == len(studio.groq.requests) == turns_before
     assert studio.client.threads.get(studio.thread)["status"] == "interrupted"
     result = studio.run()
     assert ([turn["index"] for turn in result["turns"]], result["answer"]) == ([1, 2], "The answer is 42.")

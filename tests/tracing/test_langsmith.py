@@ -10,7 +10,7 @@ from langsmith import Client
 from testing.collector import Collector, metadata, serve_collector
 from testing.command import llamaberry
 from testing.environment import trace_to
-from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from testing.scripted_groq import Reply, Scripted, first, program, refine, synthesis
 from testing.scripts import REVISED_ANSWER
 from testing.traces import COLLECTOR_FAULTS, expected_tree
 
@@ -80,10 +80,18 @@ def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Co
     hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
     words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
     assert llamaberry(*words, **hide).stdout == "It is Zanzibar.\n"
-    assert collector.tree() == expected_tree("first_turn", "refine_turn 2", "synthesize")
+    assert collector.tree() == expected_tree("first_turn", "verify", "refine_turn 2", "synthesize")
     for secret in (b"anzibar", b"Freddie", b"Bulsara"):
         assert secret not in collector.all_bytes
     assert metadata(collector.run("refine_turn 2"))["verdict"] == "keep"
+
+
+def test_a_hidden_program_and_its_output_stay_hidden(scripted: Scripted, collector: Collector) -> None:
+    scripted([first("zanzibar")], [program("print('ZANZIBAR'.lower())")])
+    hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
+    assert llamaberry("ask", "-q", "Q", **hide).stdout == "zanzibar\n"
+    assert b"zanzibar" not in collector.all_bytes.lower()
+    assert metadata(collector.run("verify"))["verdict"] == "agrees"
 
 
 def test_an_invalid_langsmith_variable_costs_only_the_trace(scripted: Scripted, collector: Collector) -> None:

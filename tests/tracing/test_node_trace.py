@@ -7,11 +7,11 @@ import pytest
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langgraph.checkpoint.memory import InMemorySaver
 
-from llamaberry import build_graph
+from llamaberry import Context, build_graph
 from llamaberry.cli.past_run import read_run
 from testing.collector import Collector, metadata
 from testing.command import llamaberry
-from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from testing.scripted_groq import Reply, Scripted, first, program, refine, synthesis
 from testing.scripts import REVISED_ANSWER
 from testing.server import serve
 from testing.traces import RUN_NODES, expected_tree, run_python
@@ -32,6 +32,7 @@ def test_each_node_records_its_decision_in_the_metadata(scripted: Scripted, coll
     model = {"model": "groq:openai/gpt-oss-120b", "finish_reason": "stop", "attempt": 1}
     expected = {
         "first_turn": {"turn": 1, "kind": "first", "normalised_answer": "41"},
+        "verify": {"kind": "verify", "verdict": "none"},
         "refine_turn 2": {"turn": 2, "kind": "refine", "verdict": "revise", "answer_changed": True}
         | {"normalised_answer": "42"},
         "refine_turn 3": {"turn": 3, "kind": "refine", "verdict": "keep", "answer_changed": False}
@@ -59,7 +60,7 @@ def test_only_model_calls_have_token_usage(scripted: Scripted, collector: Collec
     """With the provider and the model, from which LangSmith computes costs; elsewhere they would count twice."""
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
     cached = usage | {"prompt_tokens_details": {"cached_tokens": 800}}
-    scripted([Reply(text, usage=cached) for text in REVISED_ANSWER])
+    scripted([Reply(text, usage=cached) for text in REVISED_ANSWER], [Reply("NONE", usage=cached)])
     llamaberry("ask", "Q")
     for run in collector.runs:
         recorded = metadata(run).get("usage_metadata")
@@ -80,7 +81,7 @@ def test_every_run_has_its_thread_id(scripted: Scripted, collector: Collector) -
 def test_each_attempt_is_a_run(scripted: Scripted, collector: Collector) -> None:
     scripted([first(), Reply(status=503, error="Overloaded"), refine(), synthesis()])
     assert llamaberry("ask", "Q", "--turns", "2").returncode == 0
-    assert collector.tree() == expected_tree("first_turn", "refine_turn 2", "refine_turn 2", "synthesize")
+    assert collector.tree() == expected_tree("first_turn", "verify", "refine_turn 2", "refine_turn 2", "synthesize")
     first_attempt, second_attempt = [run for run in collector.runs if run["name"] == "refine_turn 2"]
     assert "Overloaded" in first_attempt["error"]
     assert not second_attempt.get("error")
@@ -172,7 +173,44 @@ def test_answer_changed_compares_with_the_edited_turn(scripted: Scripted) -> Non
     assert node.metadata["answer_changed"] is True
     assert [(past.name, past.changed) for past in read_run("T", state).nodes] == [
         ("first_turn", False),
+        ("verify", False),
         ("refine_turn 2", True),
         ("refine_turn 3", True),
         ("synthesize", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "programs", "verdict"),
+    [
+        ("42", [program("print(6 * 7)")], "agrees"),
+        ("41", [program("print(6 * 7)")], "differs"),
+        ("42", [program("print(1 / 0)"), "NONE"], "failed"),
+        ("42", ["NONE"], "none"),
+    ],
+)
+def test_a_check_has_its_verdict_as_a_tag(scripted: Scripted, answer: str, programs: list[str], verdict: str) -> None:
+    scripted([first(answer), refine("40"), synthesis()], programs)
+    collector = RunCollectorCallbackHandler()
+    build_graph().invoke({"query": "Q"}, {"callbacks": [collector]}, context=Context(max_turns=2))
+    node = next(run for run in collector.traced_runs[0].child_runs if run.name == "verify")
+    assert [tag for tag in node.tags or [] if tag.startswith("check:")] == [f"check:{verdict}"]
+    assert node.metadata["verdict"] == verdict
+
+
+def test_a_check_records_its_program_and_output(scripted: Scripted, collector: Collector) -> None:
+    scripted([first("42")], [program("print(6 * 7)")])
+    llamaberry("ask", "Q")
+    assert collector.tree() == [*expected_tree("first_turn", "verify"), "  synthesize"]
+    recorded = metadata(collector.run("verify"))
+    expected = {"program": "print(6 * 7)", "output": "42\n", "verdict": "agrees", "stop_reason": "verified"}
+    assert expected.items() <= recorded.items()
+
+
+def test_a_failed_program_records_its_error(scripted: Scripted, collector: Collector) -> None:
+    """The program that repairs it is in a run of its own."""
+    scripted([first("42")], [program("print(1 / 0)"), program("print(6 * 7)")])
+    llamaberry("ask", "Q")
+    failed, repaired = [metadata(run) for run in collector.runs if run["name"] == "verify"]
+    assert (failed["verdict"], "division by zero" in failed["error"]) == ("failed", True)
+    assert (repaired["verdict"], repaired["program"], "error" in repaired) == ("agrees", "print(6 * 7)", False)

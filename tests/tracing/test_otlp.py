@@ -13,7 +13,7 @@ import pytest
 
 from testing.collector import Collector, serve_collector
 from testing.command import llamaberry, usage_error
-from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from testing.scripted_groq import Reply, Scripted, first, program, refine, synthesis
 from testing.scripts import REVISED_ANSWER
 from testing.traces import RUN_NODES, run_python
 
@@ -34,7 +34,7 @@ def attributes(span: Any) -> dict[str, Any]:
 
 def test_spans_have_names_messages_tokens_and_metadata(scripted: Scripted, otlp: Collector) -> None:
     usage = {"prompt_tokens": 900, "completion_tokens": 30, "total_tokens": 930}
-    scripted([Reply(text, usage=usage) for text in REVISED_ANSWER])
+    scripted([Reply(text, usage=usage) for text in REVISED_ANSWER], [Reply("NONE", usage=usage)])
     run = llamaberry("ask", "-q", "Q", "--thread", "T")
     assert (run.returncode, run.stdout, run.stderr) == (0, "The answer is 42.\n", "")
     spans = {span.name: span for span in otlp.spans}
@@ -53,6 +53,15 @@ def test_spans_have_names_messages_tokens_and_metadata(scripted: Scripted, otlp:
     recorded = json.loads(attributes(spans["refine_turn 2"])["metadata"])
     expected = {"turn": 2, "verdict": "revise", "answer_changed": True, "normalised_answer": "42"}
     assert expected.items() <= recorded.items()
+
+
+def test_the_span_of_a_check_has_its_program(scripted: Scripted, otlp: Collector) -> None:
+    scripted([first("42")], [program("print(6 * 7)")])
+    llamaberry("ask", "-q", "Q")
+    spans = {span.name: span for span in otlp.spans}
+    recorded = json.loads(attributes(spans["verify"])["metadata"])
+    assert {"program": "print(6 * 7)", "output": "42\n", "verdict": "agrees"}.items() <= recorded.items()
+    assert spans["verify model call"].parent_span_id == spans["verify"].span_id
 
 
 def test_a_failed_attempt_is_a_failed_span(scripted: Scripted, otlp: Collector) -> None:
@@ -144,6 +153,14 @@ def test_openinference_hides_inputs_and_outputs(scripted: Scripted, otlp: Collec
     assert b"refine_turn 2" in otlp.all_bytes
     for secret in (b"anzibar", b"Freddie", b"Bulsara"):
         assert secret not in otlp.all_bytes
+
+
+def test_openinference_hides_a_program_and_its_output(scripted: Scripted, otlp: Collector) -> None:
+    scripted([first("zanzibar")], [program("print('ZANZIBAR'.lower())")])
+    hide = {f"OPENINFERENCE_HIDE_{what}": "true" for what in ("INPUTS", "OUTPUTS")}
+    assert llamaberry("ask", "-q", "Q", **hide).returncode == 0
+    assert b'"verdict": "agrees"' in otlp.all_bytes
+    assert b"zanzibar" not in otlp.all_bytes.lower()
 
 
 def test_without_the_extra_a_run_works_and_names_it(scripted: Scripted, otlp: Collector, tmp_path: Path) -> None:
