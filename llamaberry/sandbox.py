@@ -1,6 +1,6 @@
 """Run a program that a model wrote: pydantic-monty, a Python interpreter without files, network or environment.
 
-Each program gets a process of its own, which takes about 4 ms: the package's pool of worker processes hangs after a
+Each program gets a process of its own, which takes about 5 ms: the package's pool of worker processes hangs after a
 fork and delays the exit of its parent.
 """
 
@@ -9,7 +9,6 @@ import math
 import os
 import re
 import shutil
-import sys
 import sysconfig
 import threading
 import time
@@ -30,7 +29,11 @@ MAX_PROCESSES = min(os.cpu_count() or 1, 4)
 
 _GRACE_S = 5
 """Seconds beyond the time limit in which the interpreter may start, and end by itself."""
+_LIMIT_CPU = 'ulimit -t "$0"; exec "$@"'
+"""The kernel ends what the interpreter does not interrupt, such as 7 ** 10**8, even if this process was killed."""
 _MAX_BYTES = 4 * MAX_OUTPUT_CHARS + 1
+_MAX_TRACEBACK_BYTES = 2**18
+"""Room for the last frame, which shows a whole line of the program and underlines it."""
 _CUT = "\n[the rest is cut]"
 _POLL_S = 0.005
 _NO_MEMORY = ("MemoryError: memory limit exceeded", "monty worker: allocation of ")
@@ -102,7 +105,9 @@ async def _slot() -> AsyncIterator[None]:
 
 async def _run(command: list[str | bytes], timeout_s: float) -> tuple[bytearray, bytearray, int]:
     """Return what a command wrote to stdout and stderr, as far as a result needs it, and its exit status."""
+    limited = ["/bin/sh", "-c", _LIMIT_CPU, f"{math.ceil(timeout_s) + 1}"] if os.name == "posix" else []
     process = await asyncio.create_subprocess_exec(
+        *limited,
         *command,
         stdin=DEVNULL,
         stdout=PIPE,
@@ -111,7 +116,6 @@ async def _run(command: list[str | bytes], timeout_s: float) -> tuple[bytearray,
         cwd="/",
         start_new_session=True,  # Ctrl-C in a terminal is for its parent
     )
-    _limit_cpu(process.pid, math.ceil(timeout_s) + 1)
     printed, complaint = bytearray(), bytearray()
     ended = asyncio.gather(process.wait(), _read_head(process, printed), _read_tail(process, complaint))
     timer = asyncio.get_running_loop().call_later(timeout_s + _GRACE_S, _kill, process)
@@ -137,21 +141,12 @@ async def _read_tail(process: Process, tail: bytearray) -> None:
     """Read stderr to its end, where a traceback has its message."""
     while process.stderr and (piece := await process.stderr.read(2**16)):
         tail += piece
-        del tail[:-_MAX_BYTES]
+        del tail[:-_MAX_TRACEBACK_BYTES]
 
 
 def _kill(process: Process) -> None:
     with suppress(ProcessLookupError):
         process.kill()
-
-
-def _limit_cpu(pid: int, seconds: int) -> None:
-    """Have the kernel end a process, even if this one is killed: the interpreter does not interrupt an operation."""
-    if sys.platform == "linux":
-        import resource
-
-        with suppress(OSError):  # it has ended already
-            resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds))
 
 
 def _out_of_time(timeout_s: float) -> str:
