@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from llamaberry.graph.errors import SetupError
 from llamaberry.sandbox import MAX_OUTPUT_CHARS, MAX_PROCESSES, ProgramResult, run_program
 
 ENDLESS = "while True: pass"
-SHORT = "x = sum(n for n in range(10**6))\nprint(1)"
 LONG_OPERATION = "7 ** 170_000_000"
 USEFUL = {
     "a weekday": ('import datetime\nprint(datetime.date(2025, 5, 3).strftime("%A"))', "Saturday"),
@@ -162,37 +162,37 @@ def test_a_program_writes_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def most_at_once() -> Iterator[list[int]]:
-    """Watch how many programs run, and return a list that ends with the highest number."""
-    most, ended = [0], threading.Event()
-
-    def watch() -> None:
-        while not ended.is_set():
-            most.append(max(most[-1], len(sandboxes())))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    yield most
-    ended.set()
-    watcher.join()
-
-
-async def test_200_programs_at_once_are_bounded(most_at_once: list[int]) -> None:
+async def test_200_programs_at_once_are_right() -> None:
     results = await asyncio.gather(*(run_program(f"print({n})", 60) for n in range(200)))
-    assert [result.output for result in results] == [f"{n}\n" for n in range(200)]
-    assert 1 <= most_at_once[-1] <= MAX_PROCESSES
+    assert [result[:2] for result in results] == [(f"{n}\n", None) for n in range(200)]
 
 
-def test_event_loops_in_threads_share_the_bound(most_at_once: list[int]) -> None:
-    results: list[ProgramResult] = []
-    threads = [threading.Thread(target=lambda: results.append(run(SHORT))) for _ in range(3 * MAX_PROCESSES)]
+def check_bound(programs: int) -> None:
+    """Kill endless programs, as many at once as may run, and check that there are never more."""
+    while programs:
+        group = min(programs, MAX_PROCESSES)
+        wait_until(partial(lambda group: len(sandboxes()) >= group, group))
+        running = sandboxes()
+        assert len(running) == group
+        for pid in running:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(partial(lambda killed: not killed & sandboxes(), running))
+        programs -= group
+
+
+async def test_an_event_loop_runs_few_programs_at_once() -> None:
+    tasks = [asyncio.create_task(run_program(ENDLESS, 60)) for _ in range(20)]
+    await asyncio.to_thread(check_bound, 20)
+    assert all("signal 9" in (result.error or "") for result in await asyncio.gather(*tasks))
+
+
+def test_event_loops_in_threads_share_the_bound() -> None:
+    threads = [threading.Thread(target=run, args=(ENDLESS,)) for _ in range(20)]
     for thread in threads:
         thread.start()
+    check_bound(20)
     for thread in threads:
         thread.join()
-    assert [result[:2] for result in results] == [("1\n", None)] * len(threads)
-    assert 1 <= most_at_once[-1] <= MAX_PROCESSES
 
 
 async def test_a_killed_process_is_an_error_and_the_next_runs() -> None:
@@ -248,12 +248,28 @@ def test_event_loops_in_turn_and_in_threads() -> None:
 
 
 IN_A_FORK = """
-import asyncio, os
-from llamaberry.sandbox import run_program
-asyncio.run(run_program("print(1)"))
-if pid := os.fork():
-    raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-os._exit(asyncio.run(run_program("print(2)", 60)).output != "2\\n")
+import asyncio, os, sys
+from pathlib import Path
+from llamaberry.sandbox import MAX_PROCESSES, run_program
+
+def fork():
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        result = asyncio.run(asyncio.wait_for(run_program("print(2)", 60), 60))
+        os._exit(result.output != "2\\n")
+    finally:
+        os._exit(1)
+
+async def main():
+    for _ in range(MAX_PROCESSES):
+        asyncio.create_task(run_program("while True: pass", 60))
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while len(children.read_text().split()) < MAX_PROCESSES:
+        await asyncio.sleep(0.01)
+    sys.exit(await asyncio.to_thread(fork))
+
+asyncio.run(main())
 """
 KILLED = """
 import asyncio, sys
@@ -273,6 +289,7 @@ asyncio.run(main())
 
 
 def test_a_forked_process_can_run_programs() -> None:
+    """Its parent runs as many as it may."""
     assert subprocess.run([sys.executable, "-c", IN_A_FORK], check=False, timeout=120).returncode == 0
 
 
