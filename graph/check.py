@@ -83,7 +83,7 @@ _NUMBER = re.compile(
     re.ASCII,  # a Chinese or Japanese letter may stand beside a number
 )
 _OTHER_VALUE = re.compile(  # what makes another value of a number beside it
-    r"[\\^√½¼¾π∞]|(?<=\d)[²³⁰¹⁴-⁹]|\b(?:hundreds?|thousands?|millions?|billions?|trillions?|dozens?|[km]|half|quarter|third|sqrt"
+    r"[\\^√½¼¾π∞]|(?<=\d)[k²³⁰¹⁴-⁹]|\b(?:hundreds?|thousands?|millions?|billions?|trillions?|dozens?|half|quarter|third|sqrt"
     r"|root|squared|cubed|power|log|not|between|than|about|approximately|least|most|over|under)\b"
 )
 _FACTORIAL = re.compile(r"\d!")
