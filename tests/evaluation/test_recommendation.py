@@ -71,6 +71,16 @@ BETTER = "is right 25 points more often than single (p = 0.002)"  # ten question
             "vote, do not refine.",
         ),
         (
+            arm_results("program", range(30)) + SINGLE + arm_results("turns:3", range(30)),
+            f"program {BETTER} for 1.0 times the tokens, and turns:3 costs more without a further gain: for questions "
+            "like these, a program alone does.",
+        ),
+        (
+            SINGLE + arm_results("program", range(30)) + arm_results("turns:3", range(40)),
+            "turns:3 is right 50 points more often than single (p < 0.001) for 4.0 times the tokens, and 25 points "
+            "more often than program (p = 0.002): refine.",
+        ),
+        (
             SINGLE + arm_results("self-consistency:3", range(30)),
             f"self-consistency:3 {BETTER} for 3.0 times the tokens: vote.",
         ),

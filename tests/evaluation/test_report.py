@@ -7,6 +7,7 @@ import pytest
 from llamaberry.evaluation.cost import Prices
 from llamaberry.evaluation.measures import ArmFigures, Change, Rate
 from llamaberry.evaluation.report import Report, report
+from llamaberry.evaluation.results import Result
 from llamaberry.graph.errors import SetupError
 from testing.eval_results import ARMS, TOKENS, reply, result, small_report, small_results
 
@@ -51,6 +52,20 @@ def test_each_turn_counts_all_questions(arms: dict[str, ArmFigures]) -> None:
     assert counts == {"turn 1": (6, 10), "turn 2": (6, 10), "turn 3": (6, 10), "final": (7, 10)}
     assert arms["turns:3"].by_turn["turn 1"].low == pytest.approx(wilson(6, 10)[0])
     assert arms["single"].by_turn == arms["self-consistency:3"].by_turn == {}
+
+
+def test_a_program_counts_what_it_would_fix_and_break() -> None:
+    """Against turn 1, where it printed an answer; its reply is neither an answer of a turn nor unparsed."""
+
+    def checked(number: int, turns: str, program: str) -> Result:
+        replies = [reply(f"turn {n}", code) for n, code in enumerate(turns, start=1)]
+        return result("turns:3", number, [replies[0], reply("check", program), *replies[1:]], turns[-1] in "rR")
+
+    results = [checked(0, "wr", "r"), checked(1, "rr", "w"), checked(2, "rR", "r"), checked(3, "ww", "-")]
+    (arm,) = report(results, settings={}).arms
+    assert arm.steps["program"] == Change(fixed=1, broken=1, kept_right=1)
+    assert arm.steps["turn 2"] == Change(fixed=1, kept_right=2, kept_wrong=1)
+    assert (arm.calls_mean, arm.calls_median, arm.unparsed, arm.agreement) == (3, 3, 0, 0.75)
 
 
 def test_each_step_counts_fixed_and_broken_answers(arms: dict[str, ArmFigures]) -> None:
