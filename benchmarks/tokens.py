@@ -61,7 +61,7 @@ async def _answer_plain(url: str, question: str, turns: int) -> None:
 
 async def _answer_graph(url: str, question: str, turns: int) -> None:
     os.environ["GROQ_API_BASE"] = url
-    await graph.ainvoke({"query": question}, context=Context(model="groq:scripted", max_turns=turns))
+    await graph.ainvoke({"query": question}, context=Context(model="groq:scripted", max_turns=turns, verify="none"))
 
 
 async def _count(answer: Any, turns: int, length: int) -> Json:
@@ -120,7 +120,8 @@ async def measure_local(*, quick: bool, log: Callable[[str], None]) -> Json:
             usages = [reply.usage.model_dump() for reply in replies]
             plain = _local_row([_from_openai(usage) for usage in usages], time.perf_counter() - started_at)
             started_at = time.perf_counter()
-            context = Context(model="local", max_turns=refines + 1, max_tokens=length, turn_timeout_s=3600)
+            settings = {"max_turns": refines + 1, "max_tokens": length, "turn_timeout_s": 3600}
+            context = Context(model="local", verify="none", **settings)
             result = await graph.ainvoke({"query": other_question}, context=context)
             usages = [call["usage"] for call in result["calls"]]
             ours = _local_row([_from_langchain(usage) for usage in usages], time.perf_counter() - started_at)
