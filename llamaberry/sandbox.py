@@ -9,14 +9,16 @@ import math
 import os
 import re
 import shutil
-import sysconfig
-import threading
+import site
+import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import NamedTuple
+from subprocess import DEVNULL, PIPE, Popen
+from threading import Semaphore, Thread
+from typing import IO, NamedTuple
 from weakref import WeakKeyDictionary
 
 from llamaberry.console import plain
@@ -41,7 +43,7 @@ _TRACEBACK = re.compile(r'.*^  File "<string>", line (\d+)[^\n]*\n(?: [^\n]*\n)*
 """Up to the last frame of a traceback and its source; the groups are its line number and the message after it."""
 
 _loop_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-_process_slots: dict[int, threading.Semaphore] = {}
+_process_slots: dict[int, Semaphore] = {}
 """By process id: a forked process has slots of its own, and frees none of its parent's."""
 
 
@@ -68,6 +70,7 @@ async def run_program(source: str, timeout_s: float = 5, memory_mb: int = 256) -
     if len(source) > MAX_SOURCE_CHARS:
         return ProgramResult("", f"The program is longer than {MAX_SOURCE_CHARS:,} characters.", 0)
     command: list[str | bytes] = [
+        *(("/bin/sh", "-c", _LIMIT_CPU, f"{math.ceil(timeout_s) + 1}") if os.name == "posix" else ()),
         await asyncio.to_thread(_find_monty),  # it looks at files, which must not block the event loop
         f"--max-feed-duration={timeout_s}",
         "--max-sleep=0",  # sleep() returns at once: it would not count against the time limit
@@ -76,16 +79,25 @@ async def run_program(source: str, timeout_s: float = 5, memory_mb: int = 256) -
     ]
     async with _slot():
         started_at = time.monotonic()
-        printed, complaint, status = await _run(command, timeout_s)
+        child = _Child(command)
+        ended = asyncio.wrap_future(child.status)
+        timer = asyncio.get_running_loop().call_later(timeout_s + _GRACE_S, child.kill)
+        try:
+            status = await asyncio.shield(ended)
+        finally:
+            timer.cancel()
+            if not ended.done():
+                child.kill()
+                await asyncio.shield(ended)
         seconds = time.monotonic() - started_at
-    output, error = plain(printed.decode(errors="replace")), None
-    if len(output) > MAX_OUTPUT_CHARS or len(printed) >= _MAX_BYTES:
+    output, error = plain(child.printed.decode(errors="replace")), None
+    if len(output) > MAX_OUTPUT_CHARS or len(child.printed) >= _MAX_BYTES:
         output = output[: MAX_OUTPUT_CHARS - len(_CUT)] + _CUT
         error = f"The program printed more than {MAX_OUTPUT_CHARS:,} characters."
     elif status < 0 and seconds >= timeout_s:
         error = _out_of_time(timeout_s)
     elif status != 0:
-        error = _describe(complaint.decode(errors="replace"), status, timeout_s, memory_mb)
+        error = _describe(child.complaint.decode(errors="replace"), status, timeout_s, memory_mb)
     return ProgramResult(output, error, seconds)
 
 
@@ -93,7 +105,7 @@ async def run_program(source: str, timeout_s: float = 5, memory_mb: int = 256) -
 async def _slot() -> AsyncIterator[None]:
     """Wait until fewer than MAX_PROCESSES programs run, in this event loop and in those of other threads."""
     in_loop = _loop_slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_PROCESSES))
-    in_process = _process_slots.setdefault(os.getpid(), threading.Semaphore(MAX_PROCESSES))
+    in_process = _process_slots.setdefault(os.getpid(), Semaphore(MAX_PROCESSES))
     async with in_loop:
         while not in_process.acquire(blocking=False):  # noqa: ASYNC110 - other threads free it
             await asyncio.sleep(_POLL_S)
@@ -103,50 +115,58 @@ async def _slot() -> AsyncIterator[None]:
             in_process.release()
 
 
-async def _run(command: list[str | bytes], timeout_s: float) -> tuple[bytearray, bytearray, int]:
-    """Return what a command wrote to stdout and stderr, as far as a result needs it, and its exit status."""
-    limited = ["/bin/sh", "-c", _LIMIT_CPU, f"{math.ceil(timeout_s) + 1}"] if os.name == "posix" else []
-    process = await asyncio.create_subprocess_exec(
-        *limited,
-        *command,
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        env={},
-        cwd="/",
-        start_new_session=True,  # Ctrl-C in a terminal is for its parent
-    )
-    printed, complaint = bytearray(), bytearray()
-    ended = asyncio.gather(process.wait(), _read_head(process, printed), _read_tail(process, complaint))
-    timer = asyncio.get_running_loop().call_later(timeout_s + _GRACE_S, _kill, process)
-    try:
-        status, *_ = await ended
-    finally:
-        timer.cancel()
-        _kill(process)
-        await process.communicate()  # after a cancellation, its end and that of its pipes
-    return printed, complaint, status
+class _Child:
+    """A process that is read in threads: asyncio's own may hang for good if the event loop ends while they start."""
 
+    def __init__(self, command: list[str | bytes]) -> None:
+        self.printed, self.complaint = bytearray(), bytearray()
+        self.status: Future[int] = Future()
+        self._process: Popen[bytes] | None = None
+        self._killed = False
+        Thread(target=self._run, args=(command,), daemon=True).start()
 
-async def _read_head(process: Process, head: bytearray) -> None:
-    """Read stdout to its end; kill the process once it has printed more than a result holds."""
-    while process.stdout and (piece := await process.stdout.read(2**16)):
-        if len(head) < _MAX_BYTES:
-            head += piece
-        else:
-            _kill(process)
+    def kill(self) -> None:
+        """End the process, also if it only starts."""
+        self._killed = True
+        if self._process:
+            self._process.kill()
 
+    def _run(self, command: list[str | bytes]) -> None:
+        try:
+            with Popen(
+                command,
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=PIPE,
+                bufsize=0,
+                env={},
+                cwd="/",
+                start_new_session=True,  # Ctrl-C in a terminal is for its parent
+            ) as process:
+                self._process = process
+                if self._killed:
+                    process.kill()
+                reader = Thread(target=self._read_tail, args=(process.stderr,), daemon=True)
+                reader.start()
+                self._read_head(process.stdout)
+                reader.join()
+            self.status.set_result(process.returncode)
+        except Exception as error:  # noqa: BLE001 - raised where the status is awaited
+            self.status.set_exception(error)
 
-async def _read_tail(process: Process, tail: bytearray) -> None:
-    """Read stderr to its end, where a traceback has its message."""
-    while process.stderr and (piece := await process.stderr.read(2**16)):
-        tail += piece
-        del tail[:-_MAX_TRACEBACK_BYTES]
+    def _read_head(self, stdout: IO[bytes] | None) -> None:
+        """Read to the end; kill the process once it has printed more than a result holds."""
+        while stdout and (piece := stdout.read(2**16)):
+            if len(self.printed) < _MAX_BYTES:
+                self.printed += piece
+            else:
+                self.kill()
 
-
-def _kill(process: Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
+    def _read_tail(self, stderr: IO[bytes] | None) -> None:
+        """Read to the end, where a traceback has its message."""
+        while stderr and (piece := stderr.read(2**16)):
+            self.complaint += piece
+            del self.complaint[:-_MAX_TRACEBACK_BYTES]
 
 
 def _out_of_time(timeout_s: float) -> str:
@@ -171,8 +191,7 @@ def _describe(complaint: str, status: int, timeout_s: float, memory_mb: int) -> 
 @lru_cache(maxsize=1)
 def _find_monty() -> str:
     """Return the path of pydantic-monty's command: beside this Python's other commands, the user's, or in PATH."""
-    user = sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))
-    folders = [sysconfig.get_path("scripts"), user, os.environ.get("PATH", os.defpath)]
+    folders = (f"{sys.prefix}/bin", f"{site.getuserbase()}/bin", os.environ.get("PATH", os.defpath))
     path = shutil.which("monty", path=os.pathsep.join(folders))
     if path is None:
         raise SetupError("no program can run: the command monty is missing (pip install pydantic-monty)")

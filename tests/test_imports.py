@@ -66,6 +66,10 @@ def test_a_module_imports_only_from_layers_below(name: str) -> None:
         assert layer(module) <= layer(name), module
 
 
+def test_the_sandbox_imports_only_the_errors_of_the_graph() -> None:
+    assert imports("sandbox") == {"console", "graph.errors"}
+
+
 def test_there_is_no_import_cycle() -> None:
     order = TopologicalSorter({name: imports(name) for name in MODULES}).static_order()
     assert {"graph.state", "nodes.first_turn", "cli.main"} <= set(order)

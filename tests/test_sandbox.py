@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -18,6 +19,8 @@ from llamaberry import sandbox
 from llamaberry.graph.errors import SetupError
 from llamaberry.sandbox import MAX_OUTPUT_CHARS, MAX_PROCESSES, ProgramResult, run_program
 
+T = TypeVar("T")
+ROOT = Path(__file__).parents[1]
 ENDLESS = "while True: pass"
 LONG_OPERATION = "7 ** 170_000_000"
 USEFUL = {
@@ -74,8 +77,8 @@ def run(source: str, timeout_s: float = 60) -> ProgramResult:
     return asyncio.run(run_program(source, timeout_s))
 
 
-def sandboxes() -> set[int]:
-    """Return the process ids of the programs that this process runs."""
+def sandboxes(of: int | None = None) -> set[int]:
+    """Return the process ids of the programs that a process runs: this one, or another."""
     running = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -83,20 +86,24 @@ def sandboxes() -> set[int]:
         except OSError:  # it has ended
             continue
         state, parent = rest.split()[:2]
-        if name == "monty" and state != "Z" and int(parent) == os.getpid():
+        if name == "monty" and state != "Z" and int(parent) == (of or os.getpid()):
             running.add(int(stat.parent.name))
     return running
 
 
-def wait_until(condition: Callable[[], object]) -> None:
+def is_running(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], T]) -> T:
     deadline = time.monotonic() + 60
-    while not condition():
+    while not (value := condition()):
         assert time.monotonic() < deadline, "60 seconds were not enough"
         time.sleep(0.005)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    await asyncio.to_thread(wait_until, condition)
+    return value
 
 
 @pytest.mark.parametrize(("source", "output"), USEFUL.values(), ids=list(USEFUL))
@@ -197,30 +204,44 @@ def test_event_loops_in_threads_share_the_bound() -> None:
 
 async def test_a_killed_process_is_an_error_and_the_next_runs() -> None:
     task = asyncio.create_task(run_program(ENDLESS, 60))
-    await until(sandboxes)
-    os.kill(sandboxes().pop(), signal.SIGKILL)
+    (program,) = await asyncio.to_thread(wait_until, sandboxes)
+    os.kill(program, signal.SIGKILL)
     assert (await task).error == "The sandbox ended unexpectedly (signal 9)."
     assert (await run_program("print(1)", 60)).output == "1\n"
 
 
 async def test_a_cancelled_call_kills_its_program() -> None:
     task = asyncio.create_task(run_program(ENDLESS, 60))
-    await until(sandboxes)
+    await asyncio.to_thread(wait_until, sandboxes)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not sandboxes()
 
 
-@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_an_event_loop_that_ends_kills_its_program() -> None:
     async def main() -> None:
         tasks.append(asyncio.create_task(run_program(ENDLESS, 60)))
-        await until(sandboxes)
+        await asyncio.to_thread(wait_until, sandboxes)
 
     tasks: list[asyncio.Task[ProgramResult]] = []
     asyncio.run(main())
     assert tasks[0].cancelled()
+    assert not sandboxes()
+
+
+def test_an_event_loop_can_end_at_any_moment() -> None:
+    """A program may be about to start then."""
+
+    async def main(steps: int) -> None:
+        tasks.append(asyncio.create_task(run_program(ENDLESS, 60)))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[ProgramResult]] = []
+    for steps in range(0, 200, 3):
+        asyncio.run(main(steps))
+    assert all(task.cancelled() for task in tasks)
     assert not sandboxes()
 
 
@@ -249,8 +270,8 @@ def test_event_loops_in_turn_and_in_threads() -> None:
 
 IN_A_FORK = """
 import asyncio, os, sys
-from pathlib import Path
 from llamaberry.sandbox import MAX_PROCESSES, run_program
+from tests.test_sandbox import sandboxes
 
 def fork():
     if pid := os.fork():
@@ -264,8 +285,7 @@ def fork():
 async def main():
     for _ in range(MAX_PROCESSES):
         asyncio.create_task(run_program("while True: pass", 60))
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    while len(children.read_text().split()) < MAX_PROCESSES:
+    while len(sandboxes()) < MAX_PROCESSES:
         await asyncio.sleep(0.01)
     sys.exit(await asyncio.to_thread(fork))
 
@@ -290,7 +310,7 @@ asyncio.run(main())
 
 def test_a_forked_process_can_run_programs() -> None:
     """Its parent runs as many as it may."""
-    assert subprocess.run([sys.executable, "-c", IN_A_FORK], check=False, timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, "-c", IN_A_FORK], cwd=ROOT, check=False, timeout=120).returncode == 0
 
 
 def test_an_exit_is_prompt_and_leaves_no_process() -> None:
@@ -305,19 +325,17 @@ def test_an_exit_is_prompt_and_leaves_no_process() -> None:
 def test_a_program_ends_by_itself_after_a_kill(source: str) -> None:
     """The parent is killed, and cannot end it."""
     parent = subprocess.Popen([sys.executable, "-c", KILLED, source])
-    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
     try:
-        wait_until(lambda: children.read_text().split())
-        (child,) = (Path("/proc", pid) for pid in children.read_text().split())
-        wait_until(lambda: (child / "comm").read_text() == "monty\n")
+        (child,) = wait_until(lambda: sandboxes(parent.pid))
     finally:
         parent.kill()
         parent.wait()
-    wait_until(lambda: not child.exists() or ") Z " in (child / "stat").read_text())
+    wait_until(lambda: not is_running(child))
 
 
 def test_a_missing_command_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sysconfig.get_path", lambda *_: "/nowhere")
+    monkeypatch.setattr("sys.prefix", "/nowhere")
+    monkeypatch.setattr("site.getuserbase", lambda: "/nowhere")
     monkeypatch.setenv("PATH", "/nowhere")
     sandbox._find_monty.cache_clear()
     try:
