@@ -99,7 +99,8 @@ def test_a_row_has_answers_feedback_and_the_graphs_run(
         outputs = {"expected": "42", "answer": turns[arm, case][-1], "stop_reason": "max_turns"}
         assert row["outputs"] == outputs | {"degraded": None, "error": None}
         below = [run for run in collector.runs if run["trace_id"] == row["id"]][1:]
-        nodes = ["first_turn", "refine_turn 2", "synthesize"] if arm == "turns:2" else ["first_turn"]
+        several = ["first_turn", "verify", "refine_turn 2", "synthesize"]
+        nodes = several if arm == "turns:2" else ["first_turn"]
         tree = ["  " * (run["dotted_order"].count(".") - 1) + run["name"] for run in below]
         assert tree == expected_tree(*nodes) + (["  synthesize"] if arm == "single" else [])
     answers = {"single": (["41"], ["42"], ["42"]), "turns:2": (["41", "42"], ["42", "41"], ["42", "42"])}

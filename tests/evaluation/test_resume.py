@@ -24,7 +24,7 @@ from testing.evaluation import id_arm_pairs, needs_suite, read_results, run_eval
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, good_model
 from testing.scripts import CallCounts, count_calls, failing_calls, hanging_once
 
-WORDS = ("--arms", "single,turns:3")
+WORDS = ("--arms", "single,turns:3+noverify")
 STEPS = ("turn 1", "turn 2", "turn 3", "synthesis")
 
 
@@ -48,9 +48,9 @@ def test_after_a_kill_only_the_calls_in_flight_are_repeated(
     first_bytes = (out / "results.jsonl").read_bytes()
     results = run_eval(data, out, *WORDS)
     assert (out / "results.jsonl").read_bytes().startswith(first_bytes)
-    assert id_arm_pairs(results) == [(name, arm) for name in "PQR" for arm in ("single", "turns:3")]
+    assert id_arm_pairs(results) == [(name, arm) for name in "PQR" for arm in ("single", "turns:3+noverify")]
     assert all(line["right"] and not line["error"] for line in results)
-    assert [len(line["replies"]) for line in results if line["arm"] == "turns:3"] == [4, 4, 4]
+    assert [len(line["replies"]) for line in results if line["arm"] == "turns:3+noverify"] == [4, 4, 4]
     expected: CallCounts = Counter({(name, step): 1 + (step == "turn 1") for name in "PQR" for step in STEPS})
     assert count_calls(groq) == expected + Counter(cuts)
 
@@ -63,7 +63,13 @@ def test_a_kill_at_any_moment_repeats_at_most_calls_in_flight(
     dice = random.Random(requests)
     groq = scripted(lambda request: Reply(good_model(request), delay=dice.uniform(0, 0.1)))
     data, out = write_questions(tmp_path, *"PQRST"), tmp_path / "out"
-    words = ("--arms", "single,turns:3,turns:3+early,self-consistency:3", "--concurrency", "4", *shared)
+    words = (
+        "--arms",
+        "single,turns:3+noverify,turns:3+noverify+early,self-consistency:3",
+        "--concurrency",
+        "4",
+        *shared,
+    )
     kill_when(groq, ["eval", data, "--out", str(out), *words], lambda: len(groq.requests) >= requests)
     results = run_eval(data, out, *words)
     assert id_arm_pairs(results) == [(name, arm) for name in "PQRST" for arm in sorted(words[1].split(","))]
@@ -84,12 +90,12 @@ def test_an_unwritten_result_is_restored_without_a_call(scripted: Scripted, tmp_
         return good_model(request)
 
     groq, data = scripted(script), write_questions(tmp_path, "Q")
-    error = usage_error("eval", data, "--out", str(tmp_path / "out"), "--arms", "turns:3")
+    error = usage_error("eval", data, "--out", str(tmp_path / "out"), "--arms", "turns:3+noverify")
     assert "the same command" in error
     assert len(groq.requests) == 4
     results.rmdir()
     results.write_bytes(b'{"id": "Q", "ta')
-    (line,) = run_eval(data, tmp_path / "out", "--arms", "turns:3")
+    (line,) = run_eval(data, tmp_path / "out", "--arms", "turns:3+noverify")
     assert (line["right"], [reply["step"] for reply in line["replies"]]) == (True, [*STEPS])
     assert len(groq.requests) == 4
 
@@ -100,13 +106,16 @@ def test_ctrl_c_exits_with_130_and_says_how_to_resume(scripted: Scripted, tmp_pa
         write_questions(tmp_path, *"PQ"),
         tmp_path / "out",
     )
-    with running_command("eval", data, "--out", str(out), "--arms", "turns:3") as run:
+    with running_command("eval", data, "--out", str(out), "--arms", "turns:3+noverify") as run:
         wait_until(lambda: groq.open_requests == 2 and len(groq.requests) == 3)
         run.send_signal(signal.SIGINT)
         stdout, stderr = run.communicate(timeout=20)
     assert (run.returncode, stdout) == (130, "")
     assert re.fullmatch(r"llamaberry: .* to resume\n", stderr)
-    assert id_arm_pairs(run_eval(data, out, "--arms", "turns:3")) == [("P", "turns:3"), ("Q", "turns:3")]
+    assert id_arm_pairs(run_eval(data, out, "--arms", "turns:3+noverify")) == [
+        ("P", "turns:3+noverify"),
+        ("Q", "turns:3+noverify"),
+    ]
     assert count_calls(groq) == {(name, step): 1 for name in "PQ" for step in STEPS} | {
         ("P", "turn 2"): 2,
         ("Q", "turn 1"): 2,
