@@ -22,7 +22,7 @@ from llamaberry.sandbox import MAX_OUTPUT_CHARS, MAX_PROCESSES, ProgramResult, r
 T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 ENDLESS = "while True: pass"
-LONG_OPERATION = "7 ** 170_000_000"
+LONG_OPERATION = "7 ** 1_000_000_000"  # hundreds of seconds
 USEFUL = {
     "a weekday": ('import datetime\nprint(datetime.date(2025, 5, 3).strftime("%A"))', "Saturday"),
     "letters": ('print("strawberry".count("r"))', "3"),
@@ -130,7 +130,8 @@ def test_an_endless_loop_ends_at_the_time_limit() -> None:
 
 def test_an_operation_that_takes_long_ends() -> None:
     """The interpreter looks at its time limit between operations only."""
-    assert run(LONG_OPERATION, 0.2)[:2] == ("", "The program ran longer than 0.2 seconds.")
+    result = asyncio.run(run_program(LONG_OPERATION, 0.2, memory_mb=4096))
+    assert result[:2] == ("", "The program ran longer than 0.2 seconds.")
 
 
 FLOODS = ['print("x" * 10_000_000)', 'while True: print("é" * 1000)', r'while True: print("\0" * 1000, end="")']
@@ -208,6 +209,14 @@ async def test_a_killed_process_is_an_error_and_the_next_runs() -> None:
     os.kill(program, signal.SIGKILL)
     assert (await task).error == "The sandbox ended unexpectedly (signal 9)."
     assert (await run_program("print(1)", 60)).output == "1\n"
+
+
+async def test_a_program_gets_no_variable_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_secret")
+    task = asyncio.create_task(run_program(ENDLESS, 60))
+    (program,) = await asyncio.to_thread(wait_until, sandboxes)
+    assert "gsk_secret" not in Path(f"/proc/{program}/environ").read_text()
+    task.cancel()
 
 
 async def test_a_cancelled_call_kills_its_program() -> None:
@@ -294,7 +303,7 @@ asyncio.run(main())
 KILLED = """
 import asyncio, sys
 from llamaberry.sandbox import run_program
-asyncio.run(run_program(sys.argv[1], 1))
+asyncio.run(run_program(sys.argv[1], 1, 4096))
 """
 AT_EXIT = """
 import asyncio, time
