@@ -96,8 +96,13 @@ CHECKED: dict[str, tuple[str, list[str], list[str], list[str], str | None]] = {
 }
 
 
-@pytest.mark.parametrize("shared", [[], ["--shared-turns"]], ids=["own turns", "shared turns"])
-@pytest.mark.parametrize(("arm", "script", "programs", "steps", "why"), CHECKED.values(), ids=list(CHECKED))
+OWN_TURNS = [(*CHECKED[name], []) for name in ("a verified turn", "independent turns")]
+
+
+@pytest.mark.parametrize(
+    ("arm", "script", "programs", "steps", "why", "shared"),
+    [*((*case, ["--shared-turns"]) for case in CHECKED.values()), *OWN_TURNS],
+)
 def test_a_checked_arm_records_the_check(
     scripted: Scripted,
     tmp_path: Path,
