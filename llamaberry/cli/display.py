@@ -1,5 +1,6 @@
 """How a run is printed: its turns while they are written, the answer, and one line of figures."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -23,6 +24,8 @@ class Display:
         self.run_ids: list[str] = []  # of the question: each pause starts another run
         self.console = plain_console(soft_wrap=True)
         self._call: tuple[str, str | None] | None = None  # the call whose reply is being printed: its step, its message
+        self.pieces_may_be_lost = False  # of a stream from a server: then a turn without any is printed at its end
+        self._streamed_turns: set[int] = set()
         self._printed_turns: set[int] = set()
         self._printed_program: str | None = None
 
@@ -35,6 +38,8 @@ class Display:
         """Print a piece of a reply, below the name of its step; another message of the same step is marked "again"."""
         if self.mode != "turns" or not text or step.startswith("check"):
             return  # a program is printed with what it printed
+        if turn := re.match(r"turn (\d+)", step):
+            self._streamed_turns.add(int(turn[1]))
         if self._call != (step, message_id):
             again = ", again" if self._call and self._call[0] == step else ""
             if self._call:  # its reply was interrupted in the middle of a line
@@ -48,6 +53,8 @@ class Display:
         if self.mode in ("quiet", "json") or turn["index"] in self._printed_turns:
             return  # a turn that a person has edited arrives again
         self._printed_turns.add(turn["index"])
+        if self.pieces_may_be_lost and turn["index"] not in self._streamed_turns:
+            self.token(f"turn {turn['index']}", turn["text"])
         if self._call:
             self.console.print()
             self._call = None

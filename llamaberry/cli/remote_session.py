@@ -56,6 +56,7 @@ class RemoteSession(Session):
 
     def __init__(self, mode: OutputMode, settings: dict[str, Any], server: str, thread: str | None) -> None:
         super().__init__(mode, thread)
+        self.display.pieces_may_be_lost = True
         self.server = server
         self._context = Context(**settings)
         self._thread_id: str | None = None
