@@ -159,7 +159,10 @@ def test_every_thread_survives_a_restart_of_everything(servers: tuple[Cluster, S
             assert {thread: now[thread] for thread in before} == before
             out, errors = running.communicate(timeout=60)
         assert (running.returncode, errors) == (0, "")
-        check_output(out)
+        # Redis has lost events: a turn whose stream is among them is printed when the state has it, perhaps late.
+        assert sorted(re.findall(r"^turn (\d) · \w+ · ", out, re.MULTILINE)) == ["1", "2", "3"]
+        assert out.count("## Answer\n42\n") >= 3
+        assert out.split("── answer ──\n")[1].startswith("The answer is 42.\n")
     assert count_nth_calls(groq) == {("under way", n): 1 + (n == 2) for n in CALLS}
     (run,) = run_concurrently((*command, "--json"))
     assert len(json.loads(run.stdout)["messages"]) == 4
