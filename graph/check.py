@@ -3,14 +3,14 @@
 import ast
 import re
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Literal
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from llamaberry.graph.answers import normalise, same_answer
-from llamaberry.graph.reply import rejects_program
+from llamaberry.graph.agreement import agrees
+from llamaberry.graph.answers import same_answer
+from llamaberry.graph.program_reply import rejects_program
 from llamaberry.graph.turn import Turn
 
 CheckVerdict = Literal["agrees", "differs", "failed", "none"]
@@ -48,102 +48,75 @@ def is_short_result(answer: str | None) -> bool:
 
 
 def computes(program: str) -> bool:
-    """Return whether a program computes something; one that only prints a text is the model's answer, not evidence."""
+    """Return whether a program computes something; one that only prints a text is the model's answer, not evidence.
+
+    To call a function of its own, to put texts together, and to ask for `__name__` computes nothing.
+    """
     try:
-        tree = ast.parse(program)
+        nodes = list(ast.walk(ast.parse(program)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True  # the sandbox will say what is wrong with it
-    work = (ast.BinOp, ast.Compare, ast.For, ast.While, ast.comprehension, ast.Subscript)
-    return any(isinstance(node, work) or (isinstance(node, ast.Call) and not _prints(node)) for node in ast.walk(tree))
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return any(_is_work(node, own) for node in nodes)
 
 
-def _prints(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Name) and call.func.id in ("print", "str")
+def _is_work(node: ast.AST, own_functions: set[str]) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id=name)):
+            return name not in {"print", "str", "int", "float", "format", "repr", *own_functions}
+        case ast.Call(func=ast.Attribute(value=ast.Constant(value=str()), attr="format")):
+            return False
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return not (_is_text(left) or _is_text(right))
+        case ast.BinOp(left=left, op=ast.Mod()):
+            return not _is_text(left)
+        case ast.Compare(left=ast.Name(id="__name__")):
+            return False
+    return isinstance(node, _WORK)
+
+
+_WORK = (
+    ast.Call,
+    ast.BinOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.AugAssign,
+    ast.For,
+    ast.While,
+    ast.comprehension,
+    ast.Subscript,
+)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Return whether an operand is a text, or texts that are put together."""
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        if _is_text(node.right):
+            return True
+        node = node.left
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def printed_answer(output: str, question: str) -> str | None:
-    """Return the answer in a program's output: its last line, "6.0" as "6", and "True" as "Yes" if that is asked."""
+    """Return the answer in a program's output: its last line, "6.0" as "6", and "True" as "Yes" if that is asked.
+
+    None if it printed nothing, or what a program prints that found no answer: "None", "nan", "inf", an object.
+    """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    if not lines:
+    if not lines or _NO_ANSWER.fullmatch(lines[-1]):
         return None
     answer = lines[-1]
     if _FLOAT.fullmatch(answer):
-        value = round(float(answer), 10)
+        value = round(float(answer), 10) + 0.0  # not "-0"
         answer = f"{value:.10f}".rstrip("0").rstrip(".") if abs(value) < 1e15 else answer
     if answer in ("True", "False") and _YES_NO.search(question):
         answer = "Yes" if answer == "True" else "No"
     return answer
 
 
+_NO_ANSWER = re.compile(r"None|-?(?:nan|inf)|<[^<>]{1,200} at 0x[0-9a-f]{1,20}>")
 _FLOAT = re.compile(r"-?\d{1,300}\.\d{1,300}")
 _YES_NO = re.compile(r"\byes\b|\bno\b|^\W*(?:is|are|was|were|does|do|did|can|could|will|has|have)\b", re.IGNORECASE)
-_NUMBER = re.compile(
-    r"(?<![\w.])(?:(?:minus|negative) )?[-+]?\d{1,300}(?:\.\d{1,300})?(?:e[-+]?\d{1,3})?(?: ?/ ?\d{1,300})?"
-    r"(?![\d.]?\d)",
-    re.ASCII,  # a Chinese or Japanese letter may stand beside a number
-)
-_OTHER_VALUE = re.compile(  # what makes another value of a number beside it
-    r"[\\^√½¼¾π∞]|(?<=\d)[k²³⁰¹⁴-⁹]|\b(?:hundreds?|thousands?|millions?|billions?|trillions?|dozens?|half|quarter|third|sqrt"
-    r"|root|squared|cubed|power|log|not|between|than|about|approximately|least|most|over|under)\b"
-)
-_FACTORIAL = re.compile(r"\d!")
-_SPACED = re.compile(r"(\D*)(\d{1,3}(?:[ \u00a0\u202f\u2009]\d{3}){1,99})(\D*)")
-_LEAD = re.compile(r"\b(?:is|are|was|were|be|equals|on|answer|result)\b(?: (?:a|an|the)\b)?|=")
-_WORDS = {"true": "yes", "false": "no", "correct": "yes", "incorrect": "no"}
-
-
-def agrees(answer: str | None, printed: str | None) -> bool:
-    """Return whether an answer and a program's answer mean the same.
-
-    "6.0" is "6", "No" is "False", "70 days" is "70", "$1,000" is "1000.00", "3/4" is "0.75", "It is 5 km." is "5". Of
-    an answer of several lines, the first may state the result alone, and the others explain it.
-    """
-    if answer is None or printed is None:
-        return False
-    first_line, *others = answer.strip().splitlines() or [""]
-    return _same(answer, printed) or (bool(others) and _same(first_line, printed))
-
-
-def _same(answer: str, printed: str) -> bool:
-    one, other = _comparable(answer), _comparable(printed)
-    if _FACTORIAL.search(answer) and not _FACTORIAL.search(printed):  # to normalise(), "!" is punctuation
-        return False
-    if one == other:
-        return True
-    value, target = _only_number(one), _only_number(other)
-    if target is None:
-        if other in ("yes", "no"):
-            return _comparable(one.partition(" ")[0]) == other
-        return _LEAD.split(one)[-1].strip() == other  # "The day is Friday"
-    words = _words(one)
-    if value is None or _OTHER_VALUE.search(one) or (words and not _words(other) <= words):
-        return False  # "2 apples" is not "2 pears"
-    places = value[1]
-    return abs(value[0] - target[0]) <= max(abs(target[0]) / 10**9, Fraction(places >= 2, 2 * 10**places))
-
-
-def _comparable(text: str) -> str:
-    if match := _SPACED.fullmatch(text.strip()):
-        text = match[1] + re.sub(r"\D", "", match[2]) + match[3]
-    text = normalise(text).strip("[](){} ")
-    return _WORDS.get(text, text)
-
-
-def _only_number(text: str) -> tuple[Fraction, int] | None:
-    """Return the number of a text and its decimal places, if it has exactly one or ends with "= NUMBER"."""
-    numbers = _NUMBER.findall(text.rpartition("=")[2])
-    if len(numbers) != 1:
-        return None
-    number = re.sub(r"(?:minus|negative) ", "-", numbers[0]).replace(" ", "")
-    try:
-        places = 12 if "/" in number or "e" in number else len(number.partition(".")[2])
-        return Fraction(number), places
-    except (ValueError, ZeroDivisionError):
-        return None
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"[^\W\d_]+", text))
 
 
 def describe_check(check: Check, turns: Sequence[Turn]) -> str:
@@ -178,16 +151,15 @@ def contradicts(turns: Sequence[Turn], check: Check | None) -> bool:
     The turn right after the program may reject it, and then it is written once more; a later turn that rejects it
     rejects the second one.
     """
-    if check is None or check["verdict"] != "differs":
-        return False
     newest = turns[-1]
+    if check is None or with_verdict(check, newest)["verdict"] != "differs":
+        return False
     return newest["index"] <= 2 or not rejects_program(newest["text"])
 
 
 def verified_turn(turns: Sequence[Turn], check: Check | None) -> Turn | None:
     """Return the newest turn if its answer is the program's."""
-    is_verified = check and check["verdict"] == "agrees" and agrees(turns[-1]["answer"], check["answer"])
-    return turns[-1] if is_verified else None
+    return turns[-1] if check and agrees(turns[-1]["answer"], check["answer"]) else None
 
 
 def standing_answer(turns: Sequence[Turn], check: Check | None) -> str | None:

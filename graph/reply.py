@@ -6,14 +6,13 @@ the same line. What a reply does not state stays None: nothing is guessed from p
 
 import re
 from collections.abc import Iterator
-from itertools import takewhile
-from textwrap import dedent
 from typing import Literal, NamedTuple
 
 from langchain_core.messages import AIMessage
 from typing_extensions import TypedDict
 
 from llamaberry.graph.markdown import lines, without_thoughts
+from llamaberry.graph.program_reply import without_program_verdict
 
 Verdict = Literal["keep", "revise"]
 
@@ -60,15 +59,6 @@ _EXPLANATION = re.compile(
 _VERDICT_FIRST = re.compile(r"[\W_]*(keep|revise)(?![^\W_])(?!\W{0,8}(?:or\b|keep|revise))")
 _VERDICT_WORD = re.compile(r"\b(ke|re)(?:ep|pt|vise|vised)\b")
 _NEGATION = re.compile(r"\b(?:not|cannot|nothing|no|without|never|neither|nor)\b|n['’]t\b")
-_CODE_BLOCK = re.compile(
-    r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)(?:^[ \t]*(?P=fence)[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
-)
-_BARE_CODE = re.compile(r"#|(?:import|from|def|for|print) ?\b|[a-z_]\w* *=", re.IGNORECASE)
-_PROGRAM_VERDICT = re.compile(
-    r"[ \t]{0,3}(?:[-*][ \t]+)?(?:#{1,6}[ \t]*)?[*_]*program[*_]*[ \t]*:"
-    r"[ \t*_]*(?P<verdict>right|correct|wrong|incorrect)\b",
-    re.IGNORECASE,
-)
 
 
 class Step(TypedDict):
@@ -112,8 +102,7 @@ def parse_turn(text: str, *, first: bool) -> ParsedTurn:
     verdict = None if first else _parse_verdict(_last(sections, "verdict") or "")
     answer = _last(sections, "answer")
     if answer and not first:
-        lines_of_answer = answer.splitlines(keepends=True)
-        answer = "".join(takewhile(lambda line: not _PROGRAM_VERDICT.match(line), lines_of_answer)).strip() or None
+        answer = without_program_verdict(answer) or None
     return ParsedTurn(text, _steps(_last(sections, "reasoning") or ""), verdict, answer)
 
 
@@ -129,34 +118,6 @@ def parse_synthesis(text: str) -> ParsedSynthesis:
     if comprehensive is None and not sections:
         comprehensive = text or None
     return ParsedSynthesis(text, comprehensive, _last(sections, "concise"))
-
-
-def parse_program(text: str) -> str | None:
-    """Return the program in a reply: its last code block that prints something; None if there is none.
-
-    A block without an end counts, as does a reply that starts with code and has no block.
-    """
-    text = without_thoughts(text).replace("\r\n", "\n")
-    blocks = [dedent(match["code"]).strip() for match in _CODE_BLOCK.finditer(text)]
-    if not blocks and _BARE_CODE.match(text):
-        blocks = [text]
-    return next((block for block in reversed(blocks) if "print(" in block), None)
-
-
-def rejects_program(text: str) -> bool:
-    """Return whether a turn says that the program it was shown computes something else than the question asks."""
-    return bool(rejection_of(text))
-
-
-def rejection_of(text: str) -> str:
-    """Return what a turn says against the program it was shown, from "Program: wrong" to the next heading, or ""."""
-    found = [
-        (n, match["verdict"]) for n, line in enumerate(text.splitlines()) if (match := _PROGRAM_VERDICT.match(line))
-    ]
-    if not found or found[-1][1].lower() not in ("wrong", "incorrect"):
-        return ""
-    first, *others = text.splitlines()[found[-1][0] :]
-    return "\n".join([first, *takewhile(lambda line: not line.lstrip().startswith("#"), others)]).strip()
 
 
 def why_unusable(message: AIMessage) -> str | None:

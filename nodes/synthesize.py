@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage
 
+from llamaberry.graph.agreement import agrees
 from llamaberry.graph.answers import best_turn, most_turns_agree
-from llamaberry.graph.check import Check, agrees, has_evidence, standing_answer, verified_turn
+from llamaberry.graph.check import Check, has_evidence, standing_answer, verified_turn
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.reply import parse_synthesis
 from llamaberry.graph.state import State

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from llamaberry.graph.check import NO_CHECK, Check, computes, is_short_result, printed_answer, with_verdict
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.graph.reply import parse_program, rejection_of, rejects_program
+from llamaberry.graph.program_reply import parse_program, rejection_of, rejects_program
 from llamaberry.models.client import ModelReply
 from llamaberry.nodes._node import Attempt, Node
 from llamaberry.nodes.refine_turn import ASK_PROGRAM as ASK
@@ -120,7 +120,7 @@ def update(attempt: Attempt, run: RunProgram | None) -> dict[str, Any]:
     output, error, _ = run.result
     answer = None if error else printed_answer(output, attempt.conversation.query)
     if answer is None:
-        error = error or "The program printed nothing."
+        error = error or "The program printed no answer."
         check = Check(program=run.program, output=output, error=error, answer=None, verdict="failed")
         return _update(check, to_repair=job == "write")
     check = Check(program=run.program, output=output, error=None, answer=answer, verdict="differs")

@@ -8,7 +8,7 @@ from llamaberry.cli.display import describe_usage, run_figures
 from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.calls import SYNTHESIZE, VERIFY, Call, Usage, total, turn_calls
 from llamaberry.graph.check import Check, describe_check
-from llamaberry.graph.reply import parse_program
+from llamaberry.graph.program_reply import parse_program
 from llamaberry.graph.turn import Turn
 
 MAX_DIFF_WORDS = 5_000

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
+from llamaberry.graph.agreement import agrees
 from llamaberry.graph.check import (
     MAX_RESULT_CHARS,
     Check,
-    agrees,
     computes,
     contradicts,
     describe_check,
