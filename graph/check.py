@@ -170,3 +170,10 @@ def standing_answer(turns: Sequence[Turn], check: Check | None) -> str | None:
     if check is None or not contradicts(turns, check) or len(turns) < 2 or same_answer(turns[-2], turns[-1]):
         return None
     return check["answer"]
+
+
+def unanimous_answer(turns: Sequence[Turn]) -> str | None:
+    """Return the short answer that all of several turns state; None if they differ, or it is a text to be weighed."""
+    newest = turns[-1]
+    is_unanimous = len(turns) > 1 and all(same_answer(newest, turn) for turn in turns)
+    return newest["answer"] if is_unanimous and is_short_result(newest["answer"]) else None

@@ -181,3 +181,24 @@ def test_an_own_check_runs_after_each_turn(scripted: Scripted) -> None:
     scripted()
     build_graph(nodes={"verify": lambda state: checked.append(len(state["turns"]))}).invoke(QUESTION)
     assert checked == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("comprehensive", "concise", "expected"),
+    [
+        ("No, it is not.", "No", ("Yes", "Yes")),
+        ("So the answer is yes: it follows.", "It follows.", ("So the answer is yes: it follows.", "Yes")),
+        ("It follows. Yes.", "**Yes.**", ("It follows. Yes.", "**Yes.**")),
+    ],
+)
+def test_a_short_answer_of_all_turns_stands(
+    scripted: Scripted, comprehensive: str, concise: str, expected: tuple[str, str]
+) -> None:
+    scripted([first("Yes"), refine("Yes"), synthesis(comprehensive, concise)])
+    result = ask(max_turns=2)
+    assert (result["answer"], result["concise_answer"]) == expected
+
+
+def test_turns_that_differ_leave_the_answer_to_synthesis(scripted: Scripted) -> None:
+    scripted([first("Yes"), refine("No", "revise"), synthesis("It is unclear.", "Unclear")])
+    assert ask(max_turns=2)["concise_answer"] == "Unclear"
