@@ -187,7 +187,7 @@ def test_langsmith_failures_cost_one_line_and_no_result(
     assert seconds < 30
 
 
-@pytest.mark.parametrize("trouble", [{"status": 500}, {"status": 429}, {"delay": 30}], ids=str)
+@pytest.mark.parametrize("trouble", [{"status": 500}, {"status": 429}, {"delay": 120}], ids=str)
 def test_the_next_run_sends_the_rows_that_failed(
     scripted: Scripted, collector: Collector, words: list[str], trouble: dict[str, Any]
 ) -> None:
@@ -198,7 +198,7 @@ def test_the_next_run_sends_the_rows_that_failed(
     scripted(script)
     started_at = time.monotonic()
     run = llamaberry(*words, "--concurrency", "1")
-    assert time.monotonic() - started_at < 30
+    assert time.monotonic() - started_at < 90  # a slow collector is not waited for
     assert (run.returncode, run.stderr.count("\n"), len(results(words))) == (0, 3, 6), run.stderr
     assert run.stderr.count("did not reach LangSmith") == 1
     collector.status, collector.delay = 200, 0
