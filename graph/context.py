@@ -9,6 +9,8 @@ from llamaberry.graph.system_prompt import SYSTEM_PROMPT
 
 PROGRAM_TEMPERATURE = 0.2
 """The highest sampling temperature of a program: variety helps reasoning, and breaks code."""
+MAX_TOKENS = 65_536
+"""The highest limit of a reply: no model of Groq's writes more at once."""
 
 
 class Context(BaseModel):
@@ -75,7 +77,7 @@ class Context(BaseModel):
     max_tokens: int = Field(
         default=2048,
         ge=64,
-        le=65536,
+        le=MAX_TOKENS,
         title="Tokens per reply",
         description="Maximum number of tokens per reply. A provider may count them against its rate limit in advance.",
     )

@@ -4,7 +4,7 @@ import re
 from itertools import takewhile
 from textwrap import dedent
 
-from llamaberry.graph.markdown import without_thoughts
+from llamaberry.graph.thoughts import without_thoughts
 
 _FENCE = re.compile(r"[ \t]*+(?:(?:[-*+]|\d{1,3}[.)])[ \t]++)?(?P<fence>`{3,12}|~{3,12})[^`~]*$")
 _BARE_CODE = re.compile(r"#|(?:import|from) \w|def \w+\(|for \w+ in |print\(|[A-Za-z_]\w{0,60} *=(?!=)")

@@ -11,8 +11,10 @@ from typing import Literal, NamedTuple
 from langchain_core.messages import AIMessage
 from typing_extensions import TypedDict
 
-from llamaberry.graph.markdown import lines, without_thoughts
+from llamaberry.graph.headings import Section, headings_pattern, read_sections
+from llamaberry.graph.markdown import find_fence, lines
 from llamaberry.graph.program_reply import without_program_verdict
+from llamaberry.graph.thoughts import without_thoughts
 
 Verdict = Literal["keep", "revise"]
 
@@ -33,19 +35,11 @@ _SYNTHESIS_NAMES = {
 _LOOSE_NAMES = _SYNTHESIS_NAMES | {"answer": "answer|final answer"}
 
 
-def _headings(names: dict[str, str]) -> re.Pattern[str]:
-    any_name = "|".join(f"(?P<{name}>{forms})" for name, forms in names.items())
-    return re.compile(
-        r"(?:[ \t]{0,3}(?P<hashes>#{1,6}(?:[ \t]++#{1,6}){0,2})[ \t]*+)?"
-        rf"(?P<bold>\*\*|__)?[ \t]*+(?:{any_name})(?![^\W_])[ \t]*+"
-        r"(?P<colon>[:：])?(?(bold)[ \t]*+(?P<closed>\*\*|__)?)[ \t]*+(?P<colon2>[:：])?(?P<rest>.*)",
-        re.IGNORECASE | re.DOTALL,
-    )
-
-
-_TURN, _SYNTHESIS, _LOOSE = (_headings(names) for names in (_TURN_NAMES, _SYNTHESIS_NAMES, _LOOSE_NAMES))
-_MARKS = {"hashes", "bold", "colon", "closed", "colon2", "rest"}
-_RULE = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})$")
+_TURN, _SYNTHESIS, _LOOSE = (headings_pattern(names) for names in (_TURN_NAMES, _SYNTHESIS_NAMES, _LOOSE_NAMES))
+_MAX_FENCES = 8
+_FINISH_KEYS = ("finish_reason", "stop_reason", "done_reason")
+_CUT = {"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"}
+"""The providers' words for a reply that a limit of tokens cut."""
 _NUMBER = re.compile(
     r"[ \t]{0,3}(?:#{1,6}[ \t]*+)?(?P<bold>\*\*|__)?(?:step[ \t]*\d{1,3}[.):、．：]?|\d{1,3}[.)、．])(?!\d)"
     r"(?(bold)(?P<closed>\*\*|__)?)[ \t]*+(?P<rest>.*)",
@@ -68,13 +62,6 @@ class Step(TypedDict):
     explanation: str
 
 
-class Section(NamedTuple):
-    """The name of a heading, and the text below it."""
-
-    name: str
-    body: str
-
-
 class ParsedTurn(NamedTuple):
     """What the text of a turn states; None where it states nothing."""
 
@@ -95,10 +82,10 @@ class ParsedSynthesis(NamedTuple):
 
 def parse_turn(text: str, *, first: bool) -> ParsedTurn:
     """Parse a reply as a first turn or a refine turn. Only a refine turn has a verdict."""
-    text = without_thoughts(text)
-    sections = _own_turn(_sections(text, _TURN, labels=False), first)
+    text = _unwrapped(without_thoughts(text), _TURN)
+    sections = _own_turn(read_sections(text, _TURN, labels=False), first)
     if not _last(sections, "answer"):
-        sections = _own_turn(_sections(text, _TURN, labels=True), first)
+        sections = _own_turn(read_sections(text, _TURN, labels=True), first)
     verdict = None if first else _parse_verdict(_last(sections, "verdict") or "")
     answer = _last(sections, "answer")
     if answer and not first:
@@ -108,11 +95,11 @@ def parse_turn(text: str, *, first: bool) -> ParsedTurn:
 
 def parse_synthesis(text: str) -> ParsedSynthesis:
     """Parse a reply as the synthesis. A reply without any of its headings is itself the comprehensive answer."""
-    text = without_thoughts(text)
-    sections = list(_sections(text, _SYNTHESIS, labels=False))
+    text = _unwrapped(without_thoughts(text), _LOOSE)
+    sections = list(read_sections(text, _SYNTHESIS, labels=False))
     comprehensive = _last(sections, "comprehensive")
     if comprehensive is None:
-        loose = list(_sections(text, _LOOSE, labels=True))
+        loose = list(read_sections(text, _LOOSE, labels=True))
         comprehensive = _last(loose, "comprehensive") or _last(loose, "answer")
         sections = sections or loose
     if comprehensive is None and not sections:
@@ -120,53 +107,36 @@ def parse_synthesis(text: str) -> ParsedSynthesis:
     return ParsedSynthesis(text, comprehensive, _last(sections, "concise"))
 
 
+def finish_reason(message: AIMessage) -> str | None:
+    """Return why the model stopped writing: "length" if a limit cut the reply, otherwise the provider's own word."""
+    metadata = message.response_metadata
+    reason = next((metadata[key] for key in _FINISH_KEYS if metadata.get(key)), None)
+    return "length" if str(reason).lower() in _CUT else reason and str(reason)
+
+
 def why_unusable(message: AIMessage) -> str | None:
     """Return why a reply that arrived without an error is unusable (empty, or no finish reason); None if it is usable.
 
     A stream that was cut may end as cleanly as a complete one, but without its finish reason. A reply that max_tokens
-    cut is usable; its finish reason shows it.
+    cut is usable if it says anything; its finish reason shows the cut.
     """
-    metadata = message.response_metadata
-    if not any(metadata.get(key) for key in ("finish_reason", "stop_reason", "done_reason")):
+    reason = finish_reason(message)
+    if reason is None:
         return "broke off: its reply ends without a finish reason"
-    if not without_thoughts(message.text) and metadata.get("finish_reason") != "length":
-        return "gave an empty reply"
-    return None
+    if without_thoughts(message.text):
+        return None
+    return "used up max_tokens before it wrote a word" if reason == "length" else "gave an empty reply"
 
 
-def _sections(text: str, headings: re.Pattern[str], *, labels: bool) -> Iterator[Section]:
-    """Yield the sections under known headings, in order; an unknown heading is part of its section.
-
-    A heading has a `#` or is in bold; with `labels`, "Answer: …" at the start of a line is one, too.
-    """
-    name, body = "", list[str]()
-    for line, fenced in lines(text):
-        match = None if fenced else headings.match(line)
-        if match and _is_heading(match, labels=labels):
-            if name:
-                yield Section(name, _body(body))
-            name = str(next(key for key in headings.groupindex if key not in _MARKS and match[key]))
-            rest = match["rest"].strip()
-            if match["bold"] and not match["closed"]:
-                rest = rest.removesuffix(match["bold"])
-            body = [rest.strip() if match["colon"] or match["colon2"] else rest.strip("# \t")]
-        else:
-            body.append(line)
-    if name:
-        yield Section(name, _body(body))
-
-
-def _body(lines: list[str]) -> str:
-    return _RULE.sub("", "\n".join(lines).strip()).strip()
-
-
-def _is_heading(match: re.Match[str], *, labels: bool) -> bool:
-    rest = match["rest"].strip("# \t")
-    alone = not rest or (bool(match.groupdict().get("verdict")) and rest.startswith("("))  # "**Verdict** (keep)"
-    colon = match["colon"] or match["colon2"]
-    if match["bold"]:
-        return bool((alone and match["closed"]) or colon)
-    return bool((match["hashes"] and (alone or colon)) or (labels and colon))
+def _unwrapped(text: str, headings: re.Pattern[str]) -> str:
+    """Return a reply without a fence around its form; code below one of its headings stays."""
+    for _ in range(_MAX_FENCES):
+        if (fenced := find_fence(text)) is None or any(read_sections(fenced.outside, headings, labels=False)):
+            break
+        if not any(any(read_sections(fenced.inside, headings, labels=labels)) for labels in (False, True)):
+            break
+        text = fenced.unwrapped
+    return text
 
 
 def _own_turn(sections: Iterator[Section], first: bool) -> list[Section]:

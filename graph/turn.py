@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from llamaberry.graph.reply import Step as Step
 from llamaberry.graph.reply import Verdict as Verdict
-from llamaberry.graph.reply import parse_turn
+from llamaberry.graph.reply import finish_reason, parse_turn
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))
@@ -50,7 +50,7 @@ def new_turn(message: AIMessage, *, index: int, model: str, seconds: float) -> T
         model=model,
         usage=message.usage_metadata,
         seconds=round(seconds, 3),
-        finish_reason=message.response_metadata.get("finish_reason"),
+        finish_reason=finish_reason(message),
     )
 
 

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AnyMessage
+from langchain_core.messages.ai import add_usage
 
 from llamaberry.graph.calls import Call, Usage
-from llamaberry.graph.context import Context
+from llamaberry.graph.context import MAX_TOKENS, Context
 from llamaberry.graph.errors import ModelError
-from llamaberry.graph.markdown import without_thoughts
-from llamaberry.graph.reply import why_unusable
+from llamaberry.graph.reply import finish_reason, why_unusable
 from llamaberry.graph.state import State
+from llamaberry.graph.thoughts import without_thoughts
 from llamaberry.models.client import ModelReply, acall_model, run_in_background
 from llamaberry.models.retry import MAX_ATTEMPTS, retry_delay
 from llamaberry.nodes._conversation import Conversation
@@ -37,9 +38,35 @@ class Attempt(NamedTuple):
         """Call the step's model. Raises SetupError before the call, ModelError if it fails or its reply is unusable."""
         context = self.context.for_step(self.trace.node)
         reply = await acall_model(context, messages, self.trace.call_config, self.started_at)
-        if reason := why_unusable(reply.message):
+        reason = why_unusable(reply.message)
+        if reason and finish_reason(reply.message) == "length":
+            return await self._ask_with_more_tokens(messages, context, reply)
+        if reason:
             raise ModelError(f"{reply.model} {reason}: try again, or another model", retryable=True)
         return reply
+
+    async def _ask_with_more_tokens(
+        self, messages: list[AnyMessage], context: Context, empty: ModelReply
+    ) -> ModelReply:
+        """Ask again with twice the tokens, where a model's reasoning has used them all. Both calls are in the usage."""
+        limit = context.max_tokens
+        more = min(2 * limit, MAX_TOKENS)
+        problem = f"{empty.model} used up max_tokens ({limit}) before it wrote a word"
+        remedy = "raise it (--max-tokens), or choose a model that reasons less"
+        if more == limit:
+            raise ModelError(f"{problem}: choose a model that reasons less")
+        try:
+            reply = await acall_model(
+                context.model_copy(update={"max_tokens": more}), messages, self.trace.call_config, self.started_at
+            )
+        except ModelError as error:
+            if error.retryable:
+                raise
+            raise ModelError(f"{problem}, and {more} were refused: {error}") from error
+        if why_unusable(reply.message):
+            raise ModelError(f"{problem}, and {more} tokens did not suffice either: {remedy}")
+        usage = add_usage(empty.message.usage_metadata, reply.message.usage_metadata)
+        return reply._replace(message=reply.message.model_copy(update={"usage_metadata": usage}))
 
     def retry_delay(self, error: ModelError) -> float | None:
         """Return the seconds until the next attempt; None if there should be none. A person's pause costs no time."""
@@ -111,6 +138,6 @@ def record_call(attempt: Attempt, reply: ModelReply) -> Call:
         model=reply.model,
         usage=reply.message.usage_metadata,
         seconds=round(reply.seconds, 3),
-        finish_reason=reply.message.response_metadata.get("finish_reason"),
+        finish_reason=finish_reason(reply.message),
     )
     return call if attempt.trace.turn else {**call, "text": without_thoughts(reply.message.text)}

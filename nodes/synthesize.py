@@ -9,7 +9,7 @@ from llamaberry.graph.agreement import agrees
 from llamaberry.graph.answers import answer_changed, best_turn, most_turns_agree
 from llamaberry.graph.check import Check, has_evidence, standing_answer, unanimous_answer, verified_turn
 from llamaberry.graph.errors import ModelError
-from llamaberry.graph.reply import parse_synthesis
+from llamaberry.graph.reply import finish_reason, parse_synthesis
 from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn
 from llamaberry.models.client import ModelReply
@@ -82,7 +82,7 @@ def update(attempt: Attempt, reply: ModelReply | None) -> dict[str, Any]:
         names = [name for name in ("comprehensive", "concise") if not getattr(parsed, name)]
         if names:
             missing.append(f"The synthesis states no {' and no '.join(names)} answer: {best.source} stands for it.")
-        if reply.message.response_metadata.get("finish_reason") == "length":
+        if finish_reason(reply.message) == "length":
             cut.append("the synthesis")
     elif not concise and best.source not in (earlier or ""):
         missing.append(f"No turn states an answer under its heading: {best.source} stands for it.")

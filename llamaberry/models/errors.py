@@ -11,6 +11,14 @@ from llamaberry.models.guard import redact
 RETRYABLE_STATUS = {408, 409, 429, 498, *range(500, 600)}
 """Timeouts, locks, rate limits, and a provider without capacity or in trouble. Other refusals are final."""
 
+_REPLY_CODES = {
+    "tool_use_failed": "its reply calls a tool that nobody offered",
+    "json_validate_failed": "its reply is not the JSON that it should be",
+    "output_parse_failed": "its reply cannot be read",
+}
+"""The codes of a 4xx answer that blames the sampled reply, not the request: the next sample may be better."""
+_USED_UP_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+"""The codes of a 429 that a wait does not cure."""
 _MAX_MESSAGE_CHARS = 300  # of the provider's own message
 _REMEDIES = {
     400: "the request was refused",
@@ -45,16 +53,31 @@ def to_model_error(error: Exception, model: str, timeout_s: float, secrets: tupl
         message = f"{model} {cause} ({type(error).__name__}: {details})"
         return ModelError(message, retryable=unreachable or malformed or sdk_error)
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    code = _code(error)
+    if code in _REPLY_CODES:
+        message = f"{model} answered {status}: {_REPLY_CODES[code]}: try again, or another model ({details})"
+        return ModelError(message, retryable=True)
     remedy = _REMEDIES.get(status, "the provider is in trouble: try again later" if status >= 500 else "refused")
     remedy = remedy.format(key=f"{provider.upper()}_API_KEY")
+    if code in _USED_UP_CODES:
+        remedy = "the account has nothing left: check its plan and billing"
     retry_after_s = _retry_after(headers.get("retry-after", ""))
     if retry_after_s:
         remedy += f": it asks to wait {retry_after_s:g} s"
     return ModelError(
         f"{model} answered {status}: {remedy} ({details})",
-        retryable=status in RETRYABLE_STATUS and headers.get("x-should-retry") != "false",
+        retryable=status in RETRYABLE_STATUS
+        and code not in _USED_UP_CODES
+        and headers.get("x-should-retry") != "false",
         retry_after_s=retry_after_s,
     )
+
+
+def _code(error: Exception) -> str:
+    """Return the code in the provider's answer; "" if it has none."""
+    body = getattr(error, "body", None)
+    details = body.get("error", body) if isinstance(body, dict) else None
+    return str(details.get("code") or details.get("type") or "") if isinstance(details, dict) else ""
 
 
 def _provider_message(error: Exception, secrets: tuple[str, ...]) -> str:

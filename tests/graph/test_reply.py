@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
-from llamaberry.graph.markdown import without_thoughts
 from llamaberry.graph.reply import parse_synthesis
+from llamaberry.graph.thoughts import without_thoughts
 from llamaberry.graph.turn import Turn, keep_turns, new_turn
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=200)
@@ -27,6 +27,73 @@ MARKS = [
     "\r\n",
 ]
 CODE = ["\n```\n", "\n~~~\n", "\n```python\n", "<think>", "</think>", "\n<think>", "`", "**", "__", "**Explanation:** "]
+CODE += [
+    "<thought>",
+    "</thought>",
+    "<|im_end|>",
+    "<|im_start|>",
+    "</s>",
+    "<|channel|>final<|message|>",
+    "```markdown\n",
+    "4. ",
+    "✅ ",
+    "\n---\n",
+]
+SIGNS_1MB = [
+    "`",
+    "~",
+    "*",
+    "#",
+    "1",
+    "=",
+    "<",
+    "[",
+    "(",
+    ">",
+    "- ",
+    " ",
+    "\n",
+    "✅",
+    "<think>\n",
+    "<think>",
+    "</think>",
+    "## Answer\n",
+]
+SIGNS_1MB += [
+    "<think></think>",
+    "<thought></thought>\n",
+    "<think> ",
+    "</s>",
+    "<|a|>",
+    "<|a|> ",
+    "<|im_start|>",
+    "<|channel|>",
+    "`<|a|>`",
+]
+SIGNS_1MB += [
+    "<|channel|>final<|message|>",
+    "<|end|>",
+    "<｜",
+    "assistantfinal",
+    "[THINK]",
+    "◁think▷",
+    "```markdown\n",
+    "```\n",
+    "~~~md\n",
+]
+SIGNS_1MB += [
+    "4. ",
+    "> ",
+    "Answer\n---\n",
+    "## 4. Answer\n",
+    "<h2>Answer</h2>\n",
+    "<h2>",
+    "iv. ",
+    "step 1 ",
+    "</h2>",
+    "# #",
+    "Program: ",
+]
 WORDS = ["42", "keep", "revise", "not ", ":", "#", " ", "\r", "\u2028", "\x00", "答案：", "الجواب"]
 UNICODE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")  # what neither a file nor a database takes
 PIECES = st.sampled_from(FORM + MARKS + CODE + WORDS) | st.text(UNICODE, max_size=5)
@@ -85,7 +152,9 @@ def test_an_answer_in_the_line_of_its_heading_is_complete(text: str, answer: str
     [
         "", " \n\t", "42", "The answer is 42.", "So the answer: 42", "Answer", "## Answer", "Answer:", "# Review\n42",
         "## Answers\n42", "## Unanswered\n42", "**Answer** is what we want", "As code:\n\n    ## Answer\n    42",
-        "```\n## Answer\n42\n```", "~~~md\nAnswer: 42\n~~~", "````\n```\n## Answer\n42\n```\n````",
+        "```python\n## Answer\n42\n```", "Like this:\n```\n## Answer\n42\n```", "```\n## Answer\n42\n```\nis the form",
+        "Step 4: Answer", "4. Answer", "- Answer", "✅ Answer", "(Answer: 42)", "> Answer the question",
+        "Answer\n42\n---",
     ],
 )  # fmt: skip
 def test_a_reply_that_states_no_answer_has_none(text: str) -> None:
@@ -228,7 +297,7 @@ def test_an_answer_that_a_synthesis_lacks_is_none(text: str, comprehensive: str 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
-    ["a\n" + sign * (MB // len(sign)) for sign in ("`", "~", "*", "#", "1", "<think>\n", "</think>", "## Answer\n")]
+    ["a\n" + sign * (MB // len(sign)) for sign in SIGNS_1MB]
     + ["## Reasoning\n" + x * (MB // len(x)) for x in ("1. a\n", "1. **Explanation:** ", "** ", "```x\n~~~x\n", "\r")]
     + [f"x\n{x}{' ' * MB}x" for x in ("#", "**", "Answer", "Verdict:", "## Reasoning\n1. **explanation")]
     + ["# Review\n" * (MB // 9), "\n".join("`" * k for k in range(999, 2, -1)) + "\nx" * (MB // 4)],

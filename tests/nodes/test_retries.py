@@ -32,6 +32,7 @@ class ScriptPerQuestion:
         return next(self.scripts[question], good_model(request))
 
 
+REPLY_CODES = {"tool_use_failed": "calls a tool", "json_validate_failed": "JSON", "output_parse_failed": "read"}
 # Faults that may pass, each with a pattern of its error message.
 PASSING = {
     **{f"HTTP {status}": (Reply(status=status), f"answered {status}: ") for status in (408, 409, 429, 498, 500, 599)},
@@ -43,6 +44,10 @@ PASSING = {
     "no finish_reason": (Reply(first(), finish_reason=None, no_usage=True), "without a finish reason: try again"),
     "empty": (Reply(""), "gave an empty reply: try again"),
     "only thoughts": (Reply("<think>Well.</think>\n"), "gave an empty reply: try again"),
+    **{
+        code: (Reply(status=400, error={"message": "Failed", "code": code}), f"answered 400: its reply .*{words}")
+        for code, words in REPLY_CODES.items()
+    },
     "time-out": (Reply(hang=True), r"within 1\.5 s: allow more with turn_timeout_s \(--turn-timeout\)"),
 }
 SETTINGS: dict[str, dict[str, Any]] = {name: {} for name in PASSING} | {"time-out": {"turn_timeout_s": 1.5}}
@@ -187,7 +192,7 @@ def test_a_reply_far_beyond_max_tokens_is_truncated(scripted: Scripted, entry_po
     assert result["degraded"] == "Cut short at max_tokens (64; --max-tokens raises it): turn 1."
 
 
-@pytest.mark.parametrize("text", [first("41"), "## Reas", ""], ids=["whole", "half", "empty"])
+@pytest.mark.parametrize("text", [first("41"), "## Reas"], ids=["whole", "half"])
 def test_a_reply_truncated_at_max_tokens_is_reported(scripted: Scripted, entry_point: EntryPoint, text: str) -> None:
     """It is not retried, since it would be truncated again; the next turn sees it."""
     groq = scripted([Reply(text, finish_reason="length"), refine("42"), synthesis("It is 42.", "42")])
@@ -276,3 +281,38 @@ async def test_leaving_a_stream_cancels_its_call(scripted: Scripted) -> None:
             break
     await asyncio.to_thread(groq.wait)
     assert (groq.disconnects, len(groq.requests)) == (1, 1)
+
+
+THOUGHT_UP = [Reply("", reasoning="Well …", finish_reason="length"), Reply("<think>Well", finish_reason="length")]
+
+
+@pytest.mark.parametrize("empty", THOUGHT_UP, ids=["beside the text", "in the text"])
+def test_a_model_that_thinks_too_long_gets_more_tokens(scripted: Scripted, empty: Reply) -> None:
+    groq = scripted([empty, first(), empty, refine(), synthesis()])
+    result = graph.invoke({"query": "6 x 7?"}, context={"max_turns": 2, "max_tokens": 100, "verify": "none"})
+    assert [request.body["max_tokens"] for request in groq.requests] == [100, 200, 100, 200, 100]
+    assert [turn["text"] for turn in result["turns"]] == [first(), refine()]
+    thoughts = (empty.reasoning or empty.text).split()
+    assert result["turns"][0]["usage"]["output_tokens"] == len(thoughts) + len(first().split())
+    assert result["degraded"] is None
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (THOUGHT_UP[0], r"max_tokens \(100\) before it wrote a word, and 200 tokens did not suffice .*--max-tokens"),
+        (Reply(status=413), r"max_tokens \(100\) before it wrote a word, and 200 were refused: .* answered 413"),
+    ],
+)
+def test_a_model_that_thinks_too_long_fails_in_words(scripted: Scripted, second: Reply, message: str) -> None:
+    groq = scripted([THOUGHT_UP[0], second])
+    with pytest.raises(ModelError, match=message):
+        graph.invoke({"query": "6 x 7?"}, context={"max_tokens": 100})
+    assert len(groq.requests) == 2
+
+
+def test_an_account_without_credit_is_not_asked_again(scripted: Scripted) -> None:
+    groq = scripted([Reply(status=429, error={"message": "You exceeded your quota", "code": "insufficient_quota"})])
+    with pytest.raises(ModelError, match="answered 429: the account has nothing left: check its plan"):
+        graph.invoke({"query": "6 x 7?"})
+    assert len(groq.requests) == 1
