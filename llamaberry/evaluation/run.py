@@ -16,7 +16,7 @@ from typing import Any
 
 from langsmith import Client
 
-from llamaberry.console import progress
+from llamaberry.console import print_error, progress
 from llamaberry.evaluation.arms import Runner
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.folder import Folder, ResultKey
@@ -67,6 +67,8 @@ class Evaluation:
         Raises:
             SetupError: no call can be made; the results so far are kept.
         """
+        if self.data.warning:
+            print_error(self.data.warning)
         total = len(self.data.cases) * len(self.arms)
         if len(self.results) == total and not retry_failed and not client:
             return
