@@ -77,7 +77,10 @@ class Evaluation:
             if failed:
                 self.folder.remove(failed)
             experiments = Experiments(client, self.data, self.arms, self.folder) if client else None
-            judge = Judge(self.judge, self.folder.results.values(), concurrency=concurrency) if self.judge else None
+            judge = None
+            if self.judge:
+                judged = self.folder.results.values()
+                judge = Judge(self.judge, judged, concurrency=concurrency, context=self.context)
             async with AsyncExitStack() as stack:
                 sending = experiments is not None and await stack.enter_async_context(experiments.open())
                 if len(self.results) == total and not sending:
