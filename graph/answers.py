@@ -12,6 +12,7 @@ _DOLLAR = re.compile(r"\b(?:us|US)(?=\$)|\$(?=\s?[-\d.])|\\[()\[\]]|\$+")
 _NO_CENTS = re.compile(r"(?<![\w.])(\d++)\.0++(?!\w|\.\d)")
 _DECIMAL = re.compile(r"-?\d++\.\d++")
 _BARE_POINT = re.compile(r"(?<![\w.])\.(?=\d)")  # ".5"
+_NO_LETTER = re.compile(r"[^\w\s]")
 _PERCENT = re.compile(r"(?<=\d) (?=[%‰])")
 _POWER = re.compile(r"(?<=[\w)\]}]) ?\*\* ?(?=[\w(\[{.√-])")
 _OPERATOR = re.compile(r"(?<=[\w)\]}%]) ?(<=|>=|==|!=|[-+*/^=<>≤≥≠≈×÷]) ?(?=[\w(\[{.√-])")
@@ -43,16 +44,15 @@ def _normalise_once(text: str) -> str:
     text = plain_latex(plain_characters(text)).replace("`", "")
     text = _BARE_POINT.sub("0.", join_thousands(_DOLLAR.sub("", without_emphasis(text))))
     text = " ".join(text.split())
-    last = len(text) - 1
-    text = "".join(_character(text, i, last) for i in range(last + 1)).casefold()
+    text = _NO_LETTER.sub(_mark, text).casefold()
     text = _OPERATOR.sub(_tight, _POWER.sub("^", _PERCENT.sub("", " ".join(text.split()))))
     text = _NO_CENTS.sub(r"\1", _LEADING_SIGN.sub(r"\1", text))
     return text.rstrip("0") if _DECIMAL.fullmatch(text) else text
 
 
-def _character(text: str, i: int, last: int) -> str:
-    """Return what stands for a character: a space for punctuation without meaning."""
-    character = text[i]
+def _mark(match: re.Match[str]) -> str:
+    """Return what stands for a character that is no letter: a space for punctuation without meaning."""
+    text, i, character = match.string, match.start(), match[0]
     if not unicodedata.category(character).startswith("P") or character in _MEANINGFUL:
         return character
     before, after = text[max(0, i - 1) : i], text[i + 1 : i + 3]
@@ -63,7 +63,7 @@ def _character(text: str, i: int, last: int) -> str:
         is_variable = before.islower() and not text[max(0, i - 2) : i - 1].isalpha()
         is_factorial = before.isdigit() or before in (*")!",) or is_variable
         return "!" if is_factorial or (after[:1].isalnum() and not before.isalpha()) else " "
-    return character if 0 < i < last and before.isalnum() and after[:1].isalnum() else " "
+    return character if before.isalnum() and after[:1].isalnum() else " "
 
 
 def _tight(operator: re.Match[str]) -> str:

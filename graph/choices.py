@@ -16,6 +16,8 @@ _STATED = re.compile(
     r"(?!\W{0,3}(?:and|or)\W{1,3}[A-Za-z](?!\w))"
 )
 
+_MAX_BARE = 200
+"""Characters of a text that may be a letter and marks around it."""
 _LETTER = r"[(\[]?[A-Za-z][)\]]?(?![\w'’])"
 _KIND = r"(?:the )?(?:(?:option|answer|choice|letter)s? )?"
 _LETTERS = rf"(?i:{_KIND}){_LETTER}(?:(?:, ?{_LETTER}){{0,8}}+,? ?(?:and|or|nor) ?(?i:{_KIND}){_LETTER})?+"
@@ -51,7 +53,7 @@ def chosen_letter(text: str) -> str:
     box = last_box(text)
     text = plain_latex(plain_characters(text if box is None else box))
     text = _WRONG.sub(" ", _DENIED.sub(" ", separate_scripts(text)))
-    bare = normalise(text).strip("()[]{} ")
+    bare = normalise(text).strip("()[]{} ") if len(text) < _MAX_BARE else ""
     if len(bare) == 1 and bare.isalpha():
         return bare
     if leading := _LEADING.match(text):
