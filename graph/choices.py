@@ -18,31 +18,35 @@ _STATED = re.compile(
 
 _MAX_BARE = 200
 """Characters of a text that may be a letter and marks around it."""
-_LETTER = r"[(\[]?[A-Za-z][)\]]?(?![\w'’])"
+_LETTER = r"[(\[\"'“‘]?[A-Za-z][)\]\"'”’]?(?![\w'’])"
 _KIND = r"(?:the )?(?:(?:option|answer|choice|letter)s? )?"
 _LETTERS = rf"(?i:{_KIND}){_LETTER}(?:(?:, ?{_LETTER}){{0,8}}+,? ?(?:and|or|nor) ?(?i:{_KIND}){_LETTER})?+"
 _DENIAL = (
     r"not|never|cannot|any(?:thing)? but|everything but|all but|none (?:of|but)|neither|except(?: for)?|excluding"
-    r"|without|other than|rather than|instead of|rul(?:es?|ed|ing) out|eliminat(?:es?|ed|ing)|excludes?|rejects?"
+    r"|without|other than|rather than|instead of|rul(?:es?|ed|ing) out|eliminat(?:es?|ed|ing)|excludes?|rejects?|avoid"
     r"|(?:wrong|incorrect)(?: (?:answer|option|choice)s?)?:"
 )
 _BETWEEN = (
     r"(?: (?:be|choose|pick|select|think|believe|necessarily|the case that|true that|it is|it's|the answer is|that))"
     r"{0,4}+"
 )
-_IS = r"(?:is|are|was|were|would be|seems?|looks?)"
+_IS = r"(?:is|are|was|were|(?:would|must|has to|have to) be|seems?|looks?)"
 _HOW = r"(?: (?:both|all|also|clearly|obviously|definitely|certainly|simply|the|an?))?"
 _IS_WRONG = (
-    rf"{_IS}{_HOW} (?:wrong|incorrect|false|untrue|out\b|impossible|excluded|eliminated|ruled out|not\b)"
+    rf"{_IS}{_HOW} (?:wrong|incorrect|false|untrue|impossible|unlikely|excluded|eliminated|(?:(?:ruled )?out|never|not)\b)"
     r"|(?:is|are|was|were|does|do|did|can|could|would)(?:n['’]t| not)\b|cannot\b"
     r"|can be (?:ruled out|excluded|eliminated)"
 )
 # The letters that are denied: "not B", "anything but B", "neither A nor B"; "B is wrong", "B cannot be"; "~~B~~", "!B".
 _DENIED = re.compile(
-    rf"(?:(?i:\b(?:{_DENIAL})|n['’]t\b)(?i:{_BETWEEN})|不是|不选|不選|并非|非) ?{_LETTERS}"
-    rf"|[!¬]\s?{_LETTER}|~~[^~]{{1,200}}~~"
+    rf"(?:(?i:\b(?:{_DENIAL})(?![^\W_])|n['’]t\b)(?i:{_BETWEEN})|不是|不选|不選|并非|非)[ :]{{0,2}}{_LETTERS}"
+    rf"|[!¬]\s?{_LETTER}"
 )
-_WRONG = re.compile(rf"(?<![\w'’(\[]){_LETTERS}(?: (?i:{_IS_WRONG})| ?(?:是错|错|不对|不正确)|\? (?i:no)\b)")
+_STRUCK = re.compile(r"~~[^~]{1,200}~~")
+_WRONG = re.compile(
+    rf"(?<![\w'’(\[]){_LETTERS}(?: (?i:{_IS_WRONG})|\? (?i:no)\b"
+    r"| ?(?:是错|错|不对|不正确|以外|では?ない|じゃない|제외|[이가] 아니|아니))"
+)
 
 
 def chosen_letter(text: str) -> str:
@@ -52,12 +56,13 @@ def chosen_letter(text: str) -> str:
     """
     box = last_box(text)
     text = plain_latex(plain_characters(text if box is None else box))
-    text = _WRONG.sub(" ", _DENIED.sub(" ", separate_scripts(text)))
+    text = without_emphasis(_STRUCK.sub(" ", separate_scripts(text)))
+    text = _WRONG.sub(" ", _DENIED.sub(" ", text))
     bare = normalise(text).strip("()[]{} ") if len(text) < _MAX_BARE else ""
     if len(bare) == 1 and bare.isalpha():
         return bare
     if leading := _LEADING.match(text):
         return leading[1].casefold()
-    stated = _STATED.findall(text) or [one or other for one, other in _OPTION.findall(without_emphasis(text))]
+    stated = _STATED.findall(text) or [one or other for one, other in _OPTION.findall(text)]
     letters = {letter.casefold() for letter in stated}
     return letters.pop() if len(letters) == 1 else ""

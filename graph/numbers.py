@@ -90,14 +90,17 @@ _BOUND = re.compile(
     r"(?:\b(?:than|least|most|over|under|above|below|up to|within|nearly|almost|half|third|quarter|double|twice|root"
     r"|factorial|square|cube|log|ln|sin|cos|tan|exp|sqrt|mod|times|plus|minus|divided by|multiplied by|%)(?: of)?"
     r"|%(?: of)?|[<>≤≥±√∛+*×/÷^]|√[({]|[a-z][({\[_]|[\w}^_√]\{|(?:\d|\b[a-z]|[)\]}]) ?-|\d[:.,]"
+    r"|\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten) (?:or|to)"
     r"|\|(?! )|\b(?:log|root)_\S{1,4} |至少|最多|超过|少于|大于|小于|不到) ?$",
     re.IGNORECASE,
 )
 _FORMULA = re.compile(
     r"\.?(?:\\[a-zA-Z]|\(\d)|[a-zA-Z]?\(|\^|_\w|[²³]| ?[√∛πθ∞±]| ?- ?[\d(√.]|-[a-z]\b|[a-z]*\d|\+(?!\w)"
-    r"| ?[*×+÷/] ?(?:[\d(√.]|[^\W\d_](?![^\W_]))|[abijnpqruvwxyz](?!\w)| [xy](?![^\W_])| pi(?!\w)|[:/.,]\d|\}[\^(\w]"
+    r"| ?[*×+÷/] ?(?:[\d(√.]|[^\W\d_](?![^\W_]))"
+    r"|(?:[abeijnpqruvwxyz]|[xyz]{2,3}|ab)(?!\w)| [xy](?![^\W_])| pi(?!\w)|[:/.,]\d|\}[\^(\w]"
     r"|%? (?:times|plus|minus|divided by|multiplied by) \D?\d|% of \D?\d"
     r"| (?:squared|cubed|factorial|to the power|mod)(?!\w)| and (?:a half|half|a quarter)(?!\w)"
+    r"| or (?:more|less|fewer|above|below|over|under)(?!\w)"
 )
 _EXCLAMATION = re.compile(r"[^\W\d_]{2,} \S{0,3}$")
 _WINDOW = 40

@@ -9,7 +9,7 @@ from llamaberry.graph.numbers import CURRENCIES, SCALES, Number, Token, find_num
 
 _HASHES = re.compile(r"####[ \t]*+(\S.*)")
 _LABEL = re.compile(
-    r"(?:\b(?:answer|result|réponse|respuesta|antwort|lösung)(?! of\b)|答案|答え|解答|정답|(?<!\w)답|答)"
+    r"(?:\b(?:answer|result|réponse|respuesta|antwort|lösung)(?! of\b| to \W?\d)|答案|答え|解答|정답|(?<!\w)답|答)"
     r"(?: is| was| would be| est| es| ist| lautet| ?(?:是|为|は|은|는))?\W{0,9}",
     re.IGNORECASE,
 )
@@ -23,7 +23,7 @@ _CLAUSE_END = re.compile(
     r"|\b(?:because|since|as|where|which|when|if|for)\b|因为",
     re.IGNORECASE,
 )
-_COPULA = re.compile(r"\b(?:is|are|was|were|equals)\b|[是为]", re.IGNORECASE)
+_COPULA = re.compile(r"\b(?:is|are|was|were|equals)\b|(?<![不非])[是为]", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*([^*\n]{1,100})\*\*")
 _EQUATION_END = re.compile(r"[;\n]|,(?!\d{3}(?!\d))|\.(?=\s|$)|。|\b(?:or|and|so)\b", re.IGNORECASE)
 _MAX_CLAUSE, _MAX_CLAUSES = 300, 20
