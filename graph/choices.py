@@ -33,7 +33,8 @@ _BETWEEN = (
 _IS = r"(?:is|are|was|were|(?:would|must|has to|have to) be|seems?|looks?)"
 _HOW = r"(?: (?:both|all|also|clearly|obviously|definitely|certainly|simply|the|an?))?"
 _IS_WRONG = (
-    rf"{_IS}{_HOW} (?:wrong|incorrect|false|untrue|impossible|unlikely|excluded|eliminated|(?:(?:ruled )?out|never|not)\b)"
+    rf"{_IS}{_HOW} (?:wrong|incorrect|false|untrue|impossible|unlikely|excluded|eliminated|(?:ruled )?out\b)"
+    rf"|{_IS}{_HOW} (?:never|not)\b"
     r"|(?:is|are|was|were|does|do|did|can|could|would)(?:n['’]t| not)\b|cannot\b"
     r"|can be (?:ruled out|excluded|eliminated)"
 )
