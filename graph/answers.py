@@ -5,67 +5,71 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from llamaberry.graph.notation import join_thousands, plain_characters, plain_latex, without_emphasis
 from llamaberry.graph.turn import Turn
 
-# Every pattern is linear in the text: possessive quantifiers never backtrack.
-_BOXED = re.compile(r"\\boxed\{([^{}]{0,1000})\}")
-_EMPHASIS = re.compile(r"[*_~]++")
-_DOLLAR = re.compile(r"\$(?=\s?[-\d.])|\\[()\[\]]|\$+")
-_THOUSANDS = re.compile(r"(?<![\d.])(?<!\d,)\d{1,3}(?:,\d{3})++(?!\d|,\d)")
+_DOLLAR = re.compile(r"\b(?:us|US)(?=\$)|\$(?=\s?[-\d.])|\\[()\[\]]|\$+")
 _NO_CENTS = re.compile(r"(?<![\w.])(\d++)\.0++(?!\w|\.\d)")
 _DECIMAL = re.compile(r"-?\d++\.\d++")
 _BARE_POINT = re.compile(r"(?<![\w.])\.(?=\d)")  # ".5"
-# Some keyboards write ASCII in full-width forms; any dash before a number may be a minus.
-_PLAIN = {0xFF01 + offset: 0x21 + offset for offset in range(94)} | dict.fromkeys(
-    map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-"
-)
+_NO_LETTER = re.compile(r"[^\w\s]")
+_PERCENT = re.compile(r"(?<=\d) (?=[%‰])")
+_POWER = re.compile(r"(?<=[\w)\]}]) ?\*\* ?(?=[\w(\[{.√-])")
+_OPERATOR = re.compile(r"(?<=[\w)\]}%]) ?(<=|>=|==|!=|[-+*/^=<>≤≥≠≈×÷]) ?(?=[\w(\[{.√-])")
+_LEADING_SIGN = re.compile(r"(?:^|(?<=[(=<>≤≥≈]))([-<>≤≥≈]) (?=[\d.])")
 # Punctuation that carries meaning in an answer.
 _MEANINGFUL = set("-/%&@#()[]{}*_\\٪‰‱")
+_MAX_ROUNDS = 20
+_LONG = 10_000
+"""No answer is that long: it is normalised once, and its accents stay as they are."""
 
 
 def normalise(answer: str) -> str:
     """Return `answer` in the form in which answers are compared.
 
-    Case, space, punctuation, markdown, a dollar sign and the format of a number make no difference: "**42**." is "42",
-    "$1,000.00" is "1000". What could be a different answer stays different: "-5", "50%", "3/4", "1.5", "3.10".
+    Case, space, punctuation, markup, a dollar sign and the format of a number make no difference: "**42**." is "42",
+    "$1,000.00" is "1000", "x + 1" is "x+1". What could be a different answer stays different: "-5", "50%", "5!", "1.5".
     """
-    # Composing accents takes quadratic time if one letter has very many: no answer is that long.
-    text = unicodedata.normalize("NFC", answer) if len(answer) < 10_000 else answer
-    text = text.translate(_PLAIN).casefold().replace("`", "")
-    marked = ""
-    while text != marked and (not marked or len(text) < 10_000):  # marks inside of marks
-        marked, text = text, _DOLLAR.sub("", _without_emphasis(_BOXED.sub(r"\1", text)))
-    text = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), text)
-    text = _BARE_POINT.sub("0.", text)
-    last = len(text) - 1
-    characters = (
-        " "
-        if unicodedata.category(character).startswith("P")
-        and character not in _MEANINGFUL
-        and (character == "," or not (0 < i < last and text[i - 1].isalnum() and text[i + 1].isalnum()))
-        else character
-        for i, character in enumerate(text)
-    )
-    text = _NO_CENTS.sub(r"\1", " ".join("".join(characters).split()))
-    return (text.rstrip("0") if _DECIMAL.fullmatch(text) else text) or answer.strip()
+    # Composing accents takes quadratic time if one letter has very many.
+    text = unicodedata.normalize("NFC", answer) if len(answer) < _LONG else answer
+    before = None
+    for _ in range(_MAX_ROUNDS if len(answer) < _LONG else 1):  # marks inside of marks
+        if text == before:
+            break
+        before, text = text, _normalise_once(text)
+    return text or answer.strip()
 
 
-def _without_emphasis(text: str) -> str:
-    """Remove the marks of bold, italics and strike-through that stand in pairs around something."""
-    open_marks: dict[str, int] = {}
-    marks: list[tuple[int, int]] = []
-    for match in _EMPHASIS.finditer(text):
-        mark, before, after = match[0], text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
-        if mark in open_marks and before.strip() and not after.isalnum():
-            start = open_marks.pop(mark)
-            marks += [(start, start + len(mark)), match.span()]
-        elif after.strip() and not before.isalnum():
-            open_marks[mark] = match.start()
-    pieces, end = [], 0
-    for start, stop in sorted(marks):
-        pieces.append(text[end:start])
-        end = stop
-    return "".join([*pieces, text[end:]])
+def _normalise_once(text: str) -> str:
+    text = plain_latex(plain_characters(text)).replace("`", "")
+    text = _BARE_POINT.sub("0.", join_thousands(_DOLLAR.sub("", without_emphasis(text))))
+    text = " ".join(text.split())
+    text = _NO_LETTER.sub(_mark, text).casefold()
+    text = _OPERATOR.sub(_tight, _POWER.sub("^", _PERCENT.sub("", " ".join(text.split()))))
+    text = _NO_CENTS.sub(r"\1", _LEADING_SIGN.sub(r"\1", text))
+    return text.rstrip("0") if _DECIMAL.fullmatch(text) else text
+
+
+def _mark(match: re.Match[str]) -> str:
+    """Return what stands for a character that is no letter: a space for punctuation without meaning."""
+    text, i, character = match.string, match.start(), match[0]
+    if not unicodedata.category(character).startswith("P") or character in _MEANINGFUL:
+        return character
+    before, after = text[max(0, i - 1) : i], text[i + 1 : i + 3]
+    if character == ",":  # "3, 5" is a list, or a decimal
+        is_list = before.isdigit() and (after[:1].isdigit() or (after[:1] == " " and after[1:].isdigit()))
+        return ", " if is_list else " "
+    if character == "!":  # a factorial or a negation
+        is_variable = before.islower() and not text[max(0, i - 2) : i - 1].isalpha()
+        is_factorial = before.isdigit() or before in (*")!",) or is_variable
+        return "!" if is_factorial or (after[:1].isalnum() and not before.isalpha()) else " "
+    return character if before.isalnum() and after[:1].isalnum() else " "
+
+
+def _tight(operator: re.Match[str]) -> str:
+    """Return an operator without the spaces around it; a minus with one space is a sign, as in a list: "5 -3"."""
+    sign = operator[1]
+    return operator[0] if sign == "-" and operator[0] in (" -", "- ") else sign.replace("*", "×")
 
 
 def same_answer(one: Turn, other: Turn) -> bool:

@@ -9,10 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from llamaberry import jsonl
 from llamaberry.evaluation import checkers
+from llamaberry.evaluation.shapes import question_and_answer
 from llamaberry.graph.errors import SetupError
 
 Check = Callable[[str], bool]
@@ -29,11 +31,13 @@ class Case(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The cases, the settings (JSON) that reproduce them, and a message for each invalid line."""
+    """The cases, the settings (JSON) that reproduce them, and messages: for each invalid line, and on all of them."""
 
     cases: list[Case]
     settings: dict[str, Any]
     invalid: list[str]
+    warning: str | None = None
+    """Why most answers may be marked wrong."""
 
 
 class Row(jsonl.Row):
@@ -42,6 +46,17 @@ class Row(jsonl.Row):
     answer: str = Field(min_length=1)
     checker: Literal["exact", "number", "choice", "judge"] | None = None
     tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_shape(cls, row: Any) -> Any:
+        """Read the shapes of public datasets, too."""
+        if not isinstance(row, dict):
+            return row
+        try:
+            return question_and_answer(row)
+        except ValueError as error:
+            raise PydanticCustomError("shape", "{message}", {"message": str(error)}) from None
 
 
 def read_file(path: Path, *, judged: bool = False, limit: int | None = None) -> Data:
@@ -71,9 +86,25 @@ def read_file(path: Path, *, judged: bool = False, limit: int | None = None) -> 
     if not cases:
         raise SetupError("\n".join([f"{path} contains no question: each line is JSON like {_EXAMPLE}", *invalid[:5]]))
     settings = {"data": path.name, "sha256": hashlib.sha256(content).hexdigest()}
-    return Data(list(cases.values())[:limit], settings, invalid)
+    used = list(cases.values())[:limit]
+    return Data(used, settings, invalid, _warning(used))
 
 
+def _warning(cases: list[Case]) -> str | None:
+    count = sum(
+        isinstance(case.check, partial) and case.check.func is checkers.exact and len(case.expected) > LONG_ANSWER_CHARS
+        for case in cases
+    )
+    if 2 * count <= len(cases):
+        return None
+    return (
+        f"{count} of {len(cases)} expected answers are long texts, and only the same text is right: set a judging "
+        "model with --judge MODEL, or give short answers"
+    )
+
+
+LONG_ANSWER_CHARS = 60
+"""A longer text is hardly ever repeated word for word."""
 _EXAMPLE = '{"question": "What is 6 x 7?", "answer": "42"}'
 
 

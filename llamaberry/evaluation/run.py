@@ -16,7 +16,7 @@ from typing import Any
 
 from langsmith import Client
 
-from llamaberry.console import progress
+from llamaberry.console import print_error, progress
 from llamaberry.evaluation.arms import Runner
 from llamaberry.evaluation.data import Case, Data
 from llamaberry.evaluation.folder import Folder, ResultKey
@@ -67,6 +67,8 @@ class Evaluation:
         Raises:
             SetupError: no call can be made; the results so far are kept.
         """
+        if self.data.warning:
+            print_error(self.data.warning)
         total = len(self.data.cases) * len(self.arms)
         if len(self.results) == total and not retry_failed and not client:
             return
@@ -75,7 +77,10 @@ class Evaluation:
             if failed:
                 self.folder.remove(failed)
             experiments = Experiments(client, self.data, self.arms, self.folder) if client else None
-            judge = Judge(self.judge, self.folder.results.values(), concurrency=concurrency) if self.judge else None
+            judge = None
+            if self.judge:
+                judged = self.folder.results.values()
+                judge = Judge(self.judge, judged, concurrency=concurrency, context=self.context)
             async with AsyncExitStack() as stack:
                 sending = experiments is not None and await stack.enter_async_context(experiments.open())
                 if len(self.results) == total and not sending:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from llamaberry.evaluation.judge import read_verdict
 from testing.command import usage_error
 from testing.evaluation import id_arm_pairs, read_results, run_eval, write_questions
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first
@@ -70,6 +71,62 @@ def test_a_judge_at_capacity_is_retried(scripted: Scripted, tmp_path: Path) -> N
     groq = scripted(judging([Reply(status=503), Reply(cut=-1), "right"], ["Yes"]))
     (line,) = run_eval(write_questions(tmp_path, "Q"), tmp_path / "out", *JUDGE, "--arms", "single")
     assert (line["right"], line["error"], len(judged(groq))) == (True, None, 3)
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [
+        ("They match: right", True),
+        ("They match. **Wrong**.", False),
+        ("They differ - wrong", False),
+        ("They match (right)", True),
+        ("**Verdict:** right", True),
+        ("Verdict: **right**\n\nBoth say 42, and nothing else is asked.", True),
+        ("**right**\n\nBoth say 42.", True),
+        ("Wrong: it says 41.", False),
+        ("Both say 42, so the candidate's answer is right.", True),
+        ('{"verdict": "right"}', True),
+        ("<think>Is it wrong?</think>right", True),
+        ("Right\nIt says 41: wrong", False),
+        ("It is not right.", None),
+        ("They match: not right", None),
+        ("The answer is not wrong.", None),
+        ("right or wrong", None),
+        ("Right answers are hard.", None),
+        ("", None),
+    ],
+)
+def test_a_verdict_is_read_in_any_usual_form(reply: str, right: bool | None) -> None:
+    assert read_verdict(reply) is right
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [Reply(""), Reply("", finish_reason="length"), Reply("They both say: wrong", finish_reason="length")],
+)
+def test_an_unusable_verdict_is_asked_for_with_more_room(scripted: Scripted, tmp_path: Path, unusable: Reply) -> None:
+    groq = scripted(judging([unusable, "right"], ["Yes"]))
+    arguments = (*JUDGE, "--arms", "single", "--max-tokens", "700")
+    (line,) = run_eval(write_questions(tmp_path, "Q"), tmp_path / "out", *arguments)
+    assert (line["right"], line["error"]) == (True, None)
+    assert [request.body["max_tokens"] for request in judged(groq)] == [700, 1400]
+
+
+def test_a_judge_that_is_always_cut_is_an_error(scripted: Scripted, tmp_path: Path) -> None:
+    scripted(judging([Reply("They", finish_reason="length")] * 3 + ["right"], ["Yes", "Yes"]))
+    data = write_questions(tmp_path, "P", "Q")
+    cut, right = run_eval(data, tmp_path / "out", *JUDGE, "--arms", "single", failed="1 of 2")
+    assert "was cut at 8192 tokens: raise --max-tokens" in cut["error"]
+    assert right["right"]
+
+
+def test_a_judge_that_refuses_temperature_0_gets_1(scripted: Scripted, tmp_path: Path) -> None:
+    """Only its default is supported by some reasoning models; that is learned once."""
+    refusal = Reply(status=400, error="Unsupported value: 'temperature' does not support 0 with this model.")
+    groq = scripted(judging([refusal, "right", "wrong"], ["Yes", "Yes"]))
+    lines = run_eval(write_questions(tmp_path, "P", "Q"), tmp_path / "out", *JUDGE, "--arms", "single")
+    assert sorted(line["right"] for line in lines) == [False, True]
+    assert [request.body["temperature"] >= 0.01 for request in judged(groq)] == [False, True, True]
 
 
 def test_a_row_with_its_own_checker_is_not_judged(scripted: Scripted, tmp_path: Path) -> None:

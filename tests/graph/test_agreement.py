@@ -1,12 +1,11 @@
 """Whether an answer and what a program printed mean the same: in a table, as properties, and in linear time."""
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llamaberry.graph.agreement import agrees
+from testing.linear import takes_linear_time
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=300)
 
@@ -30,6 +29,7 @@ EQUAL = {
         ("5 €", "5"), ("€5", "5"), ("£5.00", "5"), ("5 USD", "5"), ("USD 5", "5"), ("-$5", "-5"), ("$-5", "-5"),
         ("12", "12 apples"), ("12 apples", "12"), ("12 Pens", "12 pens."), ("2 apples", "2 apple"),
         ("The result is 12 pens.", "12 pens"), ("50%", "50"), ("50 %", "50%"), ("50 percent", "50%"),
+        ("US$42", "42"), ("Rs.500", "500"), ("CHF 42", "42"), ("EUR42", "42"),
         ("25%", "25.0"), ("50 cents", "50"), ("3rd", "3"),
     ],
     "rounded to two or more decimals": [
@@ -43,6 +43,7 @@ EQUAL = {
         ("2 + 3 = 5", "5"), ("2^10 = 1024", "1024"), ("10! = 3,628,800", "3628800"), ("f(3) = 9", "9"),
         ("It is 5 km.", "5"), ("The answer is 42.", "42"), ("答案是42。", "42"), ("答案：42", "42"), ("5 (five)", "5"),
         ("5\n\nFive of them.", "5"), ("x = 6 = 6.0", "6"),
+        ("答えは42です", "42"), ("- 5", "-5"), ("It is (5).", "5"), ("The answer is 42 because 7 times 6 is 42", "42"),
     ],
     "text": [
         ("Monday.", "monday"), ("PARIS", "Paris"), ("'Paris'", "Paris"), ("It is Monday", "Monday"),
@@ -88,10 +89,12 @@ DIFFERENT = {
     "a bound or a formula": [
         ("not 5", "5"), ("at least 5", "5"), ("at most 5", "5"), ("less than 5", "5"), ("> 5", "5"), ("x >= 5", "5"),
         ("≥ 5", "5"), ("±5", "5"), ("√2", "2"), ("\\sqrt{2}", "2"), ("log(2)", "2"), ("2π", "2"), ("2x", "2"),
+        ("5!", "5"), ("10²", "10"),
         ("2^x", "2"), ("minus 5", "5"),
     ],
     "text": [
         ("Monday", "Tuesday"), ("A", "B"), ("ANSWER: A", "B"), ("A) B", "B"), ("A and B", "A"), ("Not B", "B"),
+        ("B is wrong", "B"), ("选A", "B"),
         ("not prime", "prime"), ("x: 5", "x: 6"), ("x*y", "xy"), ("unknown", "None"), ("", ""), ("", "5"),
     ],
     "yes and no": [
@@ -100,7 +103,7 @@ DIFFERENT = {
     ],
     "lists": [
         ("[1, 2, 3]", "1, 2"), ("[1, 2, 3]", "3, 2, 1"), ("[1, 2]", "12"), ("a, b", "b"), ("1, 2", "1"),
-        ("[-1, 2]", "[1, 2]"),
+        ("[-1, 2]", "[1, 2]"), ("3,5", "3 5"), ("3,5", "35"),
     ],
     "dates": [("2025-05-03", "2025-05-04"), ("3 May 2025", "2025-03-05"), ("2025-05-03", "2025"), ("May 2025", "5")],
 }  # fmt: skip
@@ -160,8 +163,8 @@ def test_a_float_agrees_with_its_rounding(value: float, places: int) -> None:
      "yes ", "a. ", "10^", "may 1 ", "1 1/", "答案", "²", "\n", ".5"],
 )  # fmt: skip
 def test_a_long_text_is_compared_in_linear_time(piece: str) -> None:
-    text = (piece * 200_000)[:200_000]
-    start = time.process_time()
-    for one, other in ((text, "5"), ("5", text), (text[:2_000], "5"), ("5", text[:2_000]), (text, f"{text}x")):
-        agrees(one, other)
-    assert time.process_time() - start < 3
+    def compare(text: str) -> None:
+        for one, other in ((text, "5"), ("5", text), (text[:2_000], "5"), ("5", text[:2_000]), (text, f"{text}x")):
+            agrees(one, other)
+
+    assert takes_linear_time(compare, piece)
