@@ -11,6 +11,7 @@ from llamaberry.models.network import Route, address_of, find_route
 
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"}
 """OpenSSL's reasons when the bytes that it received are not TLS."""
+_TLS_ALERT = ("illegal request line", "\\x15\\x03")  # h11's messages
 _PLAIN_HTTP = re.compile(r"plain HTTP|HTTP request to an HTTPS", re.IGNORECASE)  # nginx, Apache; Go
 _EXPIRED, _NOT_YET_VALID, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 62, 64  # OpenSSL's verify codes: X509_V_ERR_…
 _SYSTEM = {
@@ -94,22 +95,24 @@ def _explain_tls(errors: list[BaseException], route: Route) -> Failure | None:
     if isinstance(untrusted := _first(errors, "SSLCertVerificationError"), ssl.SSLCertVerificationError):
         return Failure(_untrusted(untrusted, route), retryable=False)
     tls = urlsplit(route.url).scheme == "https"
-    connecting = _first(errors, "ConnectError", "ConnectTimeout") is not None
     ssl_error = _first(errors, "SSLError")
-    if tls and getattr(ssl_error, "reason", None) in _NOT_TLS:
+    reason = getattr(ssl_error, "reason", None)
+    if tls and reason in _NOT_TLS:
         return Failure(f"{address} does not speak https: write {setting} with http://", retryable=False)
-    if tls and connecting and (ssl_error or _first(errors, "EndOfStream", "BrokenResourceError")):
-        reason = getattr(ssl_error, "reason", None) or "the connection was closed"
-        remedy = f"write {setting} with http:// if it does not speak https, and check firewalls and proxies"
-        return Failure(f"{address} fails the TLS handshake ({reason}): {remedy}", retryable=ssl_error is None)
-    # h11 has no type for it: the reply begins with a TLS record, an alert (0x15) of TLS (0x03).
-    if not tls and "\\x15\\x03" in str(_first(errors, "RemoteProtocolError")):
+    remedy = f"write {setting} with http:// if it does not speak https, and check firewalls and proxies"
+    if tls and ssl_error and _first(errors, "ConnectTimeout"):
+        return Failure(f"{address} did not complete the TLS handshake in time: {remedy}", retryable=True)
+    if tls and _first(errors, "ConnectError") and (ssl_error or _first(errors, "EndOfStream", "BrokenResourceError")):
+        cause = reason or "it closed the connection"
+        return Failure(f"{address} fails the TLS handshake ({cause}): {remedy}", retryable=ssl_error is None)
+    # h11 has no type for a reply that begins with a TLS alert.
+    if not tls and any(text in str(_first(errors, "RemoteProtocolError")) for text in _TLS_ALERT):
         return Failure(_speaks_https(route), retryable=False)
     return None
 
 
 def _speaks_https(route: Route) -> str:
-    return f"{route.address} speaks https: write {route.variable or 'its address'} with https://"
+    return f"{route.address} seems to speak https: write {route.variable or 'its address'} with https://"
 
 
 def _untrusted(error: ssl.SSLCertVerificationError, route: Route) -> str:

@@ -69,7 +69,8 @@ def _unreachable(error: Exception, model: str, timeout_s: float, route: Route) -
         verb = "broke off" if failure.connected else "cannot be reached"
         return ModelError(f"{model} {verb}: {failure.message}", retryable=failure.retryable)
     status = getattr(error, "status_code", None)
-    if cause := connection_errors.describe_status(status, str(error), route) if isinstance(status, int) else None:
+    text = f"{error} {getattr(error, 'body', '')}"
+    if isinstance(status, int) and (cause := connection_errors.describe_status(status, text, route)):
         return ModelError(f"{model} cannot be reached: {cause}")
     return None
 
