@@ -102,12 +102,17 @@ def run_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
 
     All threads share one background loop, so that timeouts, cancellation and connection pools work as in async code.
     """
-    task = asyncio.run_coroutine_threadsafe(coroutine, _background_loop(os.getpid()))
+    with _background_lock:  # or threads that start together would each start a loop
+        loop = _background_loop(os.getpid())
+    task = asyncio.run_coroutine_threadsafe(coroutine, loop)
     try:
         return task.result()
     except BaseException:
         task.cancel()
         raise
+
+
+_background_lock = threading.Lock()
 
 
 @lru_cache(maxsize=1)
