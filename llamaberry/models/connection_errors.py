@@ -155,8 +155,9 @@ def _explain_connect(errors: list[BaseException], route: Route) -> Failure:
         return Failure(f"{name} accepts no connection: check {setting}{direct}", retryable=True)
     cause = "reset the connection" if _first(errors, "ConnectionResetError") else "closed the connection"
     hint = "try again"
-    if urlsplit(route.url).scheme == "http" and _first(errors, "APIConnectionError"):  # not in the middle of a reply
-        hint += f", or write {route.variable or 'its address'} with https:// if it speaks https"
+    before_reply = _first(errors, "APIConnectionError")
+    if route.variable and urlsplit(route.url).scheme == "http" and before_reply:
+        hint += f", or write {route.variable} with https:// if it speaks https"
     return Failure(f"{name} {cause} before the reply was complete: {hint}", retryable=True, connected=True)
 
 

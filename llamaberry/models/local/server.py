@@ -143,7 +143,7 @@ class LocalServer:
 
     def close(self) -> None:
         """Kill the child, also while it loads. May be called repeatedly and from any thread."""
-        self._closed = True
+        self._closed = self._closed or self.alive()  # otherwise it has died before
         atexit.unregister(self.close)
         with contextlib.suppress(OSError), self._child:  # its exit closes the pipes; flushing unsent data may fail
             self._child.kill()
