@@ -62,8 +62,8 @@ async def _call_local(
     """Call the local model. If its server dies during the call, start it again and repeat the call once."""
     try:
         return await _call(client, messages, config)
-    except ModelError:
-        if not await asyncio.to_thread(local_server.how_it_ended, client.settings.environment):
+    except ModelError as error:
+        if not error.retryable or not await asyncio.to_thread(local_server.how_it_ended, client.settings.environment):
             raise
     client = await get_client(client_settings(context))
     try:

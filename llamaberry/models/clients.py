@@ -109,7 +109,10 @@ def _http_clients(settings: ClientSettings) -> tuple[httpx.AsyncClient | None, d
         else:
             from openai import DefaultAsyncHttpxClient, DefaultHttpxClient  # type: ignore[assignment]
 
-            own, options = {}, {"stream_chunk_timeout": None, "openai_proxy": None}  # what they limit is limited here
+            # The route has the proxy, the caller limits the time, and the sockets are those of the client below.
+            own, options = {}, {"stream_chunk_timeout": None, "openai_proxy": None, "http_socket_options": ()}
+            if not settings.route.variable:  # not another server, which may not know the option
+                options["stream_usage"] = True
     except ImportError:
         return None, {}  # init_chat_model names the package
     http: Any = DefaultAsyncHttpxClient(**client_options(settings.route), **own)
@@ -117,7 +120,8 @@ def _http_clients(settings: ClientSettings) -> tuple[httpx.AsyncClient | None, d
     unused = DefaultHttpxClient(trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     # The silence between the tokens of the local model is limited by the caller.
     timeout = timeouts(None if settings.provider == "local" else settings.timeout_s)
-    return http, {**options, "http_async_client": http, "http_client": unused, "timeout": timeout}
+    options |= {"base_url": settings.route.url, "timeout": timeout}
+    return http, {**options, "http_async_client": http, "http_client": unused}
 
 
 def _build_client(settings: ClientSettings) -> Client:
@@ -138,9 +142,9 @@ def _build_client(settings: ClientSettings) -> Client:
     if settings.provider == "local":
         from langchain_openai import ChatOpenAI
 
-        ((base_url, api_key),) = settings.environment
-        options |= {"streaming": True, "stream_usage": True}  # so that the silence between tokens is seen
-        local = ChatOpenAI(model=settings.name, base_url=base_url, api_key=SecretStr(api_key), **options)
+        ((_, api_key),) = settings.environment
+        options["streaming"] = True  # so that the silence between tokens is seen
+        local = ChatOpenAI(model=settings.name, api_key=SecretStr(api_key), **options)
         return Client(settings, local, http)
     from langchain.chat_models import init_chat_model
 

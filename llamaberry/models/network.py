@@ -169,7 +169,8 @@ def _find_proxy(url: SplitResult) -> tuple[str, str]:
     if kind is None or forms.intersection(exceptions) or host.endswith(parents) or proxy_bypass(host):
         return "", ""
     names = [name for name in os.environ if name.lower() == f"{kind}_proxy" and os.environ[name] == proxies[kind]]
-    proxy = proxies[kind] if "://" in proxies[kind] else f"http://{proxies[kind]}"
+    proxy = proxies[kind].strip()
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
     return proxy, names[0] if names else f"{kind.upper()}_PROXY"
 
 

@@ -85,8 +85,9 @@ def _find_route(provider: str, environment: tuple[tuple[str, str], ...]) -> Rout
     """Return how a provider is reached."""
     default, names = _ADDRESSES.get(provider, ("", ()))
     suffixes = names or ("_BASE", "_BASE_URL", "_ENDPOINT")
-    variable, url = next((pair for pair in environment if pair[1] and pair[0].endswith(suffixes)), ("", default))
-    route = find_route(url, variable)
+    set_addresses = (pair for pair in environment if pair[1].strip() and pair[0].endswith(suffixes))
+    variable, url = next(set_addresses, ("", default))
+    route = find_route(url.strip(), variable)
     if provider == "openai" and (proxy := os.environ.get("OPENAI_PROXY")) and not is_loopback(route.host):
         route = route._replace(proxy=proxy, proxy_variable="OPENAI_PROXY")
     return route

@@ -151,3 +151,11 @@ def test_a_repeated_reply_is_marked_on_the_screen(local: ScriptedLocal) -> None:
     run = llamaberry("ask", "Q", *ONE_TURN)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith("── turn 1 ──\nsome words of\n── turn 1, again ──\n## Reasoning")
+
+
+def test_proxies_change_nothing_on_the_command_line(local: ScriptedLocal) -> None:
+    """Not even a warning is printed."""
+    local.play({"text": first("42")})
+    proxies = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "all_proxy"), "socks5://user:planted@proxy.invalid:x")
+    run = llamaberry("ask", "Q", *ONE_TURN, "--quiet", **proxies)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "42\n", "")

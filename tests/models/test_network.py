@@ -210,6 +210,17 @@ def test_a_missing_ssl_cert_dir_is_named(provider: str, monkeypatch: pytest.Monk
     assert message.startswith(f"SSL_CERT_DIR is '{tmp_path}:{tmp_path}/no', and '{tmp_path}/no' is no directory: ")
 
 
+@pytest.mark.parametrize("address", ["", " ", " https://llm.invalid\n"])
+def test_spaces_in_a_variable_do_not_count(provider: str, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Without an address, the provider's own counts."""
+    monkeypatch.setenv(VARIABLES[provider], address)
+    host = "llm.invalid" if address.strip() else {"groq": "api.groq.com", "openai": "api.openai.com"}[provider]
+    with serve_bytes(http("403 Forbidden")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f" {proxy.address} ")
+        with pytest.raises(Exception, match=f"refuses a connection to {host}:443"):
+            call(provider)
+
+
 def test_a_corrected_variable_takes_effect_at_once(groq: ScriptedGroq, monkeypatch: pytest.MonkeyPatch) -> None:
     """A notebook need not be restarted."""
     loop = asyncio.new_event_loop()
