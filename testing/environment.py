@@ -6,9 +6,9 @@ import pytest
 
 
 def reset_environment(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -> None:
-    """Remove the developer's settings; `local` keeps those of the local model, and proxies."""
+    """Remove the developer's settings; `local` keeps those of the local model and the network."""
     names: tuple[str, ...] = ("GROQ_", "LANGSMITH_", "LANGCHAIN_", "OPENAI_", "OTEL_", "OPENINFERENCE_", "PHOENIX_")
-    names += () if local else ("LLAMABERRY_",)
+    names += () if local else ("LLAMABERRY_", "SSL_CERT_")
     for name in list(os.environ):
         if name.startswith(names) or (name.upper().endswith("_PROXY") and not local):
             monkeypatch.delenv(name)

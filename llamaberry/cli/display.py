@@ -48,6 +48,12 @@ class Display:
             self.console.print(f"── {step}{again} ──", style="bold cyan")
         self.console.out(plain(text), style="dim", end="", highlight=False)
 
+    def end_line(self) -> None:
+        """End the line of a reply that was interrupted, so that what is printed next has a line of its own."""
+        if self._call:
+            self.console.print()
+            self._call = None
+
     def turn(self, turn: dict[str, Any]) -> None:
         """Print the line that ends a turn: number, verdict, seconds, tokens."""
         if self.mode in ("quiet", "json") or turn["index"] in self._printed_turns:
@@ -55,9 +61,7 @@ class Display:
         self._printed_turns.add(turn["index"])
         if self.pieces_may_be_lost and turn["index"] not in self._streamed_turns:
             self.token(f"turn {turn['index']}", turn["text"])
-        if self._call:
-            self.console.print()
-            self._call = None
+        self.end_line()
         parts = [f"turn {turn['index']}", turn["verdict"] or turn["kind"], f"{turn['seconds']:.1f} s"]
         if turn["usage"]:
             parts.append(f"{turn['usage']['total_tokens']:,} tokens")

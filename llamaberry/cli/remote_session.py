@@ -5,7 +5,6 @@ If the connection or the server dies, the run is joined again after the last eve
 
 import asyncio
 import os
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -26,6 +25,8 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.events import step_of
 from llamaberry.graph.state import Input
+from llamaberry.models.connection_errors import explain
+from llamaberry.models.network import client_options, find_route
 
 RETRY_WINDOW_S = 120
 """How long calls to an unreachable server are retried; a cluster takes over a dead server's runs within 20 s."""
@@ -176,11 +177,12 @@ async def _connect(server: str) -> AsyncIterator[LangGraphClient]:
         raise SetupError("LLAMABERRY_API_KEY has a character that a key cannot have: set it to the server's key")
     headers = {"x-api-key": key} if key else {}
     timeout, hooks = httpx.Timeout(READ_TIMEOUT_S, connect=5), {"response": [_refuse_redirect]}
+    route = find_route(server, "--server")
+    if "@" in server:
+        raise SetupError("--server has a user name: write it as http://host:port; LLAMABERRY_API_KEY is the key")
     try:
-        url = httpx.URL(server)
-        if url.userinfo or (url.port or 0) > 65535:
-            raise httpx.InvalidURL("it has a user name" if url.userinfo else "the port does not exist")
-        http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, event_hooks=hooks)
+        options = await asyncio.to_thread(client_options, route)
+        http = httpx.AsyncClient(base_url=server, headers=headers, timeout=timeout, event_hooks=hooks, **options)
         async with LangGraphClient(http) as client:
             yield client
     except AuthenticationError:
@@ -188,10 +190,11 @@ async def _connect(server: str) -> AsyncIterator[LangGraphClient]:
     except APIStatusError as error:
         remedy = "are the servers behind it up?" if error.status_code in (502, 503, 504) else _CHECK_SERVER
         raise SetupError(f"{server} answered {error.status_code} ({error.message}): {remedy}") from error
-    except (httpx.TransportError, httpx.InvalidURL) as error:
-        cause = str(error) or type(error).__name__
-        address = re.sub(r"//[^/]*@", "//", server)  # without user name and password
-        raise SetupError(f"{address} cannot be reached ({cause}): write it as http://host:port") from error
+    except httpx.TransportError as error:
+        failure = explain(error, route)
+        cause = failure.message if failure else f"{type(error).__name__}: write it as http://host:port"
+        scheme = server.partition("://")[0]
+        raise SetupError(f"{scheme}://{route.address} cannot be reached: {cause}") from error
 
 
 async def _refuse_redirect(response: httpx.Response) -> None:

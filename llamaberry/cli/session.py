@@ -19,7 +19,7 @@ from llamaberry.cli.options import OutputMode
 from llamaberry.cli.review_prompt import ask_decision
 from llamaberry.console import DEGRADED, INTERRUPTED, print_error
 from llamaberry.graph.context import Context
-from llamaberry.graph.errors import SetupError
+from llamaberry.graph.errors import LlamaberryError, ModelError, SetupError
 from llamaberry.graph.events import step_of
 from llamaberry.graph.state import Input, Output
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
@@ -68,6 +68,9 @@ class Session(ABC):
             if self.resume_hint:
                 print_error(self.resume_hint)
             return INTERRUPTED
+        except LlamaberryError:
+            self.display.end_line()  # the error's message is printed below what was written
+            raise
         self.display.result(self.state, seconds=seconds, complete=True)
         return DEGRADED if self.state["stop_reason"] == "error" else 0
 
@@ -110,6 +113,11 @@ class LocalSession(Session):
         with tracing_session(report=self._trace, runs=self.display.run_ids):
             try:
                 return super().run(first)
+            except ModelError as error:
+                refused = hasattr(error.__cause__, "status_code")  # resuming would meet the same refusal
+                if refused or not self.resume_hint:
+                    raise
+                raise ModelError(f"{error}; {self.resume_hint}") from error
             finally:
                 local_server.close()
 
@@ -207,7 +215,7 @@ class LocalSession(Session):
                     if part["type"] == "messages":
                         message, metadata = part["data"]
                         if isinstance(message, AIMessageChunk):
-                            self.display.token(step_of(metadata), message.text)
+                            self.display.token(step_of(metadata), message.text, message.id)
                     elif part["type"] == "updates":
                         self.update_node(part["data"])
                         pause = next(iter(part["data"].get("__interrupt__", ())), None)

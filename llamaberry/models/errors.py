@@ -3,10 +3,10 @@
 import time
 from email.utils import parsedate_to_datetime
 
-import httpx
-
 from llamaberry.graph.errors import ModelError
+from llamaberry.models import connection_errors
 from llamaberry.models.guard import redact
+from llamaberry.models.network import Route
 
 RETRYABLE_STATUS = {408, 409, 429, 498, *range(500, 600)}
 """Timeouts, locks, rate limits, and a provider without capacity or in trouble. Other refusals are final."""
@@ -19,6 +19,8 @@ _REPLY_CODES = {
 """The codes of a 4xx answer that blames the sampled reply, not the request: the next sample may be better."""
 _USED_UP_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 """The codes of a 429 that a wait does not cure."""
+NO_ROUTE = Route("")
+
 _MAX_MESSAGE_CHARS = 300  # of the provider's own message
 _REMEDIES = {
     400: "the request was refused",
@@ -32,26 +34,24 @@ _REMEDIES = {
 }
 
 
-def to_model_error(error: Exception, model: str, timeout_s: float, secrets: tuple[str, ...]) -> ModelError:
-    """Return a ModelError for what the SDK of `model` ("provider:name") raised; `secrets` are redacted."""
+def to_model_error(
+    error: Exception, model: str, timeout_s: float, secrets: tuple[str, ...], route: Route = NO_ROUTE
+) -> ModelError:
+    """Return a ModelError for what the SDK of `model` ("provider:name") raised; `secrets` are redacted.
+
+    `route` is how the provider is reached.
+    """
     provider = model.partition(":")[0]
-    if isinstance(error, TimeoutError | httpx.TimeoutException) or isinstance(error.__cause__, httpx.TimeoutException):
-        message = (
-            f"{model} gave no complete reply within {timeout_s:g} s: allow more with turn_timeout_s (--turn-timeout)"
-        )
-        return ModelError(message, retryable=provider != "local")  # a slow local model is as slow the next time
     details = _provider_message(error, secrets)
+    if unreachable := _unreachable(error, model, timeout_s, route):
+        return unreachable
     status = getattr(error, "status_code", None)
     if not isinstance(status, int):
-        unreachable = isinstance(error, httpx.TransportError) or isinstance(error.__cause__, httpx.TransportError)
         # An empty stream, broken JSON, or JSON that has not the shape of a reply.
         malformed = isinstance(error, ValueError | TypeError | LookupError | AttributeError)
         sdk_error = hasattr(error, "request")  # such as an error event in a stream
-        cause = (
-            "cannot be reached, or broke off" if unreachable else "sent a malformed reply" if malformed else "failed"
-        )
-        message = f"{model} {cause} ({type(error).__name__}: {details})"
-        return ModelError(message, retryable=unreachable or malformed or sdk_error)
+        message = f"{model} {'sent a malformed reply' if malformed else 'failed'} ({type(error).__name__}: {details})"
+        return ModelError(message, retryable=malformed or sdk_error)
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     code = _code(error)
     if code in _REPLY_CODES:
@@ -78,6 +78,24 @@ def _code(error: Exception) -> str:
     body = getattr(error, "body", None)
     details = body.get("error", body) if isinstance(body, dict) else None
     return str(details.get("code") or details.get("type") or "") if isinstance(details, dict) else ""
+
+
+def _unreachable(error: Exception, model: str, timeout_s: float, route: Route) -> ModelError | None:
+    """Return the error of a call without a reply: a timeout, or a connection that failed. None if there was a reply."""
+    if isinstance(error, TimeoutError) or connection_errors.is_read_timeout(error):
+        if model.startswith("local:"):  # a model that is stuck would be as stuck the next time
+            message = f"{model} wrote nothing for {timeout_s:g} s: allow more with turn_timeout_s (--turn-timeout)"
+            return ModelError(f"{message}, or use a machine that is less busy")
+        message = f"{model} gave no complete reply within {timeout_s:g} s"
+        return ModelError(f"{message}: allow more with turn_timeout_s (--turn-timeout)", retryable=True)
+    if failure := connection_errors.explain(error, route):
+        verb = "broke off" if failure.connected else "cannot be reached"
+        return ModelError(f"{model} {verb}: {failure.message}", retryable=failure.retryable)
+    status = getattr(error, "status_code", None)
+    text = f"{error} {getattr(error, 'body', '')}"
+    if isinstance(status, int) and (cause := connection_errors.describe_status(status, text, route)):
+        return ModelError(f"{model} cannot be reached: {cause}")
+    return None
 
 
 def _provider_message(error: Exception, secrets: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -25,11 +25,13 @@ class Guard(BaseCallbackHandler):
         self.call: asyncio.Future[AIMessage] | None = None
         self.chunks: list[str] = []
         self.size = 0  # characters in all chunks
+        self.on_token: Callable[[], None] = lambda: None
 
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
         """Add up the reply's characters, and cancel the call when there are too many."""
         self.chunks.append(token if isinstance(token, str) else "")
         self.size += len(self.chunks[-1])
+        self.on_token()
         if self.exceeded and self.call:
             self.call.cancel()
 

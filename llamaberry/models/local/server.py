@@ -22,6 +22,7 @@ DEFAULT_SLOTS = 2  # concurrent replies
 MAX_SLOTS = 16
 SLOT_TOKENS = 16_384  # context of one slot; the memory of all slots (28 KB a token) is allocated at the start
 START_TIMEOUT_S = 120.0
+END_WAIT_S = 2.0
 
 
 def pulled_path() -> Path:
@@ -77,6 +78,7 @@ class LocalServer:
     def __init__(self, model: Path) -> None:
         """Start the child, without waiting: `base_url` is set by `wait_until_ready()`."""
         self.model, self.base_url, self.api_key = model, "", secrets.token_urlsafe()
+        self._closed = False
         self._settings = {"model": str(model), "key": self.api_key, "slots": slots(), "slot_tokens": SLOT_TOKENS}
         # Append mode: reading the tail here must not move the child's write position.
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115
@@ -112,9 +114,25 @@ class LocalServer:
             if not self.base_url:  # also on Ctrl-C
                 self.close()
 
+    @property
+    def address(self) -> tuple[tuple[str, str], ...]:
+        """((address, key),)."""
+        return ((self.base_url, self.api_key),)
+
     def alive(self) -> bool:
         """Return whether the child is running."""
         return self._child.poll() is None
+
+    def how_it_ended(self, wait_s: float = END_WAIT_S) -> str | None:
+        """Return how the child died, in words; None if it runs, or was closed. Waits: it ends after its connections."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = self._child.wait(wait_s)
+            if self._closed:
+                return None
+            return (
+                f"was killed (signal {-code}, perhaps for want of memory)" if code < 0 else f"ended (exit code {code})"
+            )
+        return None
 
     def log_tail(self) -> str:
         """Return the end of llama.cpp's log; empty after `close()`."""
@@ -125,6 +143,7 @@ class LocalServer:
 
     def close(self) -> None:
         """Kill the child, also while it loads. May be called repeatedly and from any thread."""
+        self._closed = self._closed or self.alive()  # otherwise it has died before
         atexit.unregister(self.close)
         with contextlib.suppress(OSError), self._child:  # its exit closes the pipes; flushing unsent data may fail
             self._child.kill()
@@ -154,7 +173,17 @@ def server() -> LocalServer:
 def running() -> tuple[tuple[str, str], ...]:
     """Return ((address, key),) of the server if it is ready, else ()."""
     current = _server
-    return ((current.base_url, current.api_key),) if current and current.base_url and current.alive() else ()
+    return current.address if current and current.base_url and current.alive() else ()
+
+
+def how_it_ended(address: tuple[tuple[str, str], ...]) -> str | None:
+    """Return how the server with this address (of `running()`) died; None if it runs or was stopped. May block."""
+    current = _server
+    if current is None:
+        return None
+    if current.address != address:
+        return "ended"  # another call has started it again
+    return current.how_it_ended()
 
 
 def close() -> None:
