@@ -27,10 +27,10 @@ def keep_ids_above(state: StateSnapshot) -> None:
     if str(checkpoint_ids.uuid6()) <= newest:
         generator[_LAST_TIME] = before
         seconds = (_ticks(newest) - _ticks(next_id)) / _TICKS_PER_S
-        name = state.config["configurable"]["thread_id"]
+        clock = f", for which the clock is {seconds:,.0f} s behind" if seconds > 0 else ""
         raise SetupError(
-            f"the clock is {seconds:,.0f} s behind the newest checkpoint of thread {name!r}, so that a further answer "
-            "would be lost: set the clock, or use another thread"
+            f"a further answer on thread {state.config['configurable']['thread_id']!r} would be lost, because its "
+            f"newest checkpoint has the id {newest}{clock}: use another thread"
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from llamaberry.graph.calls import NO_USAGE, stored_calls, total
 
-_TOKENS = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+_TOKENS = {"input_tokens", "output_tokens", "total_tokens"}
 _CALL: dict[str, Any] = {"model": "unknown model", "usage": None, "seconds": 0.0, "finish_reason": None}
 _TURN: dict[str, Any] = {**_CALL, "text": "", "steps": [], "verdict": None, "answer": None}
 _STEP = {"statement": "", "explanation": ""}
@@ -39,8 +39,9 @@ def _call(call: Mapping[str, Any]) -> Any:
     return completed | {"usage": _tokens(completed["usage"])}
 
 
-def _tokens(usage: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return {**_TOKENS, **usage} if usage else None
+def _tokens(usage: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the tokens of a call; None, as for a provider that counts none, if a count is missing."""
+    return usage if usage and usage.keys() >= _TOKENS else None
 
 
 def _message(message: Any) -> Any:
