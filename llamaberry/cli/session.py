@@ -122,6 +122,11 @@ class LocalSession(Session):
         with tracing_session(report=self._trace, runs=self.display.run_ids):
             try:
                 return super().run(first)
+            except OSError as error:
+                if isinstance(error, BrokenPipeError) or not self.resume_hint:
+                    raise
+                stored = f"`llamaberry show {self.thread}` prints what is stored"
+                raise SetupError(f"standard output cannot be written ({error.strerror}); {stored}") from error
             finally:
                 local_server.close()
 

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_S = 5  # wait for another process that writes
 
+_SQLITE_REMEDIES = {
+    "locked": "end the process that holds it",
+    "readonly": "make the file and its folder writable",
+    "full": "free space on its disk",
+    "disk I/O": "check its disk, and the limits of this process",
+}
+
 _KEEPALIVES = (
     "SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false), "
     "set_config('tcp_keepalives_count', '3', false)"
@@ -66,8 +73,9 @@ async def open_sqlite(location: str | Path) -> "AsyncIterator[AsyncSqliteSaver]"
             await _create_tables(saver)
             yield saver
         except sqlite3.DatabaseError as error:
-            if "locked" in str(error) or "readonly" in str(error) or "full" in str(error):
-                raise SetupError(f"{path} cannot be used ({error}): end the process that holds it") from error
+            for cause, remedy in _SQLITE_REMEDIES.items():
+                if cause in str(error):
+                    raise SetupError(f"{path} cannot be used ({error}): {remedy}") from error
             raise SetupError(f"{path} is damaged ({error}): move it away or delete it, to get a new one") from error
 
 
