@@ -116,6 +116,7 @@ class LocalSession(Session):
         super().__init__(mode, thread)
         self._settings = settings
         self._trace = trace
+        self._unsaved: dict[str, Any] = {}  # the last node's update, until the state has it
 
     def run(self, first: Coroutine[Any, Any, Interrupt | None]) -> int:
         """Do as Session.run, with a trace, and stop the local model at the end."""
@@ -193,14 +194,15 @@ class LocalSession(Session):
         if before is None:
             return await self._stream(graph, graph_input, context)
         threads.keep_ids_above(before)
+        if self.is_current:
+            self.update_state(threads.current_values(before))
         self.resume_hint = f"`llamaberry resume {thread}` continues from here"
         try:
             return await self._stream(graph, graph_input, context)
         except threads.storage_errors() as error:
             print_error(f"this answer is not kept: {error}")
             self.resume_hint = ""
-            graph = build_graph(InMemorySaver())
-            return await self._stream(graph, await self._move_to_memory(graph, graph_input), context)
+            return await self._run_in_memory(graph_input, context, before)
         except (SetupError, ModelError) as error:
             if graph_input is not None and not self.is_current and _is_refusal(error):
                 with suppress(*threads.storage_errors()):
@@ -209,14 +211,18 @@ class LocalSession(Session):
             error.args = (f"{error}; `llamaberry resume {thread}` tries again",)
             raise
 
-    async def _move_to_memory(self, graph: ReasoningGraph, graph_input: GraphInput) -> dict[str, Any] | None:
-        """Copy the state into a graph with a checkpointer in memory; return the input that continues there."""
-        if not self.state.get("turns"):
-            question = graph_input if isinstance(graph_input, dict) else {"query": self.state.get("query")}
-            return {**question, "messages": self.state.get("messages", [])}
-        as_node = "first_turn" if len(self.state["turns"]) == 1 else "refine_turn"
-        await graph.aupdate_state(threads.thread_config(str(self.thread)), self.state, as_node=as_node)
-        return None
+    async def _run_in_memory(
+        self, graph_input: GraphInput, context: Context, before: StateSnapshot
+    ) -> Interrupt | None:
+        """Continue after the last reply that arrived, and store nothing."""
+        graph = build_graph(InMemorySaver())
+        state = {"messages": before.values.get("messages", []), **self.state}
+        if not (state.get("turns") or self._unsaved):
+            question = graph_input if isinstance(graph_input, dict) else {"query": state.get("query")}
+            return await self._stream(graph, {**question, "messages": state["messages"]}, context)
+        run = await threads.copy_run(graph, str(self.thread), state, self._unsaved)
+        self.update_state(run.values)
+        return await self._stream(graph, None, context) if run.next else None
 
     async def _stream(self, graph: ReasoningGraph, graph_input: GraphInput, context: Context) -> Interrupt | None:
         """Stream the graph to the display, keep `state` up to date, and return the pause that ended the run, if any."""
@@ -245,8 +251,10 @@ class LocalSession(Session):
                     elif part["type"] == "updates":
                         self.update_node(part["data"])
                         pause = next(iter(part["data"].get("__interrupt__", ())), None)
+                        self._unsaved = {} if pause else part["data"]
                     elif part["type"] == "values":
                         self.update_state(part["data"])
+                        self._unsaved = {}
             except asyncio.CancelledError:
                 local_server.close()  # a thread may be waiting for it
                 raise

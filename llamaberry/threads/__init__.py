@@ -2,6 +2,7 @@
 
 from llamaberry.threads.ids import keep_ids_above
 from llamaberry.threads.locks import exclusive_thread, is_running
+from llamaberry.threads.memory import copy_run
 from llamaberry.threads.storage import (
     checkpoint_location,
     discard_since,
@@ -27,6 +28,7 @@ __all__ = [
     "Status",
     "Thread",
     "checkpoint_location",
+    "copy_run",
     "current_values",
     "discard_since",
     "exclusive_thread",

@@ -18,7 +18,7 @@ from testing.command import (
     assert_refused,
     llamaberry,
 )
-from testing.scripted_groq import Reply, Scripted, ScriptedGroq, good_model
+from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, good_model, refine, synthesis
 
 
 def shell(line: str, *words: str, prefix: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
@@ -117,16 +117,32 @@ def test_a_full_disk_below_all_streams_still_exits_with_2(groq: ScriptedGroq) ->
     assert shell("{} >/dev/full 2>/dev/full", "ask", "").returncode == 2
 
 
-@pytest.mark.parametrize("size", ["4k", "64k", "96k"])
-def test_a_full_disk_does_not_cost_the_answer(groq: ScriptedGroq, tmp_path: Path, size: str) -> None:
-    """It is full from the beginning, or during the run."""
-    mount = f"mount -t tmpfs -o size={size} tmpfs {tmp_path}"
+@pytest.mark.parametrize("size_kb", [4, 64, 80, 96, 112, 128])
+def test_a_full_disk_does_not_cost_the_answer(scripted: Scripted, tmp_path: Path, size_kb: int) -> None:
+    """It is full from the beginning, or during the run; no reply that arrived is paid for twice."""
+    mount = f"mount -t tmpfs -o size={size_kb}k tmpfs {tmp_path}"
     require("unshare", "-rm", "sh", "-c", mount)
+    groq = scripted([first("41"), refine("42", "revise"), refine("43", "revise"), synthesis("It is 43.")])
     prefix = shlex.join(["unshare", "-rm", "sh", "-c", f'{mount} && exec "$@"', "sh"])
     run = shell("{}", "ask", "Q", "--quiet", "--verify=none", prefix=prefix)
-    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n"), run.stderr
+    assert (run.returncode, run.stdout) == (0, "It is 43.\n"), run.stderr
     assert re.fullmatch(r"llamaberry: this answer is not kept: .*full.*\n", run.stderr)
-    assert len(groq.requests) <= 5  # a call whose reply could not be stored is repeated
+    assert len(groq.requests) == 4
+
+
+def test_a_full_disk_does_not_cost_the_conversation(scripted: Scripted, tmp_path: Path) -> None:
+    """The thread's earlier messages are in view, also if the question itself could not be stored."""
+    threads, home = tmp_path / "threads.sqlite", tmp_path / "home"
+    home.mkdir()
+    mount = f"mount -t tmpfs -o size=88k tmpfs {home}"
+    require("unshare", "-rm", "sh", "-c", mount)
+    groq = scripted([first("7"), first("42")])
+    assert_answer(llamaberry(*ASK_IN_THREAD), "7\n")
+    copy = f'{mount} && cp {threads} {home} && exec "$@"'
+    prefix = shlex.join(["unshare", "-rm", "sh", "-c", copy, "sh"])
+    run = shell("{}", "ask", "Next?", *ASK_IN_THREAD[2:], prefix=prefix, LLAMABERRY_HOME=str(home))
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (0, "42\n", 1), run.stderr
+    assert [message["content"] for message in groq.requests[1].messages[1:3]] == ["Q", "7"]
 
 
 def test_a_full_disk_ends_a_batch_that_goes_on_later(scripted: Scripted, tmp_path: Path) -> None:
