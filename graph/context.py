@@ -98,7 +98,7 @@ class Context(BaseModel):
         gt=0,
         le=3600,
         title="Timeout per call",
-        description="Timeout of one model call, in seconds. Of the local model it limits the silence, ten times as long.",
+        description="Timeout of one model call, in seconds. The local model may be silent ten times as long.",
     )
     review: Literal["none", "each_turn", "before_synthesis"] = Field(
         default="none",

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def as_json(document: dict[str, Any]) -> str:
 def print_error(message: str) -> None:
     """Print a message for the user to stderr."""
     if sys.stderr:  # None if the shell closed it (`2>&-`)
-        sys.stderr.write(f"llamaberry: {plain(message)}\n")
+        with suppress(OSError):  # a full disk: there is no other place for the message
+            sys.stderr.write(f"llamaberry: {plain(message)}\n")
 
 
 def plain_console(**options: Any) -> "Console":

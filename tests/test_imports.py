@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"console", "folders", "graph"},
+    {"console", "graph"},
+    {"file_lock", "folders"},
     {"html", "jsonl", "models", "sandbox", "tracing"},
     {"nodes"},
     {"graph.workflow"},

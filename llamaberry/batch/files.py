@@ -1,13 +1,15 @@
 """The two files of a batch: questions, read line by line, and answers, which show what is already done."""
 
 import json
+import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from zlib import crc32
 
+from llamaberry.file_lock import try_lock
 from llamaberry.graph.errors import SetupError
 from llamaberry.jsonl import BOM, Row, append, complete_lines, read_row
 
@@ -33,13 +35,15 @@ class BatchItem(NamedTuple):
 class Answers:
     """OUT: a line for each question that was answered or has failed, in the order in which they finished.
 
-    It holds four bytes in memory for each line of IN.
+    It holds four bytes in memory for each line of IN, and a lock on the file until `close`, so that a batch
+    that uses another name of the file (a hard link) is refused.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counts: Counter[str] = Counter()  # of answered, degraded and failed questions
         self._checksums = array("I")  # by line number of IN; 0: no answer yet
+        self._locked: BinaryIO | None = None
 
     def read(self, *, drop_failed: bool) -> None:
         """Read the existing lines, and remove an incomplete last one, which a killed process leaves.
@@ -47,19 +51,31 @@ class Answers:
         `drop_failed`: also remove the lines of questions that failed or lost a turn, so that they are asked again.
 
         Raises:
-            SetupError: a line is not an answer of a batch.
+            SetupError: a line is not an answer of a batch, or another process writes the file.
         """
-        if drop_failed and self.path.exists():
-            new_path = self.path.with_name(f".{self.path.name}.new")
+        self._lock()
+        if drop_failed and self._locked:
+            target = Path(os.path.realpath(self.path))  # a link to the file stays one
+            new_path = target.with_name(f".{target.name}.new")
             with new_path.open("wb") as file:
                 file.writelines(line for answer, line in self._lines() if _outcome(answer) == "answered")
-            new_path.replace(self.path)
+            self.close()  # Windows replaces no open file
+            new_path.replace(target)
+            self._lock()
         for answer, _ in self._lines():
             self._count(answer)
+
+    def close(self) -> None:
+        """Unlock the file."""
+        if self._locked:
+            self._locked.close()
+        self._locked = None
 
     def add(self, answer: dict[str, Any]) -> None:
         """Append a line."""
         append(self.path, json.dumps(answer, ensure_ascii=False))
+        if not self._locked:
+            self._lock()
         self._count(answer)
 
     def has(self, item: BatchItem) -> bool:
@@ -68,6 +84,16 @@ class Answers:
         if checksum not in (0, item.checksum):
             raise SetupError(f"{self.path} answers another question as line {item.line}: choose another OUT")
         return checksum != 0
+
+    def _lock(self) -> None:
+        """Lock the file if it exists."""
+        if not self.path.exists():
+            return
+        self._locked = self.path.open("ab")
+        if not try_lock(self._locked.fileno()):
+            raise SetupError(
+                f"{self.path} is in use under another name: wait for the other process, or choose another OUT"
+            )
 
     def _lines(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         for number, line in complete_lines(self.path, repair=b'{"line": '):

@@ -6,6 +6,7 @@ Memory grows by four bytes for each line, and with nothing else.
 """
 
 import asyncio
+import os
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from llamaberry.jsonl import exclusive_lock
 from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
 from llamaberry.models.pacer import Pacer, current_pacer
-from llamaberry.threads import open_sqlite, thread_config
+from llamaberry.threads import keep_ids_above, open_sqlite, thread_config
 
 CONCURRENCY = 64
 MAX_CONSECUTIVE_FAILURES = 100
@@ -73,7 +74,7 @@ async def batch(
     token = current_pacer.set(Pacer(notify))
     try:
         job = _Batch(Questions(source, shard, notify), Answers(out), context or Context(), concurrency)
-        with exclusive_lock(_beside(out, "lock"), out, "OUT"):
+        with exclusive_lock(_beside(out, "lock"), out, "OUT"), closing(job.answers):
             await asyncio.to_thread(job.answers.read, drop_failed=retry_errors)
             await job.run(keep_turns=job.context.max_turns > 1 if keep_turns is None else keep_turns)
     finally:
@@ -128,7 +129,10 @@ class _Batch:
     async def _answer(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
         """Return the question's line of OUT. A run with checkpoints resumes; one that has ended makes no call."""
         config = thread_config(_thread_name(item))
-        resume = graph.checkpointer and (await graph.aget_state(config)).created_at
+        before = await graph.aget_state(config) if graph.checkpointer else None
+        resume = before is not None and before.created_at is not None
+        if before and resume:
+            keep_ids_above(before)
         try:
             state = await graph.ainvoke(
                 None if resume else {"query": item.question},
@@ -157,4 +161,6 @@ def _thread_name(item: BatchItem) -> str:
 
 
 def _beside(out: Path, what: str) -> Path:
-    return out.with_name(f".{out.name}.{what}")
+    """Return the name of a file beside OUT itself, not beside a link to it."""
+    target = Path(os.path.realpath(out))
+    return target.with_name(f".{target.name}.{what}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llamaberry.cli.options import context_options
+from llamaberry.cli.options import context_options, output_path
 from llamaberry.console import DEGRADED, FAILURE, print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
@@ -38,7 +38,7 @@ def batch(
     from llamaberry.models.local import server as local_server
     from llamaberry.tracing.langsmith import tracing_session
 
-    context = Context(**settings)
+    context, out = Context(**settings), output_path(out, "OUT")
     number, slash, count = (shard or "1/1").partition("/")
     if not (slash and number.isdecimal() and count.isdecimal()):
         raise SetupError(f"--shard {shard}: write i/n, such as 1/4")

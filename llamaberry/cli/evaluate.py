@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from llamaberry.cli.options import context_options
+from llamaberry.cli.options import context_options, output_path
 from llamaberry.console import FAILURE, plain_console, print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError, describe_validation_error
@@ -69,7 +69,8 @@ def evaluate(
         questions = generate([task.strip() for task in (suite or "").split(",")], size=size, seed=seed)
     for message in questions.invalid:
         print_error(f"{data}, {message}: skipped")
-    folder = out or Path("eval-" + (data.stem if data else "-".join(questions.settings["suite"])))
+    name = data.stem if data else "-".join(questions.settings["suite"])
+    folder = output_path(out, "--out") if out else Path(f"eval-{name}")
     evaluation = Evaluation(questions, parsed_arms, context, folder, shared_turns=shared_turns, judge=judge)
     slots = concurrency or (local_server.slots() if evaluation.folder.settings["model"].startswith("local:") else 8)
     # Only the experiments are traced: they enable tracing for their own runs.

@@ -27,6 +27,5 @@ async def _list() -> None:
     async with threads.open_graph() as graph:
         for thread in await threads.list_threads(graph):
             time = str(thread.state.created_at or "")[:16].replace("T", " ")
-            status = "interrupted" if thread.interrupted else "answered"
-            parts = [plain(thread.name), time, status, one_line(thread.state.values.get("query") or "")]
-            console.print(" · ".join(parts), style="yellow" if thread.interrupted else None)
+            parts = [plain(thread.name), time, thread.status, one_line(thread.state.values.get("query") or "")]
+            console.print(" · ".join(parts), style=None if thread.status == "answered" else "yellow")

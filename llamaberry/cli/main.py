@@ -1,5 +1,6 @@
 """The command line: its commands, and the exit code of each error. A command's module is loaded when it is named."""
 
+import errno
 import io
 import os
 import sys
@@ -14,6 +15,8 @@ from llamaberry.console import FAILURE, INTERRUPTED, MISTAKE, print_error
 
 COMMANDS = ("ask", "resume", "history", "forget", "show", "compare", "eval", "batch", "traces", "graph", "model")
 """The commands. Each is a function in the module of its name, except for `eval`, which is a builtin: `evaluate`."""
+
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 class CommandGroup(TyperGroup):
@@ -44,6 +47,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; an error is a line or two on standard error, and the exit code."""
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # the terminal's encoding may lack characters of a reply
@@ -77,6 +81,22 @@ def _run() -> int:
         # The reader of the pipe has ended (`| head`). Python must not flush standard output when it exits, either.
         sys.stdout = None
         return 0
+    except OSError as error:
+        if error.filename is None and error.errno in _CANNOT_WRITE:
+            print_error(f"standard output cannot be written ({error.strerror}): fix that, and run the command again")
+            sys.stdout = None  # as above
+        elif error.filename is not None:
+            print_error(f"{error.filename} cannot be used ({error.strerror}): fix that, and run the command again")
+        else:
+            raise
+        return MISTAKE
+
+
+def _replace_closed_streams() -> None:
+    """Open the null device for each standard stream that the shell closed (`<&-`)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _print_version(is_set: bool) -> None:

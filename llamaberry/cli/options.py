@@ -4,12 +4,14 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from llamaberry.folders import expand_user
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError, describe_validation_error
 
@@ -98,6 +100,15 @@ def _help(field: FieldInfo) -> str:
 def output_mode(show: Show, *, quiet: bool, json: bool) -> OutputMode:
     """Return what the three options for the output ask for."""
     return "json" if json else "quiet" if quiet else show
+
+
+def output_path(path: Path, name: str) -> Path:
+    """Return the path of an output, with a leading `~/` or `~user/` replaced; `name` is the option's.
+
+    Raises:
+        SetupError: there is no such user. Otherwise a folder of that name would be created.
+    """
+    return expand_user(path, name) if len(path.parts) > 1 else path
 
 
 def read_question(argument: str) -> str:

@@ -5,12 +5,13 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command, Interrupt, StreamMode, StreamPart
+from langgraph.types import Command, Interrupt, StateSnapshot, StreamMode, StreamPart
 from langsmith import uuid7
 
 from llamaberry import threads
@@ -24,6 +25,7 @@ from llamaberry.graph.events import step_of
 from llamaberry.graph.state import Input, Output
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.models.client import client_settings
+from llamaberry.models.errors import RETRYABLE_STATUS
 from llamaberry.models.local import server as local_server
 from llamaberry.tracing.langsmith import tracing_session
 
@@ -97,6 +99,16 @@ class Session(ABC):
         """Continue after a pause, to the end or to the next pause, and return that pause."""
 
 
+def _say_waiting(name: str) -> None:
+    print_error(f"thread {name!r} is running in another process: waiting until it ends (Ctrl-C stops waiting)")
+
+
+def _is_refusal(error: SetupError | ModelError) -> bool:
+    """Whether the provider, or this program before any call, refused the request, and would refuse it again."""
+    status = getattr(error.__cause__, "status_code", None)
+    return isinstance(error, SetupError) or (isinstance(status, int) and status not in RETRYABLE_STATUS)
+
+
 class LocalSession(Session):
     """A question on a thread of this machine.
 
@@ -107,90 +119,113 @@ class LocalSession(Session):
         super().__init__(mode, thread)
         self._settings = settings
         self._trace = trace
+        self._unsaved: dict[str, Any] = {}  # the last node's update, until the state has it
 
     def run(self, first: Coroutine[Any, Any, Interrupt | None]) -> int:
         """Do as Session.run, with a trace, and stop the local model at the end."""
         with tracing_session(report=self._trace, runs=self.display.run_ids):
             try:
                 return super().run(first)
-            except ModelError as error:
-                refused = hasattr(error.__cause__, "status_code")  # resuming would meet the same refusal
-                if refused or not self.resume_hint:
+            except OSError as error:
+                if isinstance(error, BrokenPipeError) or not self.resume_hint:
                     raise
-                raise ModelError(f"{error}; {self.resume_hint}") from error
+                stored = f"`llamaberry show {self.thread}` prints what is stored"
+                raise SetupError(f"standard output cannot be written ({error.strerror}); {stored}") from error
             finally:
                 local_server.close()
 
     async def start(self, question: str) -> Interrupt | None:
-        """Ask the question on the thread, a new one if it has no name."""
+        """Ask the question on the thread, a new one if it has no name; wait while another run uses the thread."""
         Input(query=question)  # an invalid question must not become the interrupted question of a thread
         context = Context(**self._settings)
         storage_required = self.thread is not None or context.review != "none"
+        if self.thread == "last":
+            raise SetupError("thread 'last': `llamaberry show last` is the newest thread; choose another name")
+        name = self.thread or threads.new_name()
         async with AsyncExitStack() as stack:
             try:
                 graph = await stack.enter_async_context(threads.open_graph())
+                await stack.enter_async_context(
+                    threads.exclusive_thread(graph, name, on_wait=partial(_say_waiting, name))
+                )
             except SetupError as error:
                 if storage_required:
                     raise
                 print_error(f"this answer is not kept: {error}")
                 graph = build_graph()
-            if self.thread == "last":
-                raise SetupError("thread 'last': `llamaberry show last` is the newest thread; choose another name")
             if storage_required:
                 threads.require_checkpointer(graph)
-            if self.thread:
-                thread = threads.Thread(self.thread, await graph.aget_state(threads.thread_config(self.thread)))
-                if thread.interrupted and thread.values.get("turns"):
-                    command = f"llamaberry resume {self.thread}"
-                    raise SetupError(f"thread {self.thread!r} has an interrupted question: `{command}` continues it")
-            return await self._run(graph, {"query": question}, context, self.thread or threads.new_name())
+            before = await graph.aget_state(threads.thread_config(name)) if graph.checkpointer else None
+            thread = threads.Thread(name, before) if before else None
+            if thread and thread.unfinished and thread.values.get("turns"):
+                command = f"llamaberry resume {name}"
+                raise SetupError(f"thread {name!r} has an interrupted question: `{command}` continues it")
+            return await self._run(graph, {"query": question}, context, name, before)
 
     async def resume(self, decisions: Decisions | None = None) -> Interrupt | None:
-        """Continue the interrupted run of the thread, or of the newest interrupted thread if it has no name.
+        """Continue the unfinished run of the thread, or of the newest such thread if it has no name.
 
         The run keeps its settings, except for those of this session.
         """
         async with threads.open_graph() as graph:
-            if self.thread:
-                thread = await threads.find_thread(graph, self.thread)
-                if not thread.interrupted:
-                    command = f"llamaberry ask --thread {self.thread}"
-                    raise SetupError(f"thread {self.thread!r} was not interrupted: `{command}` asks another question")
-            else:
-                interrupted = [thread for thread in await threads.list_threads(graph) if thread.interrupted]
-                if not interrupted:
-                    raise SetupError("no thread was interrupted: `llamaberry history` lists all threads")
-                thread = interrupted[0]
-            metadata: dict[str, Any] = {**(thread.state.metadata or {})}
-            stored = json.loads(metadata.get("settings") or metadata.get("dials") or "{}")  # version 0.1.0
-            context = Context.model_validate(stored | self._settings)
-            self.is_current = bool(thread.values.get("turns"))
-            graph_input: GraphInput = Command(resume=decisions) if decisions else None
-            return await self._run(graph, graph_input, context, thread.name)
+            name = self.thread or await threads.newest_unfinished(graph)
+            await threads.find_thread(graph, name)
+            async with threads.exclusive_thread(graph, name):
+                thread = await threads.find_thread(graph, name)
+                if not thread.unfinished:
+                    command = f"llamaberry ask --thread {name}"
+                    raise SetupError(f"thread {name!r} was not interrupted: `{command}` asks another question")
+                metadata: dict[str, Any] = {**(thread.state.metadata or {})}
+                stored = json.loads(metadata.get("settings") or metadata.get("dials") or "{}")  # version 0.1.0
+                context = Context.model_validate(stored | self._settings)
+                self.is_current = bool(thread.values.get("turns"))
+                graph_input: GraphInput = Command(resume=decisions) if decisions else None
+                return await self._run(graph, graph_input, context, name, thread.state)
 
     async def _run(
-        self, graph: ReasoningGraph, graph_input: GraphInput, context: Context, thread: str
+        self,
+        graph: ReasoningGraph,
+        graph_input: GraphInput,
+        context: Context,
+        thread: str,
+        before: StateSnapshot | None,
     ) -> Interrupt | None:
-        """Run the graph to its end or to a pause, and return the pause."""
+        """Run the graph to its end or to a pause, and return the pause. `before` is the thread's state until now."""
         self.thread = thread
-        self.resume_hint = f"`llamaberry resume {thread}` continues from here" if graph.checkpointer else ""
         if client_settings(context).provider == "local" and not local_server.running():
             self.display.loading_model()
+        if before is None:
+            return await self._stream(graph, graph_input, context)
+        threads.keep_ids_above(before)
+        if self.is_current:
+            self.update_state(threads.current_values(before))
+        self.resume_hint = f"`llamaberry resume {thread}` continues from here"
         try:
             return await self._stream(graph, graph_input, context)
         except threads.storage_errors() as error:
             print_error(f"this answer is not kept: {error}")
-            graph = build_graph(InMemorySaver())
-            return await self._stream(graph, await self._move_to_memory(graph, graph_input), context)
+            self.resume_hint = ""
+            return await self._run_in_memory(graph_input, context, before)
+        except (SetupError, ModelError) as error:
+            if graph_input is not None and not self.is_current and _is_refusal(error):
+                with suppress(*threads.storage_errors()):
+                    await threads.discard_since(graph, before)
+                raise
+            error.args = (f"{error}; `llamaberry resume {thread}` tries again",)
+            raise
 
-    async def _move_to_memory(self, graph: ReasoningGraph, graph_input: GraphInput) -> dict[str, Any] | None:
-        """Copy the state into a graph with a checkpointer in memory; return the input that continues there."""
-        if not self.state.get("turns"):
-            question = graph_input if isinstance(graph_input, dict) else {"query": self.state.get("query")}
-            return {**question, "messages": self.state.get("messages", [])}
-        as_node = "first_turn" if len(self.state["turns"]) == 1 else "refine_turn"
-        await graph.aupdate_state(threads.thread_config(str(self.thread)), self.state, as_node=as_node)
-        return None
+    async def _run_in_memory(
+        self, graph_input: GraphInput, context: Context, before: StateSnapshot
+    ) -> Interrupt | None:
+        """Continue after the last reply that arrived, and store nothing."""
+        graph = build_graph(InMemorySaver())
+        state = {"messages": before.values.get("messages", []), **self.state}
+        if not (state.get("turns") or self._unsaved):
+            question = graph_input if isinstance(graph_input, dict) else {"query": state.get("query")}
+            return await self._stream(graph, {**question, "messages": state["messages"]}, context)
+        run = await threads.copy_run(graph, str(self.thread), state, self._unsaved)
+        self.update_state(run.values)
+        return await self._stream(graph, None, context) if run.next else None
 
     async def _stream(self, graph: ReasoningGraph, graph_input: GraphInput, context: Context) -> Interrupt | None:
         """Stream the graph to the display, keep `state` up to date, and return the pause that ended the run, if any."""
@@ -219,8 +254,10 @@ class LocalSession(Session):
                     elif part["type"] == "updates":
                         self.update_node(part["data"])
                         pause = next(iter(part["data"].get("__interrupt__", ())), None)
+                        self._unsaved = {} if pause else part["data"]
                     elif part["type"] == "values":
                         self.update_state(part["data"])
+                        self._unsaved = {}
             except asyncio.CancelledError:
                 local_server.close()  # a thread may be waiting for it
                 raise

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llamaberry.cli.options import output_path
 from llamaberry.graph.errors import SetupError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def show(
         return
     from llamaberry.cli.page import page
 
+    html = output_path(html, "--html")
     try:
         html.write_text(page(runs[hidden:]), encoding="utf-8")
     except OSError as error:

@@ -49,6 +49,49 @@ def test_a_second_process_on_the_same_file_is_refused(scripted: Scripted, tmp_pa
     assert answered_ids(out) == ["Q"]
 
 
+def other_name(out: Path, kind: str) -> Path:
+    """Return another name of OUT; the file may not exist yet."""
+    other = out.with_name("other.jsonl")
+    if kind == "hard link":
+        other.hardlink_to(out)
+    elif kind == "folder":
+        other = out.parent / "link" / out.name
+        other.parent.symlink_to(out.parent)
+    else:
+        other.symlink_to(out)
+    return other
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "folder"])
+@pytest.mark.parametrize("retry", [False, True])
+def test_the_same_file_under_another_name_is_refused(
+    scripted: Scripted, tmp_path: Path, kind: str, retry: bool
+) -> None:
+    """Also after the file was replaced, without the questions that failed."""
+    groq, source, out = (
+        scripted(hanging_once(("Q", "turn 1"))),
+        write_questions(tmp_path, *"PQ"),
+        tmp_path / "out.jsonl",
+    )
+    words = ("--turns", "1", "--concurrency", "1", *(["--retry-errors"] if retry else []))
+    if retry:
+        out.write_text('{"line": 1, "id": "P", "question": "P", "error": "It failed."}\n')
+    with running_command("batch", source, str(out), *words):
+        wait_until(lambda: groq.open_requests == 1 and len(groq.requests) == 2)
+        assert "in use" in usage_error("batch", source, str(other_name(out, kind)), *words)
+    assert len(groq.requests) == 2
+
+
+def test_retrying_keeps_a_link_to_the_answers(scripted: Scripted, tmp_path: Path) -> None:
+    scripted([Reply(status=400)])
+    source, out, link = write_questions(tmp_path, "Q"), tmp_path / "out.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(out)
+    run_batch(source, link, "--turns", "1", code=1)
+    scripted()
+    run_batch(source, link, "--turns", "1", "--retry-errors")
+    assert (link.is_symlink(), [line["answer"] for line in read_lines(out)]) == (True, ["42"])
+
+
 def test_ctrl_c_exits_with_130_and_prints_how_to_resume(scripted: Scripted, tmp_path: Path) -> None:
     groq, source, out = (
         scripted(hanging_once(("P", "turn 2"))),

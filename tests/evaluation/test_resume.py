@@ -147,6 +147,8 @@ def test_a_folder_is_locked_for_other_processes(scripted: Scripted, tmp_path: Pa
     with running_command(*command):
         wait_until(lambda: groq.open_requests == 1)
         assert "in use" in usage_error(*command)
+        (link := tmp_path / "link").symlink_to(out)
+        assert "in use" in usage_error(*command[:3], str(link), *command[4:])
     assert len(groq.requests) == 1
     assert len(run_eval(data, out, "--arms", "single")) == 1
 

@@ -1,23 +1,19 @@
-"""The threads of the command line: SQLite in the user's data directory, or what LLAMABERRY_CHECKPOINTS names."""
+"""Where threads are stored: SQLite in the user's data directory, or what LLAMABERRY_CHECKPOINTS names."""
 
 import asyncio
 import os
 import sqlite3
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import StateSnapshot
 
-from llamaberry.folders import data_folder
-from llamaberry.graph.calls import NO_USAGE, stored_calls, total
+from llamaberry.folders import data_folder, expand_user
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 
@@ -26,43 +22,20 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
     from psycopg import AsyncConnection
 
-_NEW_QUESTION: dict[str, Any] = {
-    "turns": [],
-    "calls": [],
-    "answer": "",
-    "concise_answer": "",
-    "usage": NO_USAGE,
-    "stop_reason": None,
-    "degraded": None,
-}
-
 BUSY_TIMEOUT_S = 5  # wait for another process that writes
 
+_SQLITE_REMEDIES = {
+    "locked": "end the process that holds it",
+    "readonly": "make the file and its folder writable",
+    "full": "free space on its disk",
+    "disk I/O": "check its disk, and the limits of this process",
+}
 
-class Thread(NamedTuple):
-    """A thread, by its newest checkpoint."""
-
-    name: str
-    state: StateSnapshot
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether its last run did not end, and can be resumed."""
-        # `next` would not do: it is also empty after a kill between a node's writes and the next checkpoint.
-        return bool(self.state.tasks)
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The state of its last question."""
-        return current_values(self.state)
-
-
-def current_values(state: StateSnapshot) -> dict[str, Any]:
-    """Return the values of a checkpoint; before a question's first turn, without those of the previous question."""
-    if state.next and state.next[0] in ("__start__", "first_turn"):
-        return {**state.values, **_NEW_QUESTION}
-    calls = stored_calls(state.values)
-    return {**state.values, "calls": calls, "usage": state.values.get("usage") or total(calls)}
+_KEEPALIVES = (
+    "SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false), "
+    "set_config('tcp_keepalives_count', '3', false)"
+)
+"""The server ends the session of a dead host, with its locks, after a minute instead of hours."""
 
 
 def checkpoint_location() -> str:
@@ -70,16 +43,6 @@ def checkpoint_location() -> str:
     if chosen := os.environ.get("LLAMABERRY_CHECKPOINTS"):
         return chosen
     return str(data_folder() / "threads.sqlite")
-
-
-def new_name() -> str:
-    """Return a name for a new thread: the time, and a random suffix."""
-    return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-
-
-def thread_config(name: str, **metadata: str) -> RunnableConfig:
-    """Return the config of a run on the thread; `metadata` goes to the metadata of its checkpoints."""
-    return {"configurable": {"thread_id": name, **metadata}, "metadata": {"thread_id": name}}
 
 
 @asynccontextmanager
@@ -110,8 +73,9 @@ async def open_sqlite(location: str | Path) -> "AsyncIterator[AsyncSqliteSaver]"
             await _create_tables(saver)
             yield saver
         except sqlite3.DatabaseError as error:
-            if "locked" in str(error) or "readonly" in str(error) or "full" in str(error):
-                raise SetupError(f"{path} cannot be used ({error}): end the process that holds it") from error
+            for cause, remedy in _SQLITE_REMEDIES.items():
+                if cause in str(error):
+                    raise SetupError(f"{path} cannot be used ({error}): {remedy}") from error
             raise SetupError(f"{path} is damaged ({error}): move it away or delete it, to get a new one") from error
 
 
@@ -136,7 +100,7 @@ async def _create_tables(saver: "AsyncSqliteSaver") -> None:
 
 def _create_private_file(location: str | Path) -> Path:
     """Create the file if it is missing, readable by its owner only: it holds the user's questions and answers."""
-    path = Path(location).expanduser()
+    path = expand_user(location, "LLAMABERRY_CHECKPOINTS")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -160,7 +124,9 @@ async def _open_postgres(address: str) -> AsyncIterator[BaseCheckpointSaver[Any]
     try:
         conninfo = make_conninfo(address, connect_timeout=conninfo_to_dict(address).get("connect_timeout", 10))
         async with AsyncPostgresSaver.from_conn_string(conninfo) as saver:
-            await _create_postgres_tables(saver, cast("AsyncConnection[Any]", saver.conn))
+            connection = cast("AsyncConnection[Any]", saver.conn)
+            await connection.execute(_KEEPALIVES)
+            await _create_postgres_tables(saver, connection)
             yield saver
     except psycopg.Error as error:
         # The error may repeat the address, which holds a password.
@@ -195,36 +161,17 @@ def require_checkpointer(graph: ReasoningGraph) -> BaseCheckpointSaver[Any]:
     raise SetupError("LLAMABERRY_CHECKPOINTS is none: no threads are stored")
 
 
-async def list_threads(graph: ReasoningGraph) -> list[Thread]:
-    """Return all threads, newest first."""
-    names: dict[str, None] = {}
-    async for point in require_checkpointer(graph).alist(None):
-        names.setdefault(point.config["configurable"]["thread_id"])
-    threads = [Thread(name, await graph.aget_state(thread_config(name))) for name in names]
-    return sorted(threads, key=lambda thread: thread.state.created_at or "", reverse=True)
-
-
-async def find_thread(graph: ReasoningGraph, name: str) -> Thread:
-    """Return the thread of this name; raise SetupError if it does not exist."""
-    require_checkpointer(graph)
-    thread = Thread(name, await graph.aget_state(thread_config(name)))
-    if thread.state.created_at is None:
-        raise SetupError(f"there is no thread {name!r}: `llamaberry history` lists them")
-    return thread
-
-
-async def question_states(graph: ReasoningGraph, name: str) -> list[dict[str, Any]]:
-    """Return the last state of each question of the thread, oldest first; an interrupted one is included."""
-    states: list[dict[str, Any]] = []
-    newest = True
-    async for point in graph.aget_state_history(thread_config(name)):
-        if newest or not point.next:
-            states.append(current_values(point))
-        newest = False
-    return states[::-1]
-
-
-async def forget(graph: ReasoningGraph, name: str) -> None:
-    """Delete the thread with all its checkpoints; raise SetupError if it does not exist."""
-    await find_thread(graph, name)
-    await require_checkpointer(graph).adelete_thread(name)
+async def discard_since(graph: ReasoningGraph, before: StateSnapshot) -> None:
+    """Delete what the thread got after this state, its newest at the time: all of it if there was no thread."""
+    saver: Any = require_checkpointer(graph)
+    thread_id, checkpoint_id = (before.config["configurable"].get(key) for key in ("thread_id", "checkpoint_id"))
+    if checkpoint_id is None:
+        await saver.adelete_thread(thread_id)
+        return
+    # Checkpointers have no method for it.
+    is_sqlite = hasattr(saver.conn, "execute_fetchall")
+    for table in ("checkpoints", "writes") if is_sqlite else ("checkpoints", "checkpoint_writes"):
+        query = f"DELETE FROM {table} WHERE thread_id = %s AND checkpoint_id > %s"
+        await saver.conn.execute(query.replace("%s", "?") if is_sqlite else query, (thread_id, checkpoint_id))
+    if is_sqlite:
+        await saver.conn.commit()

@@ -1,0 +1,128 @@
+"""What is in the stored threads: their names, the status of each, the questions of one."""
+
+import uuid
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import StateSnapshot
+
+from llamaberry.graph.calls import NO_USAGE
+from llamaberry.graph.errors import SetupError
+from llamaberry.graph.workflow import ReasoningGraph
+from llamaberry.threads.locks import exclusive_thread, is_running
+from llamaberry.threads.old_states import complete
+from llamaberry.threads.storage import require_checkpointer
+
+Status = Literal["running", "interrupted", "failed", "answered"]
+
+_NEW_QUESTION: dict[str, Any] = {
+    "turns": [],
+    "calls": [],
+    "answer": "",
+    "concise_answer": "",
+    "usage": NO_USAGE,
+    "stop_reason": None,
+    "degraded": None,
+}
+
+
+class Thread(NamedTuple):
+    """A thread, by its newest checkpoint."""
+
+    name: str
+    state: StateSnapshot
+    running: bool = False
+    """Whether a living run uses it."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether its last run did not end, and can be resumed unless it is still running."""
+        # `next` would not do: it is also empty after a kill between a node's writes and the next checkpoint.
+        return bool(self.state.tasks)
+
+    @property
+    def status(self) -> Status:
+        """Whether its last run goes on, was interrupted, failed (a model call did), or has ended with an answer."""
+        if self.running:
+            return "running"
+        if not self.unfinished:
+            return "answered"
+        # LangGraph stores the error of a step as text, and also that Ctrl-C cancelled it.
+        errors = [str(task.error) for task in self.state.tasks if task.error]
+        return "failed" if any(not error.startswith("CancelledError") for error in errors) else "interrupted"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The state of its last question."""
+        return current_values(self.state)
+
+
+def current_values(state: StateSnapshot) -> dict[str, Any]:
+    """Return the values of a checkpoint; before a question's first turn, without those of the previous question."""
+    if state.next and state.next[0] in ("__start__", "first_turn"):
+        return {**state.values, **_NEW_QUESTION}
+    return complete(state.values)
+
+
+def new_name() -> str:
+    """Return a name for a new thread: the time, and a random suffix."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+
+
+def thread_config(name: str, **metadata: str) -> RunnableConfig:
+    """Return the config of a run on the thread; `metadata` goes to the metadata of its checkpoints."""
+    return {"configurable": {"thread_id": name, **metadata}, "metadata": {"thread_id": name}}
+
+
+async def list_threads(graph: ReasoningGraph) -> list[Thread]:
+    """Return all threads, newest first."""
+    names: dict[str, None] = {}
+    async for point in require_checkpointer(graph).alist(None):
+        names.setdefault(point.config["configurable"]["thread_id"])
+    threads = [await _read(graph, name) for name in names]
+    return sorted(threads, key=lambda thread: thread.state.created_at or "", reverse=True)
+
+
+async def find_thread(graph: ReasoningGraph, name: str) -> Thread:
+    """Return the thread of this name; raise SetupError if it does not exist."""
+    require_checkpointer(graph)
+    thread = await _read(graph, name)
+    if thread.state.created_at is None:
+        raise SetupError(f"there is no thread {name!r}: `llamaberry history` lists them")
+    return thread
+
+
+async def _read(graph: ReasoningGraph, name: str) -> Thread:
+    # A run that ends or starts while its state is read must not look interrupted.
+    running = await is_running(graph, name)
+    state = await graph.aget_state(thread_config(name))
+    return Thread(name, state, running or await is_running(graph, name))
+
+
+async def newest_unfinished(graph: ReasoningGraph) -> str:
+    """Return the name of the newest thread that can be resumed; raise SetupError if there is none."""
+    unfinished = [thread for thread in await list_threads(graph) if thread.unfinished]
+    for thread in unfinished:
+        if not thread.running:
+            return thread.name
+    running = f" (thread {unfinished[0].name!r} is still running)" if unfinished else ""
+    raise SetupError(f"no thread was interrupted{running}: `llamaberry history` lists all threads")
+
+
+async def question_states(graph: ReasoningGraph, name: str) -> list[dict[str, Any]]:
+    """Return the last state of each question of the thread, oldest first; an interrupted one is included."""
+    states: list[dict[str, Any]] = []
+    newest = True
+    async for point in graph.aget_state_history(thread_config(name)):
+        if newest or not point.next:
+            states.append(current_values(point))
+        newest = False
+    return states[::-1]
+
+
+async def forget(graph: ReasoningGraph, name: str) -> None:
+    """Delete the thread with all its checkpoints; raise SetupError if it does not exist, or is running."""
+    await find_thread(graph, name)
+    async with exclusive_thread(graph, name):
+        await require_checkpointer(graph).adelete_thread(name)
