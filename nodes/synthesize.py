@@ -7,9 +7,16 @@ from langchain_core.messages import AIMessage, AnyMessage
 
 from llamaberry.graph.agreement import agrees
 from llamaberry.graph.answers import answer_changed, best_turn, most_turns_agree
-from llamaberry.graph.check import Check, has_evidence, standing_answer, unanimous_answer, verified_turn
+from llamaberry.graph.check import (
+    Check,
+    has_evidence,
+    is_short_result,
+    standing_answer,
+    unanimous_answer,
+    verified_turn,
+)
 from llamaberry.graph.errors import ModelError
-from llamaberry.graph.reply import finish_reason, parse_synthesis
+from llamaberry.graph.reply import ParsedSynthesis, finish_reason, parse_synthesis
 from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn
 from llamaberry.models.client import ModelReply
@@ -79,9 +86,9 @@ def update(attempt: Attempt, reply: ModelReply | None) -> dict[str, Any]:
             # Where all turns agree, a small model's synthesis broke nine right answers and fixed two wrong ones.
             answer = unanimous if answer_changed(unanimous, answer, concise=True) else answer
             concise = unanimous
-        names = [name for name in ("comprehensive", "concise") if not getattr(parsed, name)]
-        if names:
-            missing.append(f"The synthesis states no {' and no '.join(names)} answer: {best.source} stands for it.")
+        if not concise and is_short_result(answer):
+            concise = answer
+        missing += _missing(parsed, best, answer, concise)
         if finish_reason(reply.message) == "length":
             cut.append("the synthesis")
     elif not concise and best.source not in (earlier or ""):
@@ -103,6 +110,17 @@ def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:
     degraded = f"The synthesis failed, and {source} stands for it: {error}."
     state: State = {**attempt.state, "degraded": degraded}
     return {**update(attempt._replace(state=state), None), "stop_reason": "error"}
+
+
+def _missing(parsed: ParsedSynthesis, best: BestAnswer, answer: str, concise: str) -> list[str]:
+    """Return what the synthesis does not state, and what stands for it, in at most one sentence."""
+    names = [name for name in ("comprehensive", "concise") if not getattr(parsed, name)]
+    if not names:
+        return []
+    stands = f"{best.source} stands for it"
+    if names == ["concise"] and not best.concise:
+        stands = "the other one stands for it" if concise == answer else "no turn states one either"
+    return [f"The synthesis states no {' and no '.join(names)} answer: {stands}."]
 
 
 def _best_answer(turns: Sequence[Turn], check: Check | None) -> BestAnswer:

@@ -95,8 +95,8 @@ class Display:
             self.console.out(as_json(document_of(state, self.run_ids[-1])), highlight=False)
             return
         turns = state.get("turns") or []
-        answer = state.get("concise_answer") if self.mode == "concise" else state.get("answer")
-        answer = plain(answer or latest_answer(turns) or "")
+        concise = state.get("concise_answer") if self.mode == "concise" else None
+        answer = plain(concise or state.get("answer") or latest_answer(turns) or "")
         if self._call:
             self.console.print("\n")
         if self.mode == "quiet":

@@ -50,6 +50,12 @@ def test_show_full_and_concise_print_one_line_per_turn(scripted: Scripted, show:
     assert lines[:4] == ["turn 1 · first · … · … · 41", "turn 2 · revise · … · … · 42", "── answer ──", answer]
 
 
+def test_show_concise_prints_the_long_answer_if_need_be(scripted: Scripted) -> None:
+    scripted(["Six times seven.", "Still the same.", f"## Comprehensive Answer\n{'It is 42. ' * 100}"])
+    run = llamaberry("ask", QUESTION, "--turns", "2", "--show", "concise", "--verify", "none")
+    assert "── answer ──\nIt is 42. It is 42." in run.stdout
+
+
 def test_quiet_prints_only_the_answer(scripted: Scripted) -> None:
     scripted([first(), refine(), refine(), synthesis("It is 42.", "42")])
     run = llamaberry("ask", "--quiet", QUESTION)

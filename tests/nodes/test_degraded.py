@@ -226,3 +226,17 @@ def test_every_row_of_the_reliability_page_has_a_test() -> None:
         tests = re.findall(r"`([\w/]+\.py)::(test_\w+)`", row)
         assert tests, row
         assert [name for file, name in tests if name not in defined_in(ROOT / "tests" / file)] == [], row
+
+
+@pytest.mark.parametrize(
+    ("long", "concise", "note"),
+    [
+        ("It is 42.", "It is 42.", "The synthesis states no concise answer: the other one stands for it."),
+        ("It is 42. " * 100, "", "The synthesis states no concise answer: no turn states one either."),
+    ],
+    ids=["short", "long"],
+)
+def test_a_missing_concise_answer_is_noted_truly(scripted: Scripted, long: str, concise: str, note: str) -> None:
+    scripted(["Six times seven.", "Still the same.", f"## Comprehensive Answer\n{long.strip()}"])
+    result = graph.invoke({"query": "6 x 7?"}, context={"max_turns": 2, "verify": "none"})
+    assert (result["answer"], result["concise_answer"], result["degraded"]) == (long.strip(), concise, note)
