@@ -1,18 +1,20 @@
 """JSON Lines files: questions to read, results to append, and a lock that keeps other processes out."""
 
+import math
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.state import MAX_QUERY_CHARS
 
 BOM = b"\xef\xbb\xbf"
+_BEGINNING = 200  # bytes of a file that show its encoding
 
 
 class Row(BaseModel):
@@ -22,6 +24,14 @@ class Row(BaseModel):
 
     question: str = Field(min_length=1, max_length=MAX_QUERY_CHARS)
     id: str | None = Field(default=None, min_length=1)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_nan(cls, value: Any) -> Any:
+        """Refuse NaN and infinity, which JSON does not have, instead of asking about "nan"."""
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} is no text and no number")
+        return value
 
 
 RowT = TypeVar("RowT", bound=Row)
@@ -42,6 +52,12 @@ def read_row(line: bytes, kind: type[RowT], example: str) -> RowT:
         if not problem["loc"]:
             raise ValueError(f"{problem['msg']}: write it like {example}") from None
         raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+
+
+def refuse_utf16(path: Path, beginning: bytes) -> None:
+    """Raise SetupError if a file begins like one in UTF-16 or UTF-32, in which no line could be read."""
+    if beginning.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in beginning[:_BEGINNING]:
+        raise SetupError(f"{path} is text in UTF-16, or no text: save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
 
 
 def complete_lines(path: Path, *, repair: bytes | None = None) -> Iterator[tuple[int, bytes]]:

@@ -45,7 +45,7 @@ def stored(folder: Path) -> bytes:
     ("script", "code"),
     [
         ([first(), refine(), synthesis()], 0),
-        ([Reply(status=401, error=ECHO)], 1),
+        ([Reply(status=401, error=ECHO)], 2),
         ([first(), *[Reply(error_event=ECHO)] * 3], 3),
         ([first(), refine(), Reply(status=400, error={"code": "x", "failed_generation": ECHO})], 3),
     ],

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from llamaberry.file_lock import try_lock
 from llamaberry.graph.errors import SetupError
-from llamaberry.jsonl import BOM, Row, append, complete_lines, read_row
+from llamaberry.jsonl import BOM, Row, append, complete_lines, read_row, refuse_utf16
 
 EXAMPLE = '{"question": "What is 6 x 7?"}'
 
@@ -129,6 +129,11 @@ class Questions:
             raise SetupError(f"shard {shard[0]}/{shard[1]} does not exist: use 1/{shard[1]} to {shard[1]}/{shard[1]}")
         if not path.is_file():
             raise SetupError(f"{path} is not a file: name a JSONL file of questions, each line like {EXAMPLE}")
+
+    def check_encoding(self) -> None:
+        """Raise SetupError if the file is in UTF-16: then each of its lines would be reported."""
+        with self.path.open("rb") as lines:
+            refuse_utf16(self.path, lines.read(1000))
 
     def count(self) -> int:
         """Return the number of lines, blank ones included."""

@@ -88,6 +88,7 @@ class _Batch:
         settings = client_settings(context)  # fail before touching a file if the model is not set up
         if context.review != "none":
             raise SetupError(f"review {context.review!r} pauses for a person, which a batch cannot do: leave it out")
+        questions.check_encoding()
         if answers.path.exists() and answers.path.samefile(questions.path):
             raise SetupError(f"{answers.path} holds the questions: choose another OUT")
         try:

@@ -11,6 +11,7 @@ from llamaberry.cli.options import (
     QuietOption,
     ShowOption,
     TraceOption,
+    check_thread_name,
     context_options,
     output_mode,
     read_question,
@@ -39,6 +40,7 @@ def ask(
         raise SetupError("--review reads decisions from standard input: pass the question as an argument")
     if server is not None and trace:
         raise SetupError("--trace: a run on a server is traced there; leave out --trace or --server")
+    check_thread_name(thread)
     question = read_question(question)
     mode = output_mode(show, quiet=quiet, json=json)
     from llamaberry.cli.session import LocalSession, Session

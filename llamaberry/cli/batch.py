@@ -34,6 +34,7 @@ def batch(
 
     It keeps to the provider's rate limits. After an interruption, run the same command again.
     """
+    from llamaberry.batch.files import EXAMPLE
     from llamaberry.batch.run import batch as answer_questions
     from llamaberry.models.local import server as local_server
     from llamaberry.tracing.langsmith import tracing_session
@@ -60,6 +61,8 @@ def batch(
             raise
         finally:
             local_server.close()
+    if not (summary.answered or summary.degraded or summary.failed) and shard is None:
+        raise SetupError(f"{source} contains no question: write one in each line, like {EXAMPLE}")
     counts = {"answered": summary.answered, "degraded": summary.degraded, "failed": summary.failed}
     typer.echo(f"{out}: {', '.join(f'{n:,} {kind}' for kind, n in counts.items() if n) or 'no question'}")
     if summary.failed and not summary.answered + summary.degraded:

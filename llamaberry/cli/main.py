@@ -73,8 +73,10 @@ def _run() -> int:
         print_error(str(error))
         return MISTAKE
     except ModelError as error:
+        from llamaberry.models.errors import FIXABLE_STATUS, status_of
+
         print_error(str(error))
-        return FAILURE
+        return MISTAKE if status_of(error) in FIXABLE_STATUS else FAILURE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:

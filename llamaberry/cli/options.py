@@ -111,6 +111,12 @@ def output_path(path: Path, name: str) -> Path:
     return expand_user(path, name) if len(path.parts) > 1 else path
 
 
+def check_thread_name(name: str | None) -> None:
+    """Raise SetupError if a thread could not be listed under this name; None is no name."""
+    if name is not None and not (name.strip() and name.isprintable()):
+        raise SetupError(f"--thread {name!r}: a name has a letter at least, and no line break or control character")
+
+
 def read_question(argument: str) -> str:
     """Return the question: the argument, or standard input if it is a dash.
 

@@ -25,7 +25,7 @@ from llamaberry.graph.events import step_of
 from llamaberry.graph.state import Input, Output
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.models.client import client_settings
-from llamaberry.models.errors import RETRYABLE_STATUS
+from llamaberry.models.errors import RETRYABLE_STATUS, status_of
 from llamaberry.models.local import server as local_server
 from llamaberry.tracing.langsmith import tracing_session
 
@@ -105,8 +105,10 @@ def _say_waiting(name: str) -> None:
 
 def _is_refusal(error: SetupError | ModelError) -> bool:
     """Whether the provider, or this program before any call, refused the request, and would refuse it again."""
-    status = getattr(error.__cause__, "status_code", None)
-    return isinstance(error, SetupError) or (isinstance(status, int) and status not in RETRYABLE_STATUS)
+    if isinstance(error, SetupError):
+        return True
+    status = status_of(error)
+    return status is not None and status not in RETRYABLE_STATUS
 
 
 class LocalSession(Session):

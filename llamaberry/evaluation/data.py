@@ -71,6 +71,7 @@ def read_file(path: Path, *, judged: bool = False, limit: int | None = None) -> 
         content = path.read_bytes()
     except OSError as error:
         raise SetupError(f"{path} cannot be read ({error.strerror}): name a JSONL file of questions") from error
+    jsonl.refuse_utf16(path, content)
     cases: dict[str, Case] = {}
     invalid: list[str] = []
     for number, line in enumerate(content.removeprefix(jsonl.BOM).split(b"\n"), 1):

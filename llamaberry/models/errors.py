@@ -19,6 +19,8 @@ _REPLY_CODES = {
 """The codes of a 4xx answer that blames the sampled reply, not the request: the next sample may be better."""
 _USED_UP_CODES = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 """The codes of a 429 that a wait does not cure."""
+FIXABLE_STATUS = {401, 403, 404}
+"""The key or the model's name is wrong: the user has to correct it."""
 NO_ROUTE = Route("")
 
 _MAX_MESSAGE_CHARS = 300  # of the provider's own message
@@ -32,6 +34,12 @@ _REMEDIES = {
     429: "the rate limit is used up",
     498: "there is no capacity for now: try again later",
 }
+
+
+def status_of(error: ModelError) -> int | None:
+    """Return the HTTP status of the provider's answer; None if it gave none."""
+    status = getattr(error.__cause__, "status_code", None)
+    return status if isinstance(status, int) else None
 
 
 def to_model_error(

@@ -13,7 +13,7 @@ import pytest
 
 from llamaberry.graph.state import Output
 from testing.command import COMMAND, CSI, QUESTION, llamaberry, run_in_terminal, usage_error
-from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -164,12 +164,20 @@ def test_a_user_error_names_the_remedy_and_exits_with_2(groq: object) -> None:
     assert "llamaberry model pull" in both or 'pip install "llamaberry[local]"' in both
 
 
-def test_a_provider_failure_is_one_line_and_exits_with_1(scripted: Scripted) -> None:
-    scripted([Reply(status=401, error="Invalid API Key")])
+@pytest.mark.parametrize(("status", "code"), [(400, 1), (401, 2), (403, 2), (404, 2), (413, 1)])
+def test_a_provider_failure_is_one_line(scripted: Scripted, status: int, code: int) -> None:
+    """A refused key and an unknown model are the user's to correct: they exit with 2."""
+    scripted([Reply(status=status, error="Not like this")])
     run = llamaberry("ask", QUESTION)
-    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
-    assert "GROQ_API_KEY" in run.stderr
-    assert "Invalid API Key" in run.stderr
+    assert (run.returncode, run.stderr.count("\n")) == (code, 1)
+    assert f"answered {status}" in run.stderr
+    assert "Not like this" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\tb", "a\x1bb"])
+def test_a_thread_name_that_no_list_could_show_is_refused(groq: ScriptedGroq, name: str) -> None:
+    assert "--thread" in usage_error("ask", QUESTION, "--thread", name)
+    assert groq.requests == []
 
 
 def test_a_closed_pipe_is_not_an_error(scripted: Scripted) -> None:
