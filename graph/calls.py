@@ -90,7 +90,8 @@ def cost_usd(call: Call) -> float | None:
 
     usage = call["usage"]
     counts = {"input_tokens": usage["input_tokens"], "output_tokens": usage["output_tokens"]}
-    tokens = Tokens(**counts, cache_read_tokens=_cached(usage))
+    # A provider may count more cached tokens than prompt tokens, which the price list refuses.
+    tokens = Tokens(**counts, cache_read_tokens=min(_cached(usage), usage["input_tokens"]))
     try:
         return float(calc_price(tokens, name, provider_id=provider).total_price)
     except LookupError:

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,14 @@ def test_a_full_disk_ends_a_batch_that_goes_on_later(scripted: Scripted, tmp_pat
     groq.requests.clear()
     assert llamaberry(*words).returncode == 0
     assert (len(read_lines(out)), len(groq.requests)) == (8, 8 - written)
+
+
+def test_ctrl_c_while_loading_prints_no_traceback(tmp_path: Path) -> None:
+    """A module that the command line imports first sends the signal."""
+    (tmp_path / "typer.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "llamaberry", "ask", "Q"]
+    run = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": path}, check=False
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "")

@@ -65,6 +65,7 @@ def test_an_unknown_cost_stays_unknown() -> None:
         (MODEL, count(1_000_000, 1_000_000, 0), 0.075),
         (MODEL, count(0, 0, 1_000_000), 0.60),
         (MODEL, count(1_000_000, 400_000, 100_000), 0.09 + 0.03 + 0.06),
+        (MODEL, count(1_000_000, 2_000_000, 0), 0.075),
         (MODEL, None, None),
         ("local:qwen2.5-coder-1.5b-instruct", count(1000, 0, 100), 0),
         ("local:qwen2.5-coder-1.5b-instruct", None, 0),

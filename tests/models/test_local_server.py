@@ -75,6 +75,12 @@ def test_llamaberry_local_gguf_selects_the_file(garbage: Path, monkeypatch: pyte
         local_server.gguf_path()
 
 
+def test_a_model_file_of_an_unknown_user_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMABERRY_LOCAL_GGUF", "~nosuchuser/m.gguf")
+    with pytest.raises(SetupError, match="~nosuchuser is no home directory"):
+        local_server.gguf_path()
+
+
 def test_llamaberry_local_slots_sets_the_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLAMABERRY_LOCAL_SLOTS", raising=False)
     assert local_server.slots() == 2

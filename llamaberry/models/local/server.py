@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from llamaberry.folders import cache_folder
+from llamaberry.folders import cache_folder, expand_user
 from llamaberry.graph.errors import SetupError
 
 FILE_NAME = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
@@ -35,7 +35,7 @@ def gguf_path() -> Path:
     own_file = os.environ.get("LLAMABERRY_LOCAL_GGUF")
     if not own_file:
         return pulled_path()
-    path = Path(own_file).expanduser()
+    path = expand_user(own_file, "LLAMABERRY_LOCAL_GGUF")
     if not path.is_file():
         raise SetupError(f"LLAMABERRY_LOCAL_GGUF is {own_file!r}, and no such file exists: correct it, or unset it.")
     return path
