@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
 from llamaberry.graph.state import Input
+from llamaberry.graph.thoughts import without_thoughts
 
 
 class Conversation(NamedTuple):
@@ -50,10 +51,11 @@ def read_conversation(state: Mapping[str, Any]) -> Conversation:
 
 def _reaches_model(message: AnyMessage) -> bool:
     """Return whether the model sees a message: a host agent's tool calls and their results stay out."""
-    has_content = bool(message.text.strip()) or (message.type == "human" and not isinstance(message.content, str))
+    text = without_thoughts(message.text) if message.type == "ai" else message.text.strip()
+    has_content = bool(text) or (message.type == "human" and not isinstance(message.content, str))
     return has_content and message.type in ("human", "ai", "system")
 
 
 def _as_text(message: AnyMessage) -> AnyMessage:
-    """Return an AI message without tool calls and thoughts, which providers refuse."""
-    return AIMessage(message.text) if message.type == "ai" else message
+    """Return an AI message without tool calls, which providers refuse, and without the thoughts of its model."""
+    return AIMessage(without_thoughts(message.text)) if message.type == "ai" else message
