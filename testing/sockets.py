@@ -48,11 +48,25 @@ def _serve(listener: socket.socket, server: SocketServer, reply: bytes, context:
                 # Not wrapped with a timeout of its own: a client that sends nothing closes the connection.
                 connection = context.wrap_socket(accepted, server_side=True) if context else accepted
                 with connection:
-                    server.received.append(connection.recv(65536))
+                    server.received.append(_read_request(connection))
                     if reply == RESET:
                         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     else:
                         connection.sendall(reply)
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    """Read all of a request: closing a socket that holds unread bytes would reset the connection."""
+    request = connection.recv(65536)
+    while request.startswith((b"POST ", b"GET ")) and not _is_complete(request) and (more := connection.recv(65536)):
+        request += more
+    return request
+
+
+def _is_complete(request: bytes) -> bool:
+    head, end, body = request.partition(b"\r\n\r\n")
+    length = next((line.split(b":")[1] for line in head.lower().split(b"\r\n") if b"content-length" in line), b"0")
+    return bool(end) and len(body) >= int(length)
 
 
 @contextmanager

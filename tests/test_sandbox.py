@@ -225,7 +225,7 @@ async def test_a_cancelled_call_kills_its_program() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not sandboxes()
+    wait_until(lambda: not sandboxes())
 
 
 def test_an_event_loop_that_ends_kills_its_program() -> None:
@@ -236,7 +236,7 @@ def test_an_event_loop_that_ends_kills_its_program() -> None:
     tasks: list[asyncio.Task[ProgramResult]] = []
     asyncio.run(main())
     assert tasks[0].cancelled()
-    assert not sandboxes()
+    wait_until(lambda: not sandboxes())
 
 
 def test_an_event_loop_can_end_at_any_moment() -> None:
@@ -251,7 +251,7 @@ def test_an_event_loop_can_end_at_any_moment() -> None:
     for steps in range(0, 200, 3):
         asyncio.run(main(steps))
     assert all(task.cancelled() for task in tasks)
-    assert not sandboxes()
+    wait_until(lambda: not sandboxes())
 
 
 async def test_the_event_loop_goes_on_while_a_program_runs() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from llamaberry.cli.past_run import MAX_DIFF_WORDS, diff
 from testing.command import CSI, QUESTION, llamaberry, running_command, usage_error
 from testing.pages import HOSTILE_TEXT, PageElements
-from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from testing.scripted_groq import NO_RETRY, Reply, Scripted, first, refine, synthesis
 from testing.scripts import REVISED_ANSWER
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
@@ -80,7 +80,7 @@ def test_show_prints_degraded_interrupted_and_single_turn_runs(scripted: Scripte
     assert "1 turn · max_turns" in llamaberry("show", "single").stdout
     scripted([first("41"), Reply(hang=True)])
     llamaberry("ask", "Q", "--thread", "cut", "--turns", "1")
-    scripted([Reply(status=400)])
+    scripted([Reply(status=503, headers=NO_RETRY)])
     llamaberry("ask", "And?", "--thread", "cut")
     cut = llamaberry("show", "cut").stdout
     assert "0 turns · interrupted" in cut
@@ -89,7 +89,7 @@ def test_show_prints_degraded_interrupted_and_single_turn_runs(scripted: Scripte
 
 def test_names_with_escape_codes_do_not_reach_the_terminal(scripted: Scripted) -> None:
     scripted()
-    llamaberry("ask", "Q", "--thread", f"th{CSI}31m", "--model", f"groq:m{CSI}31m")
+    llamaberry("ask", "Q", "--thread", "T", "--model", f"groq:m{CSI}31m")
     assert CSI not in llamaberry("show", "last").stdout
 
 

@@ -97,7 +97,9 @@ def test_earlier_messages_are_the_context_of_the_question(thread: Graph, groq: S
         H("hi"),
         AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "1"}]),
         ToolMessage("a tool's result", tool_call_id="1"),
-        AIMessage([{"type": "reasoning", "reasoning": "a thought"}, {"type": "text", "text": "<think>a thought</think>hello"}]),
+        AIMessage(
+            [{"type": "reasoning", "reasoning": "a thought"}, {"type": "text", "text": "<think>a thought</think>hello"}]
+        ),
         H([{"type": "text", "text": "What is it?"}, image]),
     ]
     result = thread.invoke({"messages": messages}, THREAD, context=Context(max_turns=2))

@@ -140,7 +140,7 @@ def test_a_silent_models_error_has_its_own_line_and_a_way_on(local: ScriptedLoca
     *_, written, message = run.stdout.splitlines()
     assert (run.returncode, written) == (1, "some words of")
     assert re.fullmatch(
-        r"llamaberry: local:scripted wrote nothing for 1 s: .*; `llamaberry resume T` continues from here", message
+        r"llamaberry: local:scripted wrote nothing for 1 s: .*; `llamaberry resume T` tries again", message
     )
     resumed = llamaberry("resume", "T", "--quiet", "--turn-timeout", "10")
     assert (resumed.returncode, resumed.stdout, resumed.stderr) == (0, "42\n", "")

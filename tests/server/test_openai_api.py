@@ -228,7 +228,7 @@ def test_a_provider_error_has_the_command_lines_message(
     if not stream:
         api.groq.play([reply] * 3)
         run = llamaberry("ask", "-q", "Q", GROQ_API_KEY="gsk_test", GROQ_API_BASE=api.groq.url)
-        assert run.stderr == f"llamaberry: {message_of(caught.value)}\n"
+        assert run.stderr.startswith(f"llamaberry: {message_of(caught.value)}")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -246,7 +246,7 @@ def test_an_error_in_a_stream_ends_it_and_is_raised(api: Api, client: openai.Ope
     api.groq.play([Reply(error_event="The model fell over")] * 2 + [Reply(first(), cut=9)])
     text = ""
     stream = ask(client, stream=True)
-    with pytest.raises(openai.APIError, match="groq:openai/gpt-oss-120b cannot be reached, or broke off") as caught:  # noqa: PT012
+    with pytest.raises(openai.APIError, match="groq:openai/gpt-oss-120b broke off") as caught:  # noqa: PT012
         for chunk in stream:
             text += chunk.choices[0].delta.reasoning_content  # there is no other delta
     assert error_fields(caught.value) == (None, "server_error", "model_failed", None)

@@ -10,7 +10,7 @@ from langsmith import Client
 from testing.collector import Collector, metadata, serve_collector
 from testing.command import llamaberry
 from testing.environment import trace_to
-from testing.scripted_groq import Reply, Scripted, first, program, refine, synthesis
+from testing.scripted_groq import NO_RETRY, Reply, Scripted, first, program, refine, synthesis
 from testing.scripts import REVISED_ANSWER
 from testing.traces import COLLECTOR_FAULTS, expected_tree
 
@@ -108,7 +108,7 @@ def test_sampling_works(scripted: Scripted, collector: Collector) -> None:
 
 
 def test_a_resumed_run_is_a_new_trace_on_the_same_thread(scripted: Scripted, collector: Collector) -> None:
-    scripted([Reply(status=400, error="No")])
+    scripted([Reply(status=503, headers=NO_RETRY)])
     assert llamaberry("ask", "Q", "--thread", "T").returncode == 1
     scripted(REVISED_ANSWER)
     assert llamaberry("resume", "T").returncode == 0
