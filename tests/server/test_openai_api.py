@@ -242,6 +242,18 @@ def test_a_missing_key_has_the_command_lines_message(keyless: tuple[str, Path], 
     assert llamaberry("ask", "-q", "Q", LLAMABERRY_HOME=str(home)).stderr == f"llamaberry: {message_of(caught.value)}\n"
 
 
+def test_a_page_of_another_port_reads_the_headers_for_retries(api: Api) -> None:
+    """Without them, OpenAI's client in a browser repeats a failed run."""
+    api.groq.play([Reply(status=429, headers={"retry-after": "99"})])
+    body = {"model": "llamaberry-quick", "messages": QUESTION}
+    reply = httpx.post(f"{api.url}/chat/completions", json=body, headers={"origin": "http://localhost:5173"})
+    exposed = set(reply.headers["access-control-expose-headers"].split(", "))
+    langgraphs_own = {"x-pagination-total", "x-pagination-next", "content-location"}
+    assert {"x-should-retry", "retry-after", "x-request-id"} | langgraphs_own <= exposed
+    assert (reply.headers["x-should-retry"], reply.headers["retry-after"]) == ("false", "99")
+    assert reply.headers["access-control-allow-origin"] == "*"
+
+
 def test_an_error_in_a_stream_ends_it_and_is_raised(api: Api, client: openai.OpenAI) -> None:
     api.groq.play([Reply(error_event="The model fell over")] * 2 + [Reply(first(), cut=9)])
     text = ""
