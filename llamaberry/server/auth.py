@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from langgraph_sdk import Auth
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from llamaberry.server.openai_errors import error_response
+from llamaberry.server.openai_errors import ApiError
 
 INVALID_KEY = 'the key is missing or wrong: send "Authorization: Bearer …" with the LLAMABERRY_API_KEY of this server'
 
@@ -50,5 +50,5 @@ class KeyGuard:
         if scope["type"] == "lifespan" or is_authorized(dict(scope["headers"])):
             await self.app(scope, receive, send)
             return
-        response = error_response(401, INVALID_KEY, code="invalid_api_key", headers={"www-authenticate": "Bearer"})
+        response = ApiError(401, INVALID_KEY, "invalid_api_key", headers={"www-authenticate": "Bearer"}).response()
         await response(scope, receive, send)
