@@ -6,7 +6,8 @@ A thin layer over the graph. docs/openai.md maps the fields.
 import asyncio
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -22,8 +23,12 @@ from llamaberry.server.auth import KeyGuard
 from llamaberry.server.openai_chat import ChatCompletion
 from llamaberry.server.openai_errors import ApiError, InvalidRequestError, to_api_error
 from llamaberry.server.openai_request import MODELS, ChatRequest, ignored_fields, parse
+from llamaberry.server.openai_responses import ResponsesReply, ResponsesRequest
 from llamaberry.server.reply import Reply, StreamResponse, WholeResponse
 from llamaberry.server.request_id import RequestId
+from llamaberry.server.run import Run
+
+ApiRequest = TypeVar("ApiRequest", ChatRequest, ResponsesRequest)
 
 _STARTED_AT = int(time.time())
 
@@ -40,22 +45,31 @@ def _model_card(model: str) -> dict[str, Any]:
 
 async def chat_completions(request: Request) -> ASGIApp:
     """POST /v1/chat/completions."""
+    return await _answer(request, ChatRequest, ChatCompletion, "messages")
+
+
+async def responses(request: Request) -> ASGIApp:
+    """POST /v1/responses."""
+    return await _answer(request, ResponsesRequest, ResponsesReply, "input")
+
+
+async def _answer(
+    request: Request, request_type: type[ApiRequest], reply_type: Callable[[ApiRequest, Run], Reply], messages: str
+) -> ASGIApp:
+    """Return the response to a request whose field `messages` holds the conversation."""
     try:
-        body = parse(await request.body(), "messages")
-        chat = ChatRequest.model_validate(body)
-        if chat.model not in MODELS:
-            return _unknown_model(chat.model)
-        run = chat.run(UUID(request.scope["state"]["request_id"]))
+        body = parse(await request.body(), messages)
+        api_request = request_type.model_validate(body)
+        if api_request.model not in MODELS:
+            return _unknown_model(api_request.model)
+        run = api_request.run(UUID(request.scope["state"]["request_id"]))
         await asyncio.to_thread(run.check)
     except (ValidationError, InvalidRequestError, LlamaberryError) as error:
         return to_api_error(error).response()
-    return _respond(ChatCompletion(chat, run), chat.stream, body)
-
-
-def _respond(reply: Reply, is_stream: bool | None, body: dict[str, Any]) -> ASGIApp:
     ignored = ignored_fields(body)
     headers = {"x-llamaberry-ignored": ", ".join(ignored)} if ignored else {}
-    return (StreamResponse if is_stream else WholeResponse)(reply, headers)
+    response = StreamResponse if api_request.stream else WholeResponse
+    return response(reply_type(api_request, run), headers)
 
 
 async def models(request: Request) -> Response:
@@ -95,6 +109,7 @@ def _create_app(**settings: Any) -> Starlette:
 
 ROUTES = [
     Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+    Route("/v1/responses", responses, methods=["POST"]),
     Route("/v1/models", models),
     Route("/v1/models/{model:path}", models),
 ]

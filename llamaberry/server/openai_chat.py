@@ -45,14 +45,12 @@ class ChatCompletion:
         return [{"data": json.dumps(error.body)}]
 
     async def _reasoning(self) -> AsyncGenerator[str]:
-        """Run the graph; yield its text. The steps' titles are headings above those of the model, which start at ##."""
-        is_first = True
+        """Run the graph; yield its text, with a blank line between the steps."""
+        separator = ""
         async with aclosing(self.run.deltas()) as deltas:
-            async for title, text in deltas:
-                if title:
-                    yield f"# {title}\n\n" if is_first else f"\n\n# {title}\n\n"
-                    is_first = False
-                yield text
+            async for starts_step, text in deltas:
+                yield f"{separator}{text}" if starts_step else text
+                separator = "\n\n"
 
     def _chunk(self, delta: dict[str, str], finish_reason: str | None = None, **more: Any) -> Event:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

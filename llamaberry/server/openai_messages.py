@@ -18,12 +18,13 @@ _TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal"
 """The types of parts that are text, and the key of the text."""
 
 Part = dict[str, Any]
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
 class Message(BaseModel):
     """A message of the conversation."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    role: Role
     content: str | list[Part] | None = None
 
 
@@ -51,26 +52,26 @@ def check_size(messages: object, param: str) -> None:
 
 
 def to_graph(messages: Sequence[tuple[str, Message]], param: str) -> list[dict[str, Any]]:
-    """Return the messages in the graph's form; each comes with its place in the request, such as "messages.0".
+    """Return the messages in the graph's form; each comes with the field of its content, such as "messages.0.content".
 
     Raises:
         InvalidRequestError: there is no question, or a part of a message cannot be read.
     """
     conversation = []
     images = 0
-    for place, message in messages:
+    for field, message in messages:
         if message.role not in _ROLES or (message.content is None and message.role != "user"):
             continue
-        content = _read_content(message.content, f"{place}.content")
+        content = _read_content(message.content, field)
         images += 0 if isinstance(content, str) else sum(part["type"] == "image_url" for part in content)
         if images > MAX_IMAGES:
             raise InvalidRequestError(param, f"it has more than {MAX_IMAGES} images: leave some out")
         conversation.append({"role": _ROLES[message.role], "content": content})
-    question = next((place for place, message in reversed(messages) if message.role == "user"), None)
+    question = next((field for field, message in reversed(messages) if message.role == "user"), None)
     if question is None:
         raise InvalidRequestError(param, "there is no user message: the last one is the question")
     content = next(message["content"] for message in reversed(conversation) if message["role"] == "user")
-    _check_question(content, f"{question}.content")
+    _check_question(content, question)
     return conversation
 
 

@@ -99,7 +99,7 @@ class ChatRequest(BaseModel):
         """Return the run for this request; raises InvalidRequestError for a conversation that cannot be used."""
         settings = {"temperature": self.temperature, "max_tokens": self.max_completion_tokens or self.max_tokens}
         conversation = to_graph(
-            [(f"messages.{number}", message) for number, message in enumerate(self.messages)], "messages"
+            [(f"messages.{number}.content", message) for number, message in enumerate(self.messages)], "messages"
         )
         model = "llamaberry-quick" if is_task(conversation) else self.model
         return Run(conversation, make_context(model, settings), run_id, [stop for stop in self.stop or [] if stop])

@@ -1,6 +1,6 @@
 """One run of the graph for one request: its text as it is written, and its result in the terms of OpenAI's APIs."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
@@ -20,16 +20,18 @@ from llamaberry.server.openai_check import CHECK, render_check
 
 
 class Delta(NamedTuple):
-    """A piece of a run's text. The first one of each step has a `title`, such as "turn 2"."""
+    """A piece of a run's text. The first one of each step is its title, a heading above the model's own (##)."""
 
-    title: str | None
+    starts_step: bool
     text: str
 
 
 class Run:
     """A run. Iterate over `deltas()` to the end; then the other attributes are its result."""
 
-    def __init__(self, messages: list[dict[str, Any]], context: Context, run_id: UUID, stop: list[str]) -> None:
+    def __init__(
+        self, messages: list[dict[str, Any]], context: Context, run_id: UUID, stop: Sequence[str] = ()
+    ) -> None:
         self.run_id = run_id
         self._input = {"messages": messages}
         self._context = context
@@ -50,13 +52,15 @@ class Run:
         current_step = None
         async with aclosing(self._steps()) as steps:
             async for step, text in steps:
-                if step == current_step == CHECK:
-                    yield Delta(None, f"\n\n{text}")
-                else:
-                    yield Delta(None if step == current_step else step, text)
-                current_step = step
+                if step != current_step:
+                    yield Delta(True, f"# {step}\n\n")
+                    current_step = step
+                elif step == CHECK:
+                    yield Delta(False, "\n\n")
+                yield Delta(False, text)
         if self.degraded:
-            yield Delta("degraded", self.degraded)
+            yield Delta(True, "# degraded\n\n")
+            yield Delta(False, self.degraded)
 
     async def _steps(self) -> AsyncGenerator[tuple[str, str]]:
         """Run the graph; yield pieces of text with the name of their step. A program and its output are one piece."""
