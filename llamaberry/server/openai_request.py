@@ -1,6 +1,5 @@
 """What requests of OpenAI's APIs have in common, and a chat completion request."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
@@ -22,9 +21,6 @@ IGNORED = (
     *("include", "max_tool_calls", "truncation"),
 )
 """The fields that would change an answer elsewhere, and have no effect: a header names those in a request."""
-
-_TASK = re.compile(r"\s*### Task:.*<chat_history>.*</chat_history>|\s*Your task is to reflect the speaker's", re.DOTALL)
-"""The prompts by which Open WebUI asks for titles, tags, follow-up questions, search queries and emojis."""
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
 _LOWEST, _HIGHEST = Context.model_fields["max_tokens"].metadata
@@ -106,9 +102,16 @@ class ChatRequest(BaseModel):
 
 
 def is_task(conversation: list[dict[str, Any]]) -> bool:
-    """Return whether the conversation is a task that Open WebUI sets itself: it needs one call, and no check."""
-    users = [message["content"] for message in conversation if message["role"] == "user"]
-    return len(users) == 1 and isinstance(users[0], str) and bool(_TASK.match(users[0]))
+    """Return whether the conversation is a task that Open WebUI sets the chat's model on its own: a title, tags,
+    follow-up questions, search queries, an emoji, the choice of a tool. Its own templates are recognized.
+    """
+    texts = [str(message["content"]).lstrip() for message in conversation]
+    return [message["role"] for message in conversation].count("user") == 1 and any(
+        (text.startswith("### Task:") and "<chat_history>" in text)
+        or text.startswith("Your task is to reflect the speaker's likely facial expression")
+        or (text.startswith("Available Tools: ") and "Your task is to choose and return the correct tool" in text)
+        for text in texts
+    )
 
 
 def make_context(model: str, settings: Mapping[str, Any]) -> Context:

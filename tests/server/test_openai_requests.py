@@ -188,3 +188,29 @@ def test_a_wrong_path_or_method_is_an_openai_error(
 def test_openais_client_names_what_is_here(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="POST /v1/chat/completions"):
         client.embeddings.create(model="llamaberry", input="x")
+
+
+TITLE = "### Task:\nName the chat.\n### Chat History:\n<chat_history>\nUSER: 6 x 7?\n</chat_history>"
+EMOJI = "Your task is to reflect the speaker's likely facial expression by an emoji.\n\nMessage: ```Hi```"
+TOOLS = "Available Tools: []\n\nYour task is to choose and return the correct tool(s) from the list."
+CITED = "### Task:\nAnswer from the context.\n<context>\n<source>6 x 7 is 42.</source>\n</context>\n\n6 x 7?"
+
+
+@pytest.mark.parametrize(
+    ("messages", "calls"),
+    [
+        ([{"role": "user", "content": TITLE}], 1),
+        ([SYSTEM, {"role": "user", "content": f"\n{TITLE}"}], 1),
+        ([{"role": "user", "content": [{"type": "text", "text": TITLE}]}], 1),
+        ([{"role": "user", "content": EMOJI}], 1),
+        ([{"role": "system", "content": TOOLS}, {"role": "user", "content": "Query: 6 x 7?"}], 1),
+        ([{"role": "user", "content": CITED}], 4),
+        ([{"role": "user", "content": f"What does this prompt do?\n{TITLE}"}], 4),
+        ([*QUESTION, {"role": "assistant", "content": "42"}, {"role": "user", "content": TITLE}], 4),
+    ],
+    ids=["title", "after a system prompt", "as a part", "emoji", "tools", "cited sources", "quoted", "in a chat"],
+)
+def test_a_task_of_open_webui_is_one_call(api: Api, client: openai.OpenAI, messages: list[Any], calls: int) -> None:
+    reply = ask(client, messages)
+    assert (len(api.groq.requests), reply.model) == (calls, "llamaberry")
+    assert len(api.groq.program_requests) == (calls > 1)
