@@ -92,7 +92,7 @@ class ResponsesRequest(BaseModel):
                     raise InvalidRequestError(f"input.{number}.role", "it is missing: name who says this")
                 messages.append((f"input.{number}.content", Message(role=item.role, content=item.content)))
             elif item.type == "item_reference":
-                reason = "the server stores no items: send the item itself (some clients do so with `store` false)"
+                reason = "the server stores no items: send the item itself, as clients do if `store` is false"
                 raise InvalidRequestError(f"input.{number}", reason)
             elif item.type != "reasoning" and not item.type.endswith(("_call", "_output")):
                 raise InvalidRequestError(f"input.{number}.type", f"{item.type[:50]!r} is not supported: leave it out")
