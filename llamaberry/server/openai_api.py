@@ -4,32 +4,34 @@ A thin layer over the graph. docs/openai.md maps the fields.
 """
 
 import asyncio
+import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from llamaberry.graph.errors import LlamaberryError
-from llamaberry.server.auth import KeyGuard
+from llamaberry.graph.errors import LlamaberryError, SetupError
+from llamaberry.server.guard import Guard
 from llamaberry.server.openai_chat import ChatCompletion
 from llamaberry.server.openai_errors import ApiError, InvalidRequestError, to_api_error
 from llamaberry.server.openai_request import MODELS, ChatRequest, ignored_fields, parse
 from llamaberry.server.openai_responses import ResponsesReply, ResponsesRequest
+from llamaberry.server.origin import check_address
 from llamaberry.server.reply import Reply, StreamResponse, WholeResponse
-from llamaberry.server.request_id import RequestId
 from llamaberry.server.run import Run
 
 ApiRequest = TypeVar("ApiRequest", ChatRequest, ResponsesRequest)
 
+_logger = logging.getLogger("llamaberry")
 _STARTED_AT = int(time.time())
 
 
@@ -97,14 +99,33 @@ class NotHere:
         await error.response()(scope, receive, send)
 
 
-def _create_app(**settings: Any) -> Starlette:
-    """Return the app; Aegra mounts its own routes on it, and requires a FastAPI instance."""
-    if "aegra_api" not in sys.modules:
-        return Starlette(**settings)
-    from fastapi import FastAPI
+@asynccontextmanager
+async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
+    try:
+        check_address()
+    except SetupError as error:
+        _logger.critical("%s", error)
+        raise
+    yield
 
-    api: Starlette = FastAPI(title="Llamaberry", **settings)
-    return api
+
+def _create_app(routes: list[Route]) -> Starlette:
+    """Return the app, to which the server adds its own routes. The Guard is around all; as a middleware, LangGraph and
+    Aegra would put it inside of theirs.
+    """
+    base: type[Starlette] = Starlette
+    settings: dict[str, Any] = {"routes": routes, "lifespan": _lifespan}
+    if "aegra_api" in sys.modules:  # which requires a FastAPI instance
+        from fastapi import FastAPI
+
+        base = FastAPI
+        settings["title"] = "Llamaberry"
+
+    class App(base):  # type: ignore[valid-type,misc]
+        def build_middleware_stack(self) -> ASGIApp:
+            return Guard(super().build_middleware_stack())
+
+    return App(**settings)
 
 
 ROUTES = [
@@ -114,7 +135,4 @@ ROUTES = [
     Route("/v1/models/{model:path}", models),
 ]
 
-app = _create_app(
-    routes=[*ROUTES, Route("/v1", NotHere()), Route("/v1/{path:path}", NotHere())],
-    middleware=[Middleware(RequestId), Middleware(KeyGuard)],
-)
+app = _create_app([*ROUTES, Route("/v1", NotHere()), Route("/v1/{path:path}", NotHere())])
