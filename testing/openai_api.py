@@ -34,3 +34,16 @@ def streamed(client: openai.OpenAI, **more: Any) -> tuple[str, str, list[Any]]:
     deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
     reasoning = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
     return reasoning, "".join(delta.content or "" for delta in deltas), chunks
+
+
+def error_fields(error: openai.APIError) -> tuple[Any, ...]:
+    """Return an error's status (None in a stream), type, code and param."""
+    body: Any = error.body
+    assert set(body) == {"message", "type", "param", "code"}
+    return getattr(error, "status_code", None), body["type"], body["code"], body["param"]
+
+
+def message_of(error: openai.APIError) -> str:
+    """Return an error's message."""
+    body: Any = error.body
+    return str(body["message"])

@@ -137,6 +137,8 @@ def browser() -> Iterator["Browser"]:
     chromium = shutil.which("chromium")
     assert chromium, "apt-get install chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        # Pages of another site are served from this machine.
+        arguments = ["--no-sandbox", "--host-resolver-rules=MAP *.example 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         browser.close()

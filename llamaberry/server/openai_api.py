@@ -1,184 +1,43 @@
-"""An API for OpenAI's clients, on the server of langgraph.json: chat completions, with the presets as models.
+"""An API for OpenAI's clients, on the server of langgraph.json, with the presets as models.
 
-A thin layer over the graph: the turns and the checks stream as `reasoning_content`, and the answer is the `content`.
-docs/openai.md maps the fields.
+A thin layer over the graph. docs/openai.md maps the fields.
 """
 
 import asyncio
-import json
 import logging
 import sys
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from uuid import UUID
 
-from langchain_core.messages import AIMessageChunk
-from langgraph.types import StreamPart
-from langsmith import uuid7
 from pydantic import ValidationError
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from llamaberry.graph.answers import best_turn
-from llamaberry.graph.calls import SYNTHESIZE, VERIFY, Usage
-from llamaberry.graph.check import Check, standing_answer, verified_turn
-from llamaberry.graph.errors import LlamaberryError
-from llamaberry.graph.events import step_of
-from llamaberry.graph.workflow import graph
-from llamaberry.server.auth import KeyGuard
-from llamaberry.server.openai_check import CHECK, render_check
-from llamaberry.server.openai_errors import error_response, run_error_response, validation_error_response
-from llamaberry.server.openai_request import MODELS, ChatRequest
+from llamaberry.graph.errors import LlamaberryError, SetupError
+from llamaberry.server.guard import Guard
+from llamaberry.server.openai_chat import ChatCompletion
+from llamaberry.server.openai_errors import ApiError, InvalidRequestError, to_api_error
+from llamaberry.server.openai_request import MODELS, ChatRequest, ignored_fields, parse
+from llamaberry.server.openai_responses import ResponsesReply, ResponsesRequest
+from llamaberry.server.origin import check_address
+from llamaberry.server.reply import Reply, StreamResponse, WholeResponse
+from llamaberry.server.run import Run
+
+ApiRequest = TypeVar("ApiRequest", ChatRequest, ResponsesRequest)
 
 _logger = logging.getLogger("llamaberry")
 _STARTED_AT = int(time.time())
 
 
-class ChatCompletion:
-    """The response to one request, as a whole or as a stream. When the client disconnects, the run is cancelled."""
-
-    def __init__(self, request: ChatRequest) -> None:
-        self.request = request
-        self.run_id = uuid7()
-        self.created = int(time.time())
-        self.state: dict[str, Any] = {}
-        self.stream_started = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer until the end, or until the client disconnects."""
-        tasks = [asyncio.create_task(self._answer(scope, receive, send)), asyncio.create_task(_disconnected(receive))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer or an error. After a stream's first token an error is an event; before, it has its status."""
-        try:
-            await (self._send_stream(send) if self.request.stream else self._send_whole(scope, receive, send))
-        except ValidationError as error:
-            response = validation_error_response(error, self.request.field_names)
-        except LlamaberryError as error:
-            response = run_error_response(error)
-        except Exception:  # a bug: the client must not wait for the rest of its stream
-            _logger.exception("the OpenAI-compatible API failed")
-            response = error_response(500, "the server failed: see its log", code="internal")
-        else:
-            return
-        if self.stream_started:
-            await self._send_event(send, bytes(response.body).decode())
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            await response(scope, receive, send)
-
-    async def _send_whole(self, scope: Scope, receive: Receive, send: Send) -> None:
-        reasoning = "".join([text async for text in self._reasoning()])
-        message = {"role": "assistant", "content": self.state["answer"], "reasoning_content": reasoning}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}
-        body = self._body("chat.completion", [choice]) | {"usage": self._usage}
-        await Response(json.dumps(body), media_type="application/json")(scope, receive, send)
-
-    async def _send_stream(self, send: Send) -> None:
-        async with aclosing(self._reasoning()) as reasoning:
-            async for text in reasoning:
-                role = {} if self.stream_started else {"role": "assistant"}
-                await self._send_delta(send, role | {"reasoning_content": text})
-        await self._send_delta(send, {"content": self.state["answer"]})
-        await self._send_delta(send, {}, self._finish_reason)
-        if self.request.stream_options and self.request.stream_options.include_usage:
-            await self._send_event(send, json.dumps(self._body("chat.completion.chunk", []) | {"usage": self._usage}))
-        await self._send_event(send, "[DONE]")
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _send_delta(self, send: Send, delta: dict[str, str], finish_reason: str | None = None) -> None:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        await self._send_event(send, json.dumps(self._body("chat.completion.chunk", [choice])))
-
-    async def _send_event(self, send: Send, data: str) -> None:
-        if not self.stream_started:
-            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            self.stream_started = True
-        await send({"type": "http.response.body", "body": f"data: {data}\n\n".encode(), "more_body": True})
-
-    async def _reasoning(self) -> AsyncGenerator[str]:
-        """Run the graph; yield the text of its steps, then what is missing in the answer. The result is in `state`."""
-        current_step = None
-        async with aclosing(self._steps()) as steps:
-            async for step, text in steps:
-                if step != current_step:
-                    yield f"\n\n{step}\n\n" if current_step else f"{step}\n\n"
-                    current_step = step
-                elif step == CHECK:
-                    yield "\n\n"
-                yield text
-        if self.state["degraded"]:
-            yield f"\n\n{self.state['degraded']}"
-
-    async def _steps(self) -> AsyncGenerator[tuple[str, str]]:
-        """Run the graph; yield pieces of text with the name of their step. A program and its output are one piece."""
-        stream = graph.astream(
-            {"messages": self.request.conversation},
-            {"run_id": self.run_id},
-            context=self.request.context,
-            stream_mode=["messages", "custom", "values"],
-            version="v2",
-        )
-        check: Check | None = None
-        async with aclosing(cast("AsyncGenerator[StreamPart[Any, Any]]", stream)) as parts:
-            async for part in parts:
-                if part["type"] == "values":
-                    self.state = cast("dict[str, Any]", part["data"])
-                elif part["type"] == "custom":
-                    if part["data"]["type"] == "check_finished":
-                        before, check = check, cast("Check", part["data"])
-                        yield CHECK, render_check(check, self.state["turns"][-1], before)
-                elif part["type"] == "messages":
-                    message, metadata = part["data"]
-                    # The reply with a program is shown by its check, once the program has run.
-                    if isinstance(message, AIMessageChunk) and message.text and metadata.get("kind") != VERIFY:
-                        yield step_of(metadata), message.text
-
-    def _body(self, kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        body = {"id": f"chatcmpl-{self.run_id}", "object": kind, "created": self.created}
-        return body | {"model": self.request.model, "choices": choices}
-
-    @property
-    def _usage(self) -> dict[str, Any]:
-        usage: Usage = self.state["usage"]
-        return {
-            "prompt_tokens": usage["input_tokens"],
-            "completion_tokens": usage["output_tokens"],
-            "total_tokens": usage["total_tokens"],
-            "prompt_tokens_details": {"cached_tokens": usage["cached_tokens"]},
-        }
-
-    @property
-    def _finish_reason(self) -> str:
-        """Return whether the reply with the answer was cut: the synthesis, or the turn whose answer is used."""
-        turns, check, last_call = self.state["turns"], self.state["check"], self.state["calls"][-1]
-        if self.state["answer"] == standing_answer(turns, check):
-            return "stop"  # it is the program's
-        turn = verified_turn(turns, check) or best_turn(turns) or turns[-1]
-        reply = last_call if last_call["step"] == SYNTHESIZE else turn
-        return "length" if reply["finish_reason"] == "length" else "stop"
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 def _unknown_model(model: str) -> Response:
-    message = f"there is no model {model!r}: use {', '.join(MODELS)}"
-    return error_response(404, message, code="model_not_found", param="model")
+    message = f"there is no model {model[:100]!r}: use {', '.join(MODELS)}"
+    return ApiError(404, message, "model_not_found", "model").response()
 
 
 def _model_card(model: str) -> dict[str, Any]:
@@ -186,38 +45,94 @@ def _model_card(model: str) -> dict[str, Any]:
     return card | {"description": MODELS[model].description}
 
 
-async def chat_completions(request: Request) -> ChatCompletion | Response:
+async def chat_completions(request: Request) -> ASGIApp:
     """POST /v1/chat/completions."""
+    return await _answer(request, ChatRequest, ChatCompletion, "messages")
+
+
+async def responses(request: Request) -> ASGIApp:
+    """POST /v1/responses."""
+    return await _answer(request, ResponsesRequest, ResponsesReply, "input")
+
+
+async def _answer(
+    request: Request, request_type: type[ApiRequest], reply_type: Callable[[ApiRequest, Run], Reply], messages: str
+) -> ASGIApp:
+    """Return the response to a request whose field `messages` holds the conversation."""
     try:
-        chat = ChatRequest.model_validate_json(await request.body())
-    except ValidationError as error:
-        return validation_error_response(error)
-    return ChatCompletion(chat) if chat.model in MODELS else _unknown_model(chat.model)
+        body = parse(await request.body(), messages)
+        api_request = request_type.model_validate(body)
+        if api_request.model not in MODELS:
+            return _unknown_model(api_request.model)
+        run = api_request.run(UUID(request.scope["state"]["request_id"]))
+        await asyncio.to_thread(run.check)
+    except (ValidationError, InvalidRequestError, LlamaberryError) as error:
+        return to_api_error(error).response()
+    ignored = ignored_fields(body)
+    headers = {"x-llamaberry-ignored": ", ".join(ignored)} if ignored else {}
+    response = StreamResponse if api_request.stream else WholeResponse
+    return response(reply_type(api_request, run), headers)
 
 
 async def models(request: Request) -> Response:
     """GET /v1/models, and /v1/models/{model}."""
     model = request.path_params.get("model")
-    if model is None:
+    if not model:
         return JSONResponse({"object": "list", "data": [_model_card(name) for name in MODELS]})
     return JSONResponse(_model_card(model)) if model in MODELS else _unknown_model(model)
 
 
-def _create_app(**settings: Any) -> Starlette:
-    """Return the app; Aegra mounts its own routes on it, and requires a FastAPI instance."""
-    if "aegra_api" not in sys.modules:
-        return Starlette(**settings)
-    from fastapi import FastAPI
+class NotHere:
+    """Answers requests below /v1 that no route takes: an unknown path, or a known one with another method."""
 
-    api: Starlette = FastAPI(title="Llamaberry", **settings)
-    return api
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 404, or 405 with the methods that the path has."""
+        routes = [route for route in ROUTES if route.matches(scope)[0] != Match.NONE]
+        methods = {method for route in routes for method in route.methods or ()}
+        request = f"{scope['method']} {scope['path'][:100]}"
+        existing = ", ".join(f"{min(route.methods or {'GET'})} {route.path}" for route in ROUTES)
+        if methods:
+            allow = ", ".join(sorted(methods))
+            error = ApiError(405, f"{request}: use {allow}", "method_not_allowed", headers={"allow": allow})
+        else:
+            error = ApiError(404, f"there is no {request}: use {existing}", "unknown_url")
+        await error.response()(scope, receive, send)
 
 
-app = _create_app(
-    routes=[
-        Route("/v1/chat/completions", chat_completions, methods=["POST"]),
-        Route("/v1/models", models),
-        Route("/v1/models/{model}", models),
-    ],
-    middleware=[Middleware(KeyGuard)],
-)
+@asynccontextmanager
+async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
+    try:
+        check_address()
+    except SetupError as error:
+        _logger.critical("%s", error)
+        raise
+    yield
+
+
+def _create_app(routes: list[Route]) -> Starlette:
+    """Return the app, to which the server adds its own routes. The Guard is around all; as a middleware, LangGraph and
+    Aegra would put it inside of theirs.
+    """
+    base: type[Starlette] = Starlette
+    settings: dict[str, Any] = {"routes": routes, "lifespan": _lifespan}
+    if "aegra_api" in sys.modules:  # which requires a FastAPI instance
+        from fastapi import FastAPI
+
+        base = FastAPI
+        settings["title"] = "Llamaberry"
+
+    class App(base):  # type: ignore[valid-type,misc]
+        def build_middleware_stack(self) -> ASGIApp:
+            return Guard(super().build_middleware_stack())
+
+    return App(**settings)
+
+
+ROUTES = [
+    Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+    Route("/v1/responses", responses, methods=["POST"]),
+    Route("/v1/models", models),
+    Route("/v1/models/{model:path}", models),
+]
+
+app = _create_app([*ROUTES, Route("/v1", NotHere()), Route("/v1/{path:path}", NotHere())])

@@ -1,23 +1,62 @@
-"""A chat completion request of OpenAI's API, and the graph's input and context that it stands for."""
+"""What requests of OpenAI's APIs have in common, and a chat completion request."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any
+from uuid import UUID
 
-from pydantic import BaseModel, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
+from pydantic_core import from_json
 
 from llamaberry.graph.context import Context
 from llamaberry.presets import PRESETS
+from llamaberry.server.openai_errors import InvalidRequestError
+from llamaberry.server.openai_messages import Message, check_size, to_graph
+from llamaberry.server.run import Run
 
 MODELS = {"llamaberry" if name == "standard" else f"llamaberry-{name}": preset for name, preset in PRESETS.items()}
-_SUPPORTED = {"n": (None, 1), "response_format": (None, "text"), "tool_choice": (None, "none", "auto")}
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-"""The roles that the graph sees, as every model knows them. Tools' messages are dropped: the graph calls no tools."""
+MAX_STOPS = 16
+IGNORED = (
+    *("tools", "functions", "logit_bias", "logprobs", "top_logprobs", "frequency_penalty", "presence_penalty", "seed"),
+    *("top_p", "reasoning", "reasoning_effort", "verbosity", "modalities", "audio", "web_search_options", "prediction"),
+    *("include", "max_tool_calls", "truncation"),
+)
+"""The fields that would change an answer elsewhere, and have no effect: a header names those in a request."""
+
+Temperature = Annotated[float, Field(ge=0, le=2)]
+_LOWEST, _HIGHEST = Context.model_fields["max_tokens"].metadata
+
+TokenLimit = Annotated[int, Field(ge=1), AfterValidator(lambda tokens: max(_LOWEST.ge, min(tokens, _HIGHEST.le)))]
+"""A number of tokens within the bounds of a Context: connection tests ask for one token, others for all."""
 
 
-class ChatMessage(BaseModel):
-    """A message of the conversation."""
+def parse(body: bytes, messages: str) -> dict[str, Any]:
+    """Return the JSON object of a request; `messages` is its field with the conversation.
 
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[dict[str, Any]] | None = None
+    Raises:
+        InvalidRequestError: the body is no JSON object, or the conversation is too large, which validating the rest
+            would take too long to find.
+    """
+    try:
+        request = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidRequestError(None, f"it is not JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise InvalidRequestError(None, "it should be a JSON object")
+    check_size(request.get(messages), messages)
+    return request
+
+
+def ignored_fields(request: Mapping[str, Any]) -> list[str]:
+    """Return the fields of a request that have no effect."""
+    return [name for name in IGNORED if request.get(name)]
+
+
+def check_choice(value: Any, choices: tuple[Any, ...]) -> Any:
+    """Return a value, which may be an object with a `type`, if it is one of the choices."""
+    kind = value.get("type") if isinstance(value, dict) else value
+    if kind not in choices:
+        raise ValueError(f"{kind!r} is not supported: leave it out")
+    return value
 
 
 class StreamOptions(BaseModel):
@@ -30,42 +69,52 @@ class ChatRequest(BaseModel):
     """The fields that have an effect. Others are ignored, except those that ask for another kind of answer."""
 
     model: str
-    messages: list[ChatMessage]
+    messages: list[Message]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    temperature: Temperature | None = None
+    max_tokens: TokenLimit | None = None
+    max_completion_tokens: TokenLimit | None = None
+    stop: list[str] | None = Field(default=None, max_length=MAX_STOPS)
     n: Any = None
     response_format: Any = None
     tool_choice: Any = None
 
-    @field_validator(*_SUPPORTED)
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _to_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("n", "response_format", "tool_choice")
     @classmethod
     def _check_supported(cls, value: Any, info: ValidationInfo) -> Any:
-        kind = value.get("type") if isinstance(value, dict) else value
-        if kind not in _SUPPORTED[info.field_name or ""]:
-            raise ValueError(f"{kind!r} is not supported: leave it out")
-        return value
+        choices = {"n": (None, 1), "response_format": (None, "text"), "tool_choice": (None, "none", "auto")}
+        return check_choice(value, choices[info.field_name or ""])
 
-    @property
-    def field_names(self) -> dict[str, str]:
-        """The request's field for each setting."""
-        limit = "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
-        return {"temperature": "temperature", "max_tokens": limit}
+    def run(self, run_id: UUID) -> Run:
+        """Return the run for this request; raises InvalidRequestError for a conversation that cannot be used."""
+        settings = {"temperature": self.temperature, "max_tokens": self.max_completion_tokens or self.max_tokens}
+        conversation = to_graph(
+            [(f"messages.{number}.content", message) for number, message in enumerate(self.messages)], "messages"
+        )
+        model = "llamaberry-quick" if is_task(conversation) else self.model
+        return Run(conversation, make_context(model, settings), run_id, [stop for stop in self.stop or [] if stop])
 
-    @property
-    def context(self) -> Context:
-        """The preset with the settings of the request; raises ValidationError if one is out of bounds."""
-        settings = {setting: getattr(self, field) for setting, field in self.field_names.items()}
-        changes = {setting: value for setting, value in settings.items() if value is not None}
-        return Context(**MODELS[self.model].context.model_dump() | changes)
 
-    @property
-    def conversation(self) -> list[dict[str, Any]]:
-        """The messages in the graph's form."""
-        return [
-            {"role": _ROLES[message.role], "content": message.content}
-            for message in self.messages
-            if message.role in _ROLES and message.content is not None
-        ]
+def is_task(conversation: list[dict[str, Any]]) -> bool:
+    """Return whether the conversation is a task that Open WebUI sets the chat's model on its own: a title, tags,
+    follow-up questions, search queries, an emoji, the choice of a tool. Its own templates are recognized.
+    """
+    texts = [str(message["content"]).lstrip() for message in conversation]
+    return [message["role"] for message in conversation].count("user") == 1 and any(
+        (text.startswith("### Task:") and "<chat_history>" in text)
+        or text.startswith("Your task is to reflect the speaker's likely facial expression")
+        or (text.startswith("Available Tools: ") and "Your task is to choose and return the correct tool" in text)
+        for text in texts
+    )
+
+
+def make_context(model: str, settings: Mapping[str, Any]) -> Context:
+    """Return the context of a model with these settings; None leaves one as it is."""
+    changes = {name: value for name, value in settings.items() if value is not None}
+    return Context(**MODELS[model].context.model_dump() | changes)

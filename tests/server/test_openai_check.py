@@ -12,11 +12,11 @@ from testing.scripted_groq import Reply, first, program, refine, synthesis
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 VERIFIED = f"""\
-turn 1
+# turn 1
 
 {first("42")}
 
-check
+# check
 
 ```python
 print(6 * 7)
@@ -77,8 +77,8 @@ def test_a_corrected_answer_shows_both_verdicts(api: Api, client: openai.OpenAI)
     message = ask(client).choices[0].message
     reasoning = message.reasoning_content
     assert (message.content, reasoning.count("print(6 * 7)")) == ("42", 1)
-    assert "The program's answer is 42: not turn 1's.\n\nturn 2\n\n" in reasoning
-    assert reasoning.endswith("\n\ncheck\n\nThe program's answer is 42: turn 2's.")
+    assert "The program's answer is 42: not turn 1's.\n\n# turn 2\n\n" in reasoning
+    assert reasoning.endswith("\n\n# check\n\nThe program's answer is 42: turn 2's.")
 
 
 def test_a_repaired_program_is_a_paragraph_of_its_own(api: Api, client: openai.OpenAI) -> None:
@@ -90,7 +90,7 @@ def test_a_repaired_program_is_a_paragraph_of_its_own(api: Api, client: openai.O
 def test_a_question_without_a_program_shows_one_line(api: Api, client: openai.OpenAI) -> None:
     api.groq.play([first(), refine(), refine(), synthesis()], ["NONE"])
     reasoning = ask(client).choices[0].message.reasoning_content
-    assert "\n\ncheck\n\nNo program can check this answer.\n\nturn 2\n\n" in reasoning
+    assert "\n\n# check\n\nNo program can check this answer.\n\n# turn 2\n\n" in reasoning
     assert "NONE" not in reasoning
 
 
