@@ -56,7 +56,8 @@ def read_row(line: bytes, kind: type[RowT], example: str) -> RowT:
 
 def refuse_utf16(path: Path, beginning: bytes) -> None:
     """Raise SetupError if a file begins like one in UTF-16 or UTF-32, in which no line could be read."""
-    if beginning.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in beginning[:_BEGINNING]:
+    beginning = beginning[:_BEGINNING]
+    if beginning.count(0) * 4 > len(beginning):  # in JSON, every second byte of UTF-16 or more
         raise SetupError(f"{path} is text in UTF-16, or no text: save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from testing.openai_api import Api, ask, error_fields, message_of
@@ -205,7 +204,8 @@ def test_both_forms_of_an_error_are_in_the_stream(api: Api) -> None:
 def test_langchains_client_reads_answer_and_reasoning(api: Api, stream: bool) -> None:
     api.groq.play(FLIPPED)
     key = SecretStr("any")
-    model = ChatOpenAI(model="llamaberry", base_url=api.url, api_key=key, use_responses_api=True, streaming=stream)
+    chat_openai = pytest.importorskip("langchain_openai").ChatOpenAI
+    model = chat_openai(model="llamaberry", base_url=api.url, api_key=key, use_responses_api=True, streaming=stream)
     message = model.invoke(QUESTION)
     reasoning = [block for block in message.content_blocks if block["type"] == "reasoning"]
     assert message.text == ANSWER

@@ -20,7 +20,8 @@ def test_headers_come_at_once_and_comments_follow(api: Api) -> None:
     with httpx.stream("POST", f"{api.url}/chat/completions", json=body, timeout=20) as reply:
         api.groq.wait(1)
         assert (reply.status_code, reply.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-        assert next(reply.iter_lines()) == ": keep-alive"
+        lines = reply.iter_lines()  # a variable: the connection closes with the iterator
+        assert next(lines) == ": keep-alive"
         assert api.groq.open_requests == 1
 
 
