@@ -8,7 +8,6 @@ from llamaberry.graph.thoughts import without_thoughts
 
 _FENCE = re.compile(r"[ \t]*+(?:(?:[-*+]|\d{1,3}[.)])[ \t]++)?(?P<fence>`{3,12}|~{3,12})[^`~]*$")
 _BARE_CODE = re.compile(r"#|(?:import|from) \w|def \w+\(|for \w+ in |print\(|[A-Za-z_]\w{0,60} *=(?!=)")
-_CHAT_TOKEN = re.compile(r"<\|(?:start|channel)\|>\w{0,20}|<\|[a-z_]{1,30}\|>")
 _VERDICT = re.compile(
     r"^[ \t>*_`#-]*+(?:\d{1,2}[.)][ \t]*+)?[*_`]*+program[*_`]*+[ \t]*+(?:[:：]|\n++)[ \t\n*_`]*+"
     r"(right|correct|wrong|incorrect)\b",
@@ -21,7 +20,7 @@ def parse_program(text: str) -> str | None:
 
     A block without an end counts, as does a reply that starts with code and has no block.
     """
-    text = _CHAT_TOKEN.sub("\n", without_thoughts(text).replace("\r\n", "\n").replace("\r", "\n")).strip()
+    text = without_thoughts(text).replace("\r\n", "\n").replace("\r", "\n")
     blocks = _code_blocks(text)
     if not blocks and _BARE_CODE.match(text):
         blocks = [text]

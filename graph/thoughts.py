@@ -77,7 +77,8 @@ def _without_markup(text: str) -> str:
 
 @lru_cache
 def _closing(opening: str) -> re.Pattern[str]:
-    opening = opening.strip().lower()
+    """Return the pattern of the end of a thought that begins like this."""
+    opening = opening.lower()
     return re.compile(re.escape(_SIGNS.get(opening) or f"</{opening[1:]}"), re.IGNORECASE)
 
 

@@ -4,12 +4,13 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from llamaberry import file_lock
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.state import MAX_QUERY_CHARS
 
@@ -97,12 +98,12 @@ def exclusive_lock(lock: Path, path: Path, option: str) -> Iterator[None]:
             or write a file.
     """
     try:
-        with closing(sqlite3.connect(lock, timeout=0, isolation_level=None)) as connection:
-            try:
-                connection.execute("BEGIN EXCLUSIVE")
-            except sqlite3.Error as error:
-                message = f"{path} is in use ({error}): wait for the other process, or choose another {option}"
-                raise SetupError(message) from None
+        descriptor = file_lock.acquire(lock)
+        if descriptor is None:
+            raise SetupError(f"{path} is in use: wait for the other process, or choose another {option}")
+        try:
             yield
+        finally:
+            file_lock.release(lock, descriptor)
     except (OSError, sqlite3.Error) as error:
         raise SetupError(f"{path} cannot be used ({error}): fix that, and run the same command again") from error

@@ -113,13 +113,13 @@ def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:
 
 
 def _missing(parsed: ParsedSynthesis, best: BestAnswer, answer: str, concise: str) -> list[str]:
-    """Return what the synthesis does not state, and what stands for it, in at most one sentence."""
+    """Return a sentence that names the answers missing from a synthesis and what is used instead, if any is missing."""
     names = [name for name in ("comprehensive", "concise") if not getattr(parsed, name)]
     if not names:
         return []
     stands = f"{best.source} stands for it"
     if names == ["concise"] and not best.concise:
-        stands = "the other one stands for it" if concise == answer else "no turn states one either"
+        stands = "its comprehensive answer stands for it" if concise == answer else "no turn states one either"
     return [f"The synthesis states no {' and no '.join(names)} answer: {stands}."]
 
 

@@ -224,29 +224,6 @@ def test_a_numbered_step_is_read_with_its_explanation(reasoning: str, steps: lis
 
 
 @pytest.mark.parametrize(
-    ("reply", "text"),
-    [("<think>a</think>b", "b"), (" <think>a\n\nb</think>\n\nb", "b"), ("<think>## Answer\n41", "")]
-    + [("<think>a</think><think>b</think>b", "b"), ("a\n<think>x</think>\nb", "a\nb"), ("a\n<think>x\ny", "a")]
-    + [("a\n<think>x</think><think>y</think>\nb", "a\nb"), ("hm\n</think>\nb", "b"), ("b", "b"), ("", "")]
-    + [(code, code) for code in ("Use `<think>` here.", "`</think>` ends it.", "As `<think>a</think>`.", "`a</think>`")]
-    + [(f"a\n{f}\n{x}\n{f}\nb",) * 2 for f in ("```", "~~~") for x in ("<think>", "<think>x</think>", "x</think>")],
-)  # fmt: skip
-def test_thoughts_are_removed_unless_they_are_code(reply: str, text: str) -> None:
-    assert without_thoughts(reply) == text
-    assert read(reply)["text"] == text
-    assert parse_synthesis(reply).text == text
-
-
-def test_parsing_a_turn_again_keeps_its_text() -> None:
-    text = read("a\n<think>x</think></think>")["text"]
-    assert read(text)["text"] == text
-
-
-def test_a_removed_thought_leaves_no_gap() -> None:
-    assert len(without_thoughts("a\n<think>\n" + "x\n" * 500 + "</think>\nb")) < 10
-
-
-@pytest.mark.parametrize(
     "block", [{"type": "reasoning", "reasoning": "## Answer\n1"}, {"type": "thinking", "thinking": "1"}]
 )
 def test_reasoning_blocks_are_not_in_the_text(block: dict[str, Any]) -> None:

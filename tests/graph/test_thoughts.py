@@ -2,7 +2,7 @@
 
 import pytest
 
-from llamaberry.graph.reply import parse_synthesis
+from llamaberry.graph.reply import parse_synthesis, parse_turn
 from llamaberry.graph.thoughts import without_thoughts
 
 FORM = "## Reasoning\n1. a\n\n## Answer\n42"
@@ -69,7 +69,25 @@ def test_tokens_that_the_reply_is_about_stay(text: str) -> None:
     assert without_thoughts(text) == text
 
 
-@pytest.mark.parametrize("reply", THOUGHTS + CHANNELS + TOKENS + NEXT_ROLES)
+@pytest.mark.parametrize("reply", [*THOUGHTS, *CHANNELS, *TOKENS, *NEXT_ROLES, "a\n<think>x</think></think>"])
 def test_removing_thoughts_again_changes_nothing(reply: str) -> None:
     spoken = without_thoughts(reply.format("<|im_end|><think>a</think>\n<|im_start|>b</think>`c"))
     assert without_thoughts(spoken) == spoken
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [("<think>a</think>b", "b"), (" <think>a\n\nb</think>\n\nb", "b"), ("<think>## Answer\n41", "")]
+    + [("<think>a</think><think>b</think>b", "b"), ("a\n<think>x</think>\nb", "a\nb"), ("a\n<think>x\ny", "a")]
+    + [("a\n<think>x</think><think>y</think>\nb", "a\nb"), ("hm\n</think>\nb", "b"), ("b", "b"), ("", "")]
+    + [(code, code) for code in ("Use `<think>` here.", "`</think>` ends it.", "As `<think>a</think>`.", "`a</think>`")]
+    + [(f"a\n{f}\n{x}\n{f}\nb",) * 2 for f in ("```", "~~~") for x in ("<think>", "<think>x</think>", "x</think>")],
+)  # fmt: skip
+def test_thoughts_are_removed_unless_they_are_code(reply: str, text: str) -> None:
+    assert without_thoughts(reply) == text
+    assert parse_turn(reply, first=True).text == text
+    assert parse_synthesis(reply).text == text
+
+
+def test_a_removed_thought_leaves_no_gap() -> None:
+    assert len(without_thoughts("a\n<think>\n" + "x\n" * 500 + "</think>\nb")) < 10

@@ -231,7 +231,7 @@ def test_every_row_of_the_reliability_page_has_a_test() -> None:
 @pytest.mark.parametrize(
     ("long", "concise", "note"),
     [
-        ("It is 42.", "It is 42.", "The synthesis states no concise answer: the other one stands for it."),
+        ("It is 42.", "It is 42.", "The synthesis states no concise answer: its comprehensive answer stands for it."),
         ("It is 42. " * 100, "", "The synthesis states no concise answer: no turn states one either."),
     ],
     ids=["short", "long"],
