@@ -11,6 +11,7 @@ PROGRAM_TEMPERATURE = 0.2
 """The highest sampling temperature of a program: variety helps reasoning, and breaks code."""
 MAX_TOKENS = 65_536
 """The highest limit of a reply: no model of Groq's writes more at once."""
+MAX_SYSTEM_PROMPT_CHARS = 100_000
 
 
 class Context(BaseModel):
@@ -109,6 +110,7 @@ class Context(BaseModel):
     system_prompt: str = Field(
         default=SYSTEM_PROMPT,
         min_length=1,
+        max_length=MAX_SYSTEM_PROMPT_CHARS,
         title="System prompt",
         description="System prompt of the first turn, the refine turns and the synthesis.",
         json_schema_extra={

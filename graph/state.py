@@ -1,11 +1,12 @@
 """The graph's input, state and output. Everything but the messages is plain JSON."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.channels import EphemeralValue
 from langgraph.graph.message import add_messages
-from pydantic import BaseModel, ConfigDict, Field, model_validator, with_config
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator, with_config
 
 # typing's own TypedDict leaves Studio without a form on Python 3.11.
 from typing_extensions import TypedDict
@@ -15,6 +16,15 @@ from llamaberry.graph.check import Check
 from llamaberry.graph.turn import Turn, keep_turns
 
 MAX_QUERY_CHARS = 200_000
+MAX_MESSAGES, MAX_PARTS, MAX_IMAGES = 1_000, 2_000, 20
+"""Of a conversation. Images are all parts that are not text."""
+MAX_CHARS = 1_000_000
+"""Of a conversation; the question alone may have MAX_QUERY_CHARS."""
+TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+"""The types of content parts that are text, here and in OpenAI's APIs, and the key of the text."""
+
+_WITH_IMAGES = ("user", "human", "system", "developer")
+"""Whose images reach a model: of the other messages it sees the text at most."""
 
 StopReason = Literal["verified", "max_turns", "agreement", "budget", "deadline", "error", "review"]
 
@@ -33,6 +43,13 @@ class Input(BaseModel):
         description="A conversation: its last human message is the question, the messages before it are its context.",
     )
 
+    @field_validator("messages", mode="before")
+    @classmethod
+    def _check_size(cls, messages: Any) -> Any:
+        if isinstance(messages, Sequence) and (reason := why_too_large(messages)):
+            raise ValueError(f"the conversation has {reason}: leave some out, or start a new thread")
+        return messages
+
     @model_validator(mode="after")
     def _has_question(self) -> "Input":
         if self.query is None and not self.messages:
@@ -48,6 +65,42 @@ class Input(BaseModel):
         if len(text) > MAX_QUERY_CHARS:
             raise ValueError(f"the question has {len(text):,} characters: the limit is {MAX_QUERY_CHARS:,}")
         return self
+
+
+def why_too_large(messages: Sequence[Any]) -> str | None:
+    """Return which limit a conversation of dicts or LangChain's messages exceeds, in words; None if it exceeds none."""
+    if len(messages) > MAX_MESSAGES:
+        return f"{len(messages):,} messages (the limit is {MAX_MESSAGES:,})"
+    texts: list[str] = []
+    parts: list[Any] = []
+    images = 0
+    for message in messages:
+        content, kind = _field(message, "content"), _field(message, "role") or _field(message, "type")
+        if isinstance(content, str):
+            texts.append(content)
+        elif isinstance(content, list):
+            parts += content
+            if len(parts) > MAX_PARTS:
+                return f"more than {MAX_PARTS:,} content parts"
+            own = [text_of(part) for part in content]
+            texts += [text for text in own if text is not None]
+            images += own.count(None) if kind in _WITH_IMAGES else 0
+    if images > MAX_IMAGES:
+        return f"{images} images (the limit is {MAX_IMAGES})"
+    if (number := sum(map(len, texts))) > MAX_CHARS:
+        return f"{number:,} characters (the limit is {MAX_CHARS:,})"
+    return None
+
+
+def _field(message: Any, name: str) -> Any:
+    return message.get(name) if isinstance(message, dict) else getattr(message, name, None)
+
+
+def text_of(part: Any) -> str | None:
+    """Return the text of a content part; None for an image and the like."""
+    if isinstance(part, dict):
+        part = part.get(TEXT_PARTS.get(str(part.get("type")), ""))
+    return part if isinstance(part, str) else None
 
 
 class RawInput(TypedDict):

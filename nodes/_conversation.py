@@ -1,11 +1,12 @@
 """The thread's messages as the model sees them: what was said before, and this run's question."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
-from llamaberry.graph.state import Input
+from llamaberry.graph.state import Input, text_of
 from llamaberry.graph.thoughts import without_thoughts
 
 
@@ -22,7 +23,7 @@ class Conversation(NamedTuple):
 
     def ask(self, instruction: str) -> HumanMessage:
         """Return the question with an instruction below it."""
-        content = self.question.content
+        content = _merge(self.question).content
         if isinstance(content, str):
             return HumanMessage(f"{content}\n\n{instruction}")
         return HumanMessage([*content, {"type": "text", "text": instruction}])
@@ -39,14 +40,16 @@ def read_conversation(state: Mapping[str, Any]) -> Conversation:
         pydantic.ValidationError: there is no question, or it is too long.
     """
     query, has_turns = state.get("query"), bool(state.get("turns"))
-    if not has_turns:
-        Input(query=query, messages=state.get("messages", []))
-    messages = [_as_text(message) for message in state.get("messages", []) if _reaches_model(message)]
+    Input(query=None if has_turns else query, messages=state.get("messages", []))
+    messages = [message for message in state.get("messages", []) if _reaches_model(message)]
     human = [position for position, message in enumerate(messages) if message.type == "human"]
     waiting = bool(human) and human[-1] == len(messages) - 1
+    question: AnyMessage
     if query is None or has_turns or (waiting and any(messages[position].text == query for position in human)):
-        return Conversation(messages[: human[-1]], messages[human[-1]])
-    return Conversation(messages, HumanMessage(query))
+        messages, question = messages[: human[-1]], messages[human[-1]]
+    else:
+        question = HumanMessage(query)
+    return Conversation([_as_text(message) for message in messages], question)
 
 
 def _reaches_model(message: AnyMessage) -> bool:
@@ -58,4 +61,16 @@ def _reaches_model(message: AnyMessage) -> bool:
 
 def _as_text(message: AnyMessage) -> AnyMessage:
     """Return an AI message without tool calls, which providers refuse, and without the thoughts of its model."""
-    return AIMessage(without_thoughts(message.text)) if message.type == "ai" else message
+    return AIMessage(without_thoughts(message.text)) if message.type == "ai" else _merge(message)
+
+
+def _merge(message: AnyMessage) -> AnyMessage:
+    """Return a message in which adjacent text parts are one: LangChain's clients look at each part in each call."""
+    if isinstance(message.content, str):
+        return message
+    parts: list[str | dict[Any, Any]] = []
+    for is_text, group in groupby(message.content, lambda part: text_of(part) is not None):
+        own = list(group)
+        parts += [{"type": "text", "text": "".join(text_of(part) or "" for part in own)}] if is_text else own
+    whole = text_of(parts[0]) if len(parts) == 1 else None
+    return message.model_copy(update={"content": parts if whole is None else whole})

@@ -5,17 +5,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from llamaberry.graph.state import MAX_QUERY_CHARS
+from llamaberry.graph.state import MAX_QUERY_CHARS, TEXT_PARTS, why_too_large
 from llamaberry.server.openai_errors import InvalidRequestError
-
-MAX_MESSAGES, MAX_PARTS, MAX_IMAGES = 1_000, 2_000, 20
-MAX_CHARS = 1_000_000
-"""Of all messages; the question alone may have MAX_QUERY_CHARS."""
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 """The roles that the graph sees, as every model knows them. Tools' messages are dropped: the graph calls no tools."""
-_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
-"""The types of parts that are text, and the key of the text."""
 
 Part = dict[str, Any]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -29,26 +23,9 @@ class Message(BaseModel):
 
 
 def check_size(messages: object, param: str) -> None:
-    """Raise InvalidRequestError if there are too many messages or parts, before each of them is looked at."""
-    if not isinstance(messages, list):
-        return
-    if len(messages) > MAX_MESSAGES:
-        raise InvalidRequestError(param, f"it has {len(messages):,} messages: the limit is {MAX_MESSAGES:,}")
-    contents = [message.get("content") for message in messages if isinstance(message, dict)]
-    parts = sum(len(content) for content in contents if isinstance(content, list))
-    if parts > MAX_PARTS:
-        raise InvalidRequestError(param, f"it has {parts:,} content parts: the limit is {MAX_PARTS:,}")
-    texts = [content for content in contents if isinstance(content, str)]
-    texts += [
-        text
-        for content in contents
-        if isinstance(content, list)
-        for part in content
-        if isinstance(part, dict) and isinstance(text := part.get(_TEXTS.get(str(part.get("type")), "text")), str)
-    ]
-    chars = sum(map(len, texts))
-    if chars > MAX_CHARS:
-        raise InvalidRequestError(param, f"it has {chars:,} characters: the limit is {MAX_CHARS:,}")
+    """Raise InvalidRequestError if a conversation is too large, before each of its messages is validated."""
+    if isinstance(messages, list) and (reason := why_too_large(messages)):
+        raise InvalidRequestError(param, f"it has {reason}: leave some out")
 
 
 def to_graph(messages: Sequence[tuple[str, Message]], param: str) -> list[dict[str, Any]]:
@@ -58,14 +35,10 @@ def to_graph(messages: Sequence[tuple[str, Message]], param: str) -> list[dict[s
         InvalidRequestError: there is no question, or a part of a message cannot be read.
     """
     conversation = []
-    images = 0
     for field, message in messages:
         if message.role not in _ROLES or (message.content is None and message.role != "user"):
             continue
         content = _read_content(message.content, field)
-        images += 0 if isinstance(content, str) else sum(part["type"] == "image_url" for part in content)
-        if images > MAX_IMAGES:
-            raise InvalidRequestError(param, f"it has more than {MAX_IMAGES} images: leave some out")
         conversation.append({"role": _ROLES[message.role], "content": content})
     question = next((field for field, message in reversed(messages) if message.role == "user"), None)
     if question is None:
@@ -102,10 +75,10 @@ def _read_content(content: str | list[Part] | None, param: str) -> str | list[Pa
                 parts.append({"type": "text", "text": "".join(texts)})
                 texts = []
             parts.append(_read_image(part, place))
-        elif isinstance(kind, str) and kind in _TEXTS:
-            text = part.get(_TEXTS[kind])
+        elif isinstance(kind, str) and kind in TEXT_PARTS:
+            text = part.get(TEXT_PARTS[kind])
             if not isinstance(text, str):
-                raise InvalidRequestError(f"{place}.{_TEXTS[kind]}", "it should be a string")
+                raise InvalidRequestError(f"{place}.{TEXT_PARTS[kind]}", "it should be a string")
             texts.append(text)
         else:
             raise InvalidRequestError(f"{place}.type", f"{str(kind)[:50]!r} is not supported: send texts and images")

@@ -9,13 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from llamaberry.graph.context import MAX_SYSTEM_PROMPT_CHARS
 from llamaberry.server.openai_errors import ApiError, InvalidRequestError
 from llamaberry.server.openai_messages import Message, Part, Role, to_graph
 from llamaberry.server.openai_request import Temperature, TokenLimit, check_choice, make_context
 from llamaberry.server.reply import Event
 from llamaberry.server.run import Run
 
-MAX_INSTRUCTIONS_CHARS = 100_000
 Json = dict[str, Any]
 
 
@@ -43,7 +43,7 @@ class ResponsesRequest(BaseModel):
 
     model: str
     input: list[Item]
-    instructions: str | None = Field(default=None, max_length=MAX_INSTRUCTIONS_CHARS)
+    instructions: str | None = Field(default=None, max_length=MAX_SYSTEM_PROMPT_CHARS)
     stream: bool | None = None
     temperature: Temperature | None = None
     max_output_tokens: TokenLimit | None = None
