@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 from llamaberry.console import FAILURE, INTERRUPTED, MISTAKE, print_error
 
-COMMANDS = ("ask", "resume", "history", "forget", "show", "compare", "eval", "batch", "traces", "graph", "model")
+COMMANDS = ("ask", "resume", "history", "forget", "show", "compare", "eval", "batch", "traces", "graph", "model", "mcp")
 """The commands. Each is a function in the module of its name, except for `eval`, which is a builtin: `evaluate`."""
 
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)

@@ -22,9 +22,9 @@ def needs_loopback() -> bool:
     return not any(os.environ.get(name, "").strip() for name in keys) and os.environ.get("LLAMABERRY_INSECURE") != "1"
 
 
-def check_address() -> None:
-    """Raise SetupError if the server will listen off loopback without a key."""
-    host = _listening_host()
+def check_address(host: str | None = None) -> None:
+    """Raise SetupError if the server will listen off loopback without a key. `host` defaults to the command line's."""
+    host = host or _listening_host()
     if needs_loopback() and host and not is_loopback(host):
         raise SetupError(f"the server would listen on {host} without a key, for everyone who can reach it: {REMEDY}")
 

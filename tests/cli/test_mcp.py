@@ -1,0 +1,112 @@
+"""`llamaberry mcp`, started as MCP clients start it."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+pytest.importorskip("mcp")
+
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+
+from testing.command import COMMAND, assert_refused, llamaberry, running_command
+from testing.scripted_groq import ScriptedGroq
+from testing.scripts import HANG
+
+QUESTION = {"question": "What is 6 times 7?"}
+
+
+def parameters(*words: str) -> StdioServerParameters:
+    """Return how a client starts the command."""
+    return StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], "mcp", *words], env=dict(os.environ))
+
+
+def ask(stdin: IO[str]) -> None:
+    """Write what a client of 2025 sends to ask a question."""
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    messages = [
+        {"id": 1, "method": "initialize", "params": hello},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "think", "arguments": QUESTION}},
+    ]
+    stdin.write("".join(json.dumps({"jsonrpc": "2.0", **message}) + "\n" for message in messages))
+    stdin.flush()
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_client_starts_the_server_and_asks(groq: ScriptedGroq, mode: Any) -> None:
+    async with Client(parameters("--turns", "1"), mode=mode) as caller:
+        result = await caller.call_tool("think", QUESTION)
+        assert result.structured_content is not None
+        assert (result.structured_content["answer"], len(result.structured_content["turns"])) == ("42", 1)
+        groq.play([HANG, HANG])
+        call = asyncio.create_task(caller.call_tool("think", QUESTION))
+        await asyncio.to_thread(groq.wait, 1)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await asyncio.to_thread(groq.wait, 0)
+        assert (len(groq.requests), groq.disconnects) == (1, 1)
+
+
+def test_standard_output_has_only_the_protocol(groq: ScriptedGroq, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without LangSmith's key there is a warning, which goes to standard error."""
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    with running_command("mcp", stdin=subprocess.PIPE) as run:
+        assert run.stdin
+        assert run.stdout
+        ask(run.stdin)
+        lines = [run.stdout.readline(), run.stdout.readline()]
+        rest, errors = run.communicate(timeout=30)
+    assert [json.loads(line)["id"] for line in lines] == [1, 2]
+    assert json.loads(lines[1])["result"]["structuredContent"]["answer"] == "The answer is 42."
+    assert (rest, run.returncode) == ("", 0)
+    assert "LANGSMITH_API_KEY is not set" in errors
+
+
+def test_the_end_of_the_input_ends_the_run(groq: ScriptedGroq) -> None:
+    groq.play([HANG, HANG])
+    with running_command("mcp", stdin=subprocess.PIPE) as run:
+        assert run.stdin
+        ask(run.stdin)
+        groq.wait(1, timeout=30)
+        run.communicate(timeout=30)
+    groq.wait(0)
+    assert (run.returncode, len(groq.requests)) == (0, 1)
+
+
+async def test_http_serves_at_the_address_that_it_prints(groq: ScriptedGroq) -> None:
+    with running_command("mcp", "--http", "0", "--turns", "1") as run:
+        assert run.stderr
+        line = await asyncio.to_thread(run.stderr.readline)
+        address = re.fullmatch(r"llamaberry: MCP at (http://127\.0\.0\.1:\d+/mcp)\n", line)
+        assert address, line
+        async with Client(address[1]) as caller:
+            result = await caller.call_tool("think", QUESTION)
+    assert result.structured_content is not None
+    assert result.structured_content["answer"] == "42"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--turns", "11"), ("--turns 11", "less than or equal to 10")),
+        (("--http", "somewhere"), ("--http 'somewhere'", "such as 127.0.0.1:8000")),
+        (("--http", "0.0.0.0:0"), ("would listen on 0.0.0.0 without a key", "LLAMABERRY_API_KEY")),
+    ],
+    ids=["turns", "address", "key"],
+)
+def test_wrong_settings_are_refused_at_the_start(words: tuple[str, ...], message: tuple[str, ...]) -> None:
+    assert_refused(llamaberry("mcp", *words), *message)
+
+
+def test_without_the_package_the_error_says_how_to_install(tmp_path: Path) -> None:
+    Path(tmp_path, "mcp.py").write_text("raise ModuleNotFoundError(\"No module named 'mcp'\", name='mcp')\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    assert_refused(llamaberry("mcp", PYTHONPATH=path), 'pip install "llamaberry[mcp]"')
