@@ -1,7 +1,7 @@
 """The settings of one run. API keys and addresses are never among them: those are environment variables."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,9 @@ from llamaberry.graph.system_prompt import SYSTEM_PROMPT
 
 PROGRAM_TEMPERATURE = 0.2
 """The highest sampling temperature of a program: variety helps reasoning, and breaks code."""
+StepName = Literal["first_turn", "verify", "refine_turn", "synthesize"]
+STEPS: tuple[StepName, ...] = get_args(StepName)
+"""The steps that call a model."""
 MAX_TOKENS = 65_536
 """The highest limit of a reply: no model of Groq's writes more at once."""
 MAX_SYSTEM_PROMPT_CHARS = 100_000

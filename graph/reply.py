@@ -114,14 +114,15 @@ def finish_reason(message: AIMessage) -> str | None:
     return "length" if str(reason).lower() in _CUT else reason and str(reason)
 
 
-def why_unusable(message: AIMessage) -> str | None:
+def why_unusable(message: AIMessage, *, needs_reason: bool = True) -> str | None:
     """Return why a reply that arrived without an error is unusable (empty, or no finish reason); None if it is usable.
 
     A stream that was cut may end as cleanly as a complete one, but without its finish reason. A reply that max_tokens
-    cut is usable if it says anything; its finish reason shows the cut.
+    cut is usable if it says anything; its finish reason shows the cut. Without `needs_reason` a finish reason may be
+    missing: classes of chat models that a user writes, and fakes, often give none.
     """
     reason = finish_reason(message)
-    if reason is None:
+    if reason is None and needs_reason:
         return "broke off: its reply ends without a finish reason"
     if without_thoughts(message.text):
         return None

@@ -14,6 +14,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.routing import after_turn
 from llamaberry.graph.state import Input, Output, RawInput, State
+from llamaberry.models.objects import Model, ModelObject, inspect_models
 from llamaberry.models.retry import MAX_ATTEMPTS
 from llamaberry.nodes._node import Node
 from llamaberry.nodes._step import RunnableNode, Step
@@ -47,6 +48,7 @@ def build_graph(
     cache: BaseCache[Any] | None = None,
     *,
     nodes: Mapping[str, Any] | None = None,
+    model: Model | Mapping[str, Model] | None = None,
 ) -> ReasoningGraph:
     """Return the compiled graph: a first turn, a check of its answer, refine turns until one is the last, a synthesis.
 
@@ -58,12 +60,16 @@ def build_graph(
         nodes: nodes of your own, by name: a Node, or anything that LangGraph accepts as a node. They replace the
             built-in "first_turn", "verify", "refine_turn" and "synthesize". Your own "verify" runs after each turn, and
             a `hint` that it writes into the turn is part of the next step's prompt.
+        model: a chat model of LangChain's for all steps, or a mapping with one for some of the steps "first_turn",
+            "verify", "refine_turn" and "synthesize". It takes the place of the models that a Context names; its own
+            temperature and limit of tokens count.
 
     The graph takes `{"query": str}` or `{"messages": [...]}`, and a Context as `context=`. It raises SetupError before
     a model call that cannot be made, ModelError for one that failed, and pydantic's ValidationError for invalid input.
 
     Raises:
-        ValueError: `nodes` has an unknown name.
+        ValueError: `nodes` or `model` has an unknown name.
+        TypeError: `model` has something else than a chat model.
     """
     trace_to_environment()
     steps = {
@@ -74,9 +80,10 @@ def build_graph(
     }
     if unknown := (nodes or {}).keys() - steps.keys():
         raise ValueError(f"no such node: {', '.join(unknown)} ({', '.join(steps)})")
+    models = inspect_models(model)
     builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     for name, node in {**steps, **(nodes or {})}.items():
-        _add_step(builder, name, node)
+        _add_step(builder, name, node, models)
     builder.add_edge(START, "first_turn")
     for name in ("first_turn", "verify", "refine_turn"):
         builder.add_conditional_edges(name, _Router(after_turn), ["verify", "refine_turn", "synthesize"])
@@ -85,7 +92,9 @@ def build_graph(
     return compiled.with_config(tags=["llamaberry"])
 
 
-def _add_step(builder: StateGraph[State, Context, Any, Any], name: str, node: Any) -> None:
+def _add_step(
+    builder: StateGraph[State, Context, Any, Any], name: str, node: Any, models: Mapping[str, ModelObject]
+) -> None:
     destinations = None
     if not isinstance(node, Node):
         scratch = StateGraph(State, context_schema=Context)
@@ -97,7 +106,7 @@ def _add_step(builder: StateGraph[State, Context, Any, Any], name: str, node: An
         )
     builder.add_node(
         name,
-        Step(name, node),
+        Step(name, node, models),
         input_schema=cast("type[State]", RawInput if name == "first_turn" else State),
         destinations=destinations,
         # This policy alone retries; a Step waits for the provider's retry-after before that.

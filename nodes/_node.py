@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AnyMessage
@@ -15,6 +15,7 @@ from llamaberry.graph.reply import finish_reason, why_unusable
 from llamaberry.graph.state import State
 from llamaberry.graph.thoughts import without_thoughts
 from llamaberry.models.client import ModelReply, acall_model, run_in_background
+from llamaberry.models.objects import ModelObject
 from llamaberry.models.retry import MAX_ATTEMPTS, retry_delay
 from llamaberry.nodes._conversation import Conversation
 from llamaberry.tracing.node_trace import NodeTrace
@@ -33,13 +34,22 @@ class Attempt(NamedTuple):
     usage: Usage
     """The run's totals before this node."""
     trace: NodeTrace
+    models: Mapping[str, ModelObject] = {}
+    """The model objects of the steps that have one."""
 
     async def ask(self, messages: list[AnyMessage]) -> ModelReply:
-        """Call the step's model. Raises SetupError before the call, ModelError if it fails or its reply is unusable."""
-        context = self.context.for_step(self.trace.node)
-        reply = await acall_model(context, messages, self.trace.call_config, self.started_at)
-        reason = why_unusable(reply.message)
+        """Call the step's model: its object, or the one that the context names.
+
+        Raises SetupError before the call, ModelError if it fails or its reply is unusable.
+        """
+        context, model = self.context.for_step(self.trace.node), self.models.get(self.trace.node)
+        reply = await acall_model(context, messages, self.trace.call_config, self.started_at, model)
+        # The integrations of LangChain name the provider and give a finish reason; other chat models may not.
+        needs_reason = model is None or "model_provider" in reply.message.response_metadata
+        reason = why_unusable(reply.message, needs_reason=needs_reason)
         if reason and finish_reason(reply.message) == "length":
+            if model:
+                raise ModelError(f"{reply.model} {reason}: raise its own limit, or choose a model that reasons less")
             return await self._ask_with_more_tokens(messages, context, reply)
         if reason:
             raise ModelError(f"{reply.model} {reason}: try again, or another model", retryable=True)

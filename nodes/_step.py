@@ -18,6 +18,7 @@ from llamaberry.graph.routing import is_to_check, why_stop
 from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn, keep_turns
 from llamaberry.models.client import check_models
+from llamaberry.models.objects import ModelObject
 from llamaberry.models.retry import MAX_ATTEMPTS
 from llamaberry.nodes._conversation import read_conversation
 from llamaberry.nodes._node import Attempt
@@ -72,9 +73,10 @@ class Step(Runnable[Any, Any]):
 
     name: str
 
-    def __init__(self, name: str, node: Runs) -> None:
+    def __init__(self, name: str, node: Runs, models: Mapping[str, ModelObject]) -> None:
         self.name = name
         self.node = node
+        self.models = models
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run one attempt in this thread."""
@@ -95,7 +97,7 @@ class Step(Runnable[Any, Any]):
         context, conversation = resolve_context(runtime.context), read_conversation(state)
         trace = NodeTrace(self.name, self._turn_index(state), number, config)
         if trace.turn == 1:
-            check_models(context)
+            check_models(context, self.models)
         reviewed = review(self.name, state, context, conversation.query)
         if reviewed.edits:
             state = {**state, "turns": keep_turns(state["turns"], reviewed.edits)}
@@ -105,7 +107,7 @@ class Step(Runnable[Any, Any]):
             runtime.stream_writer(check_started(state["turns"][-1]["index"], number))
         started_at = (info and info.node_first_attempt_time) or time.time()
         usage = state.get("usage") or total(stored_calls(state))
-        return Attempt(state, context, conversation, number, started_at, usage, trace), reviewed
+        return Attempt(state, context, conversation, number, started_at, usage, trace, self.models), reviewed
 
     def _turn_index(self, state: State) -> int | None:
         """Return the index of the turn that this node writes; None if it writes none."""

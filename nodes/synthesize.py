@@ -94,8 +94,9 @@ def update(attempt: Attempt, reply: ModelReply | None) -> dict[str, Any]:
     elif not concise and best.source not in (earlier or ""):
         missing.append(f"No turn states an answer under its heading: {best.source} stands for it.")
     if cut:
-        limit = attempt.context.max_tokens
-        missing.append(f"Cut short at max_tokens ({limit}; --max-tokens raises it): {', '.join(cut)}.")
+        limit = f"max_tokens ({attempt.context.max_tokens}; --max-tokens raises it)"
+        limit = "the model's own limit of tokens" if attempt.models else limit
+        missing.append(f"Cut short at {limit}: {', '.join(cut)}.")
     return {
         "answer": answer,
         "concise_answer": concise,

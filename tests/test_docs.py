@@ -14,7 +14,13 @@ DOCS = ROOT / "docs"
 PAGES = ("batch.md", "embedding.md", "studio.md")
 PRINTED = {
     "batch.md": ["BatchSummary(answered=1, degraded=0, failed=0, bad=0)"],
-    "embedding.md": ["42 max_turns None", *["The answer is 42. 2"] * 2, "42 42", "The answer is 42."],
+    "embedding.md": [
+        "42 max_turns None",
+        "['groq:openai/gpt-oss-20b', 'groq:openai/gpt-oss-120b']",
+        *["The answer is 42. 2"] * 2,
+        "42 42",
+        "The answer is 42.",
+    ],
     "studio.md": ["4 2", "['42', '195'] The answer is 42.", "['refine_turn']"],
 }
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.jsonl import exclusive_lock
 from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
+from llamaberry.models.objects import Model, inspect_models
 from llamaberry.models.pacer import Pacer, current_pacer
 from llamaberry.threads import keep_ids_above, open_sqlite, thread_config
 
@@ -52,6 +53,7 @@ async def batch(
     shard: tuple[int, int] = (1, 1),
     retry_errors: bool = False,
     keep_turns: bool | None = None,
+    model: Model | Mapping[str, Model] | None = None,
     notify: Callable[[str], None] = print_error,
 ) -> BatchSummary:
     """Answer the questions of a JSONL file that have no line in `out` yet, one line each.
@@ -65,6 +67,7 @@ async def batch(
         retry_errors: ask questions again that failed, or lost a turn to a failed call.
         keep_turns: keep finished turns of unfinished runs in checkpoints beside `out`, so that a kill loses none.
             By default, if a run may have several turns.
+        model: model objects, as for `build_graph`.
         notify: called with each message to the user.
 
     Raises:
@@ -73,7 +76,7 @@ async def batch(
     """
     token = current_pacer.set(Pacer(notify))
     try:
-        job = _Batch(Questions(source, shard, notify), Answers(out), context or Context(), concurrency)
+        job = _Batch(Questions(source, shard, notify), Answers(out), context or Context(), concurrency, model)
         with exclusive_lock(_beside(out, "lock"), out, "OUT"), closing(job.answers):
             await asyncio.to_thread(job.answers.read, drop_failed=retry_errors)
             await job.run(keep_turns=job.context.max_turns > 1 if keep_turns is None else keep_turns)
@@ -84,8 +87,16 @@ async def batch(
 
 
 class _Batch:
-    def __init__(self, questions: Questions, answers: Answers, context: Context, concurrency: int | None) -> None:
-        settings = client_settings(context)  # fail before touching a file if the model is not set up
+    def __init__(
+        self,
+        questions: Questions,
+        answers: Answers,
+        context: Context,
+        concurrency: int | None,
+        model: Model | Mapping[str, Model] | None,
+    ) -> None:
+        # Fail before touching a file if the model is not set up.
+        is_local = "first_turn" not in inspect_models(model) and client_settings(context).provider == "local"
         if context.review != "none":
             raise SetupError(f"review {context.review!r} pauses for a person, which a batch cannot do: leave it out")
         questions.check_encoding()
@@ -95,8 +106,8 @@ class _Batch:
             answers.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(f"{answers.path} cannot be created ({error.strerror}): choose another OUT") from error
-        self.questions, self.answers, self.context = questions, answers, context
-        self.concurrency = concurrency or (local_server.slots() if settings.provider == "local" else CONCURRENCY)
+        self.questions, self.answers, self.context, self.model = questions, answers, context, model
+        self.concurrency = concurrency or (local_server.slots() if is_local else CONCURRENCY)
         self._consecutive_failures = 0
 
     async def run(self, *, keep_turns: bool) -> None:
@@ -105,7 +116,7 @@ class _Batch:
         checkpoints = open_sqlite(_beside(self.answers.path, "checkpoints")) if keep_turns else nullcontext()
         with closing(self.questions.unanswered(self.answers)) as items, progress("answers", total, done) as advance:
             async with checkpoints as saver:
-                graph = build_graph(saver)
+                graph = build_graph(saver, model=self.model)
 
                 async def work() -> None:
                     for item in items:

@@ -4,20 +4,21 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
 
-from llamaberry.graph.context import Context
+from llamaberry.graph.context import STEPS, Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.models.clients import Client, get_client
 from llamaberry.models.errors import to_model_error
 from llamaberry.models.guard import Guard, close_abandoned_response, with_guard_first
 from llamaberry.models.local import activity
 from llamaberry.models.local import server as local_server
+from llamaberry.models.objects import ModelObject, ObjectGuard, ObjectSettings, warn_about_ignored_names
 from llamaberry.models.pacer import current_pacer
 from llamaberry.models.settings import client_settings as client_settings
 
@@ -35,30 +36,39 @@ class ModelReply(NamedTuple):
 
 
 async def acall_model(
-    context: Context, messages: Sequence[AnyMessage], config: RunnableConfig | None, started_at: float
+    context: Context,
+    messages: Sequence[AnyMessage],
+    config: RunnableConfig | None,
+    started_at: float,
+    model: ModelObject | None = None,
 ) -> ModelReply:
-    """Send `messages` in this event loop. `started_at` is the time.time() of the first attempt.
+    """Send `messages` in this event loop, to a model object or else to the model that the context names.
+
+    `started_at` is the time.time() of the first attempt.
 
     Raises:
         SetupError: no call was made: a key, a package, a model or its name is missing.
         ModelError: the call failed, or took longer than `turn_timeout_s` (for the local model: it was silent for long).
     """
-    client = await get_client(client_settings(context))
+    if model:
+        client = Client(model.settings(context), model.runnable, None)
+    else:
+        client = await get_client(client_settings(context))
     if client.settings.provider == "local":
         call = partial(_call_local, context, client, messages, config)
     else:
         call = partial(_call, client, messages, config)
     if pacer := current_pacer.get():
-        message, waited_s = await pacer.call(call)
+        (message, name), waited_s = await pacer.call(call)
         started_at += waited_s  # the wait for the rate limit counts as neither the call's nor the turn's time
     else:
-        message = await call()
-    return ModelReply(message, client.settings.model, time.time() - started_at)
+        message, name = await call()
+    return ModelReply(message, name, time.time() - started_at)
 
 
 async def _call_local(
     context: Context, client: Client, messages: Sequence[AnyMessage], config: RunnableConfig | None
-) -> AIMessage:
+) -> tuple[AIMessage, str]:
     """Call the local model. If its server dies during the call, start it again and repeat the call once."""
     try:
         return await _call(client, messages, config)
@@ -77,24 +87,35 @@ async def _call_local(
         raise
 
 
-async def _call(client: Client, messages: Sequence[AnyMessage], config: RunnableConfig | None) -> AIMessage:
+async def _call(client: Client, messages: Sequence[AnyMessage], config: RunnableConfig | None) -> tuple[AIMessage, str]:
+    """Return the reply, and the name of the model that wrote it."""
     settings = client.settings
-    guard = Guard(settings.max_tokens * _CHARS_PER_TOKEN, settings.secrets)
+    max_chars = settings.max_tokens * _CHARS_PER_TOKEN
+    guard = (
+        ObjectGuard(max_chars, settings) if isinstance(settings, ObjectSettings) else Guard(max_chars, settings.secrets)
+    )
     call = asyncio.ensure_future(client.model.ainvoke(list(messages), with_guard_first(config, guard)))
     guard.call = call
     try:
         if settings.provider == "local":
             guard.on_token = activity.record
-            return guard.truncate(await activity.limit_silence(call, settings.timeout_s))
-        async with asyncio.timeout(settings.timeout_s):
-            return guard.truncate(await call)
+            reply = await activity.limit_silence(call, settings.timeout_s)
+        else:
+            async with asyncio.timeout(settings.timeout_s):
+                reply = await call
     except asyncio.CancelledError:
         if not guard.exceeded:
             raise
-        return guard.truncate(AIMessage("".join(guard.chunks)))
+        reply = AIMessage("".join(guard.chunks))
     except Exception as error:  # provider SDKs raise anything: wrap it, and keep the cause
         await close_abandoned_response(error)
-        raise to_model_error(error, settings.model, settings.timeout_s, settings.secrets, settings.route) from error
+        model = guard.failed_model(error) if isinstance(guard, ObjectGuard) else settings.model
+        details = (settings.timeout_s, settings.secrets, settings.route)
+        raise to_model_error(error, model, *details, is_object=isinstance(guard, ObjectGuard)) from error
+    model = guard.model if isinstance(guard, ObjectGuard) else settings.model
+    if not isinstance(reply, AIMessage):
+        raise ModelError(f"{model} returned a {type(reply).__name__}, not an AIMessage: pass a chat model")
+    return guard.truncate(reply), model
 
 
 def run_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -123,12 +144,19 @@ def _background_loop(_pid: int) -> asyncio.AbstractEventLoop:
     return loop
 
 
-def check_models(context: Context) -> None:
-    """Check the models of the later steps before the first call is paid for.
+def check_models(context: Context, objects: Mapping[str, ModelObject] | None = None) -> None:
+    """Check the named models of the later steps before the first call is paid for.
+
+    `objects` are the steps with a model object, whose names in the context are not used: a warning says so.
 
     Raises:
         SetupError: a key or a model is missing, or a model's name cannot be read.
     """
-    steps = ("refine_turn", "verify", "synthesize")
-    for model in {context.for_step(step).model for step in steps} - {context.model}:
+    objects = objects or {}
+    warn_about_ignored_names(context, objects)
+    later = {context.for_step(step).model for step in STEPS[1:] if step not in objects}
+    checked = set() if "first_turn" in objects else {context.model}  # by the first turn's own call
+    if objects and context.max_turns == 1:
+        return
+    for model in later - checked:
         client_settings(context.model_copy(update={"model": model}))

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
-from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 
 from llamaberry.graph.errors import SetupError
 from llamaberry.models.local import server as local_server
 from llamaberry.models.network import check_environment, client_options, find_route, timeouts
+from llamaberry.models.objects import Model, ObjectSettings
 from llamaberry.models.pacer import observe_headers
 from llamaberry.models.settings import ClientSettings
 
@@ -27,7 +27,7 @@ class Client:
     Its connections are closed when the loop is, or when the last reference is dropped: a call in progress holds one.
     """
 
-    def __init__(self, settings: ClientSettings, model: BaseChatModel, http: httpx.AsyncClient | None) -> None:
+    def __init__(self, settings: ClientSettings | ObjectSettings, model: Model, http: httpx.AsyncClient | None) -> None:
         self.settings, self.model, self._http = settings, model, http
         self._connections: AsyncGenerator[None] | None = None
 

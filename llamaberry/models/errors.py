@@ -43,14 +43,22 @@ def status_of(error: ModelError) -> int | None:
 
 
 def to_model_error(
-    error: Exception, model: str, timeout_s: float, secrets: tuple[str, ...], route: Route = NO_ROUTE
+    error: Exception,
+    model: str,
+    timeout_s: float,
+    secrets: tuple[str, ...],
+    route: Route = NO_ROUTE,
+    *,
+    is_object: bool = False,
 ) -> ModelError:
     """Return a ModelError for what the SDK of `model` ("provider:name") raised; `secrets` are redacted.
 
-    `route` is how the provider is reached.
+    `route` is how the provider is reached. `is_object`: the model is an object of the caller's, with its own key.
     """
     provider = model.partition(":")[0]
     details = _provider_message(error, secrets)
+    if is_object and not isinstance(error, TimeoutError) and connection_errors.is_read_timeout(error):
+        return ModelError(f"{model} gave no complete reply within the timeout of its object", retryable=True)
     if unreachable := _unreachable(error, model, timeout_s, route):
         return unreachable
     status = getattr(error, "status_code", None)
@@ -66,7 +74,7 @@ def to_model_error(
         message = f"{model} answered {status}: {_REPLY_CODES[code]}: try again, or another model ({details})"
         return ModelError(message, retryable=True)
     remedy = _REMEDIES.get(status, "the provider is in trouble: try again later" if status >= 500 else "refused")
-    remedy = remedy.format(key=f"{provider.upper()}_API_KEY")
+    remedy = remedy.format(key="that of its object" if is_object else f"{provider.upper()}_API_KEY")
     if code in _USED_UP_CODES:
         remedy = "the account has nothing left: check its plan and billing"
     retry_after_s = _retry_after(headers.get("retry-after", ""))

@@ -12,7 +12,9 @@ DEFAULT_MODEL = "groq:openai/gpt-oss-120b"
 LOCAL_TIMEOUT_FACTOR = 10
 """Multiplies `turn_timeout_s` for the local model: a busy machine may read a long prompt for minutes."""
 
-_MIN_SECRET_CHARS = 6  # shorter values of variables named KEY, TOKEN or SECRET are not redacted
+MIN_SECRET_CHARS = 6
+"""Shorter values of variables named KEY, TOKEN or SECRET are not redacted."""
+
 _ADDRESSES = {
     "groq": ("https://api.groq.com", ("GROQ_API_BASE", "GROQ_BASE_URL")),
     "openai": ("https://api.openai.com/v1", ("OPENAI_API_BASE", "OPENAI_BASE_URL")),
@@ -44,7 +46,7 @@ class ClientSettings(NamedTuple):
         """The values to redact in errors."""
         suffixes = "" if self.provider == "local" else ("KEY", "TOKEN", "SECRET")
         values = (value.strip() for name, value in self.environment if name.endswith(suffixes))
-        return tuple(value for value in values if len(value) >= _MIN_SECRET_CHARS)
+        return tuple(value for value in values if len(value) >= MIN_SECRET_CHARS)
 
 
 def client_settings(context: Context) -> ClientSettings:
