@@ -4,14 +4,13 @@ sse-starlette does not fit: anyio cancels each clean-up of a cancelled stream ag
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from llamaberry.server.openai_errors import ApiError, to_api_error
@@ -20,6 +19,20 @@ from llamaberry.server.run import Run
 KEEP_ALIVE_S = 5.0
 Event = dict[str, str]
 """An event of a stream: its `data`, and perhaps its name, `event`."""
+
+
+class Patience(NamedTuple):
+    """When the headers of a long run's reply are sent, in seconds, although its body is not known. Then spaces follow.
+
+    An error before that has its own status. So it is early only if the run has a turn: then it has an answer, too.
+    """
+
+    with_turn_s: float = 45  # proxies wait for 60 s
+    without_turn_s: float = 240  # Node's fetch waits for 300 s
+    between_spaces_s: float = KEEP_ALIVE_S
+
+
+PATIENCE = Patience()
 
 
 class Reply(Protocol):
@@ -38,25 +51,47 @@ class Reply(Protocol):
 
 
 class WholeResponse:
-    """The response that sends a reply as a whole."""
+    """The response that sends a reply as a whole. That of a long run starts early, with spaces: see Patience."""
 
-    def __init__(self, reply: Reply, headers: Mapping[str, str]) -> None:
+    def __init__(self, reply: Reply, headers: Mapping[str, str], patience: Patience = PATIENCE) -> None:
         self._reply = reply
-        self._headers = headers
+        self._headers = Headers({"content-type": "application/json", **headers})
+        self._patience = patience
+        self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, unless the client disconnects before."""
         await _until_disconnected(receive, self._send(scope, receive, send))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = asyncio.create_task(self._reply.whole())
         try:
-            body = json.dumps(await self._reply.whole())
+            await self._wait(reply, send)
+            response = JSONResponse(await reply)
+            if self._reply.run.degraded:
+                response.headers["x-llamaberry-degraded"] = "true"
+            response.headers.update(self._headers)
         except Exception as error:  # noqa: BLE001 - to_api_error logs a bug
-            await to_api_error(error).response()(scope, receive, send)
-            return
-        degraded = {"x-llamaberry-degraded": "true"} if self._reply.run.degraded else {}
-        response = Response(body, media_type="application/json", headers={**self._headers, **degraded})
-        await response(scope, receive, send)
+            response = to_api_error(error).response()
+        finally:
+            reply.cancel()
+            await asyncio.gather(reply, return_exceptions=True)
+        if self._started:
+            await send({"type": "http.response.body", "body": response.body})
+        else:
+            await response(scope, receive, send)
+
+    async def _wait(self, reply: asyncio.Task[dict[str, Any]], send: Send) -> None:
+        """Wait for the reply, and send the headers and spaces when patience ends."""
+        since = time.monotonic()
+        while not reply.done():
+            start_s = self._patience.with_turn_s if self._reply.run.has_turn else self._patience.without_turn_s
+            if time.monotonic() - since >= start_s:
+                if not self._started:
+                    self._started = True
+                    await send({"type": "http.response.start", "status": 200, "headers": self._headers.raw})
+                await send({"type": "http.response.body", "body": b" ", "more_body": True})
+            await asyncio.wait([reply], timeout=self._patience.between_spaces_s)
 
 
 class StreamResponse:

@@ -87,6 +87,11 @@ class Run:
                         yield step_of(metadata), message.text
 
     @property
+    def has_turn(self) -> bool:
+        """Whether a turn is complete: then the run has an answer, and later failures only degrade it."""
+        return bool(self._state.get("turns"))
+
+    @property
     def answer(self) -> str:
         """The answer, up to the first stop sequence in it."""
         answer = cast("str", self._state["answer"])
