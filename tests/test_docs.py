@@ -40,7 +40,7 @@ def test_the_snippets_of_a_page_run(server: tuple[str, ScriptedGroq], page: str,
         assert line in lines, line
 
 
-@pytest.mark.parametrize("page", [*PAGES, "scale.md"])
+@pytest.mark.parametrize("page", [*PAGES, "scale.md", "security.md"])
 def test_every_linked_file_exists(page: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text(encoding="utf-8"))
     assert links

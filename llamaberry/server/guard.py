@@ -1,18 +1,25 @@
 """What every request passes first, on every route: who it is from, the key, and how large it is."""
 
 import asyncio
+import logging
 import os
 
 from langsmith import uuid7
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llamaberry.server.keys import INVALID_KEY, FailedLogins, identify
+from llamaberry.graph.errors import SetupError
+from llamaberry.server.keys import INVALID_KEY, KEYS_FILE_ERROR, FailedLogins, identify
 from llamaberry.server.openai_errors import ApiError
 from llamaberry.server.origin import needs_loopback, why_refused
 
 MAX_BODY_BYTES = 4_000_000
 BODY_TIMEOUT_S = 30.0
+
+CLOSED_PATHS = ("/internal/", "/deploy/")
+"""LangGraph's routes for the whole server: they delete or show everything, or deploy the folder with the host's key."""
+
+_logger = logging.getLogger("llamaberry")
 
 
 class Guard:
@@ -24,6 +31,7 @@ class Guard:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._failed_logins = FailedLogins()
+        self._reported_error = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -35,7 +43,9 @@ class Guard:
         if f"{scope['path']}/".startswith("/v1/"):
             send = _with_header(send, "x-request-id", request_id)
         headers = Headers(scope=scope)
-        error = self._refusal(scope, headers)
+        error = await self._refusal(scope, headers)
+        if error is None and f"{scope['path']}/".startswith(CLOSED_PATHS):
+            error = ApiError(403, f"{scope['path'][:100]} is closed on this server: use langgraph's CLI", "forbidden")
         if error is None and scope["type"] == "http":
             body = await _read_body(receive, headers)
             if isinstance(body, ApiError):
@@ -47,13 +57,20 @@ class Guard:
         else:
             await _readable(error, headers).response()(scope, receive, send)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> ApiError | None:
+    async def _refusal(self, scope: Scope, headers: Headers) -> ApiError | None:
         if needs_loopback():
             reason = why_refused((scope.get("server") or [None])[0], headers.raw)
             return ApiError(403, reason, "forbidden") if reason else None
         if scope.get("method") == "OPTIONS" and "access-control-request-method" in headers:
             return None  # a browser sends a preflight without the key; the answer reveals nothing
-        if identify(dict(headers.raw)) is None:
+        try:
+            caller = await identify(dict(headers.raw))
+        except SetupError as error:
+            if str(error) != self._reported_error:
+                self._reported_error = str(error)
+                _logger.error("%s", error)
+            return ApiError(503, KEYS_FILE_ERROR, "not_set_up")
+        if caller is None:
             self._failed_logins.count()
             return ApiError(401, INVALID_KEY, "invalid_api_key", headers={"www-authenticate": "Bearer"})
         return None

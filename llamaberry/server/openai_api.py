@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamaberry.graph.errors import LlamaberryError, SetupError
 from llamaberry.server.guard import Guard
+from llamaberry.server.keys import keys_file, read_keys
 from llamaberry.server.openai_chat import ChatCompletion
 from llamaberry.server.openai_errors import ApiError, InvalidRequestError, to_api_error
 from llamaberry.server.openai_request import MODELS, ChatRequest, ignored_fields, parse
@@ -103,6 +104,8 @@ class NotHere:
 async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
     try:
         check_address()
+        if path := keys_file():
+            await asyncio.to_thread(read_keys, path)
     except SetupError as error:
         _logger.critical("%s", error)
         raise
