@@ -13,10 +13,7 @@ import httpx
 
 server = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLAMABERRY_SERVER", "http://127.0.0.1:2024")
 
-# The URL of an agent holds its assistant's id, not its name.
-assistants = httpx.post(f"{server}/assistants/search", json={"graph_id": "llamaberry", "name": "llamaberry"}).json()
-agent = assistants[0]["assistant_id"]
-card = httpx.get(f"{server}/.well-known/agent-card.json", params={"assistant_id": agent}).json()
+card = httpx.get(f"{server}/.well-known/agent-card.json").json()
 print(f"{card['name']}: {card['description']}")
 
 
@@ -24,7 +21,7 @@ def send(text: str, **more: str) -> dict[str, Any]:
     """Send a message, and return the finished task."""
     message = {"role": "user", "messageId": str(uuid4()), "parts": [{"kind": "text", "text": text}], **more}
     body = {"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": message}}
-    reply = httpx.post(f"{server}/a2a/{agent}", json=body, timeout=600).json()
+    reply = httpx.post(card["url"], json=body, timeout=600).json()
     if "error" in reply:
         sys.exit(f"the agent returned an error: {reply['error']['message']}")
     task: dict[str, Any] = reply["result"]

@@ -1,4 +1,4 @@
-"""Llamaberry as a tool for any MCP client: the server offers one tool for each of its assistants.
+"""LangGraph's own MCP server: it offers one tool for each assistant (docs/mcp.md: `llamaberry mcp` has a better one).
 
     langgraph dev &
     python examples/mcp_client.py http://127.0.0.1:2024

@@ -11,7 +11,7 @@ from testing.scripted_groq import ScriptedGroq
 from testing.server import PYTHON, ROOT
 
 DOCS = ROOT / "docs"
-PAGES = ("batch.md", "embedding.md", "studio.md")
+PAGES = ("batch.md", "embedding.md", "mcp.md", "studio.md")
 PRINTED = {
     "batch.md": ["BatchSummary(answered=1, degraded=0, failed=0, bad=0)"],
     "embedding.md": [
@@ -19,8 +19,8 @@ PRINTED = {
         "['groq:openai/gpt-oss-20b', 'groq:openai/gpt-oss-120b']",
         *["The answer is 42. 2"] * 2,
         "42 42",
-        "The answer is 42.",
     ],
+    "mcp.md": ["The answer is 42. max_turns"],
     "studio.md": ["4 2", "['42', '195'] The answer is 42.", "['refine_turn']"],
 }
 

@@ -5,12 +5,13 @@ A thin layer over the graph. docs/openai.md maps the fields.
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -34,6 +35,8 @@ ApiRequest = TypeVar("ApiRequest", ChatRequest, ResponsesRequest)
 
 _logger = logging.getLogger("llamaberry")
 _STARTED_AT = int(time.time())
+_GRAPH_NAMESPACE = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
+"""LangGraph and Aegra make the id of a graph's own assistant from the graph's name in this namespace."""
 
 
 def _unknown_model(model: str) -> Response:
@@ -109,6 +112,8 @@ async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
     except SetupError as error:
         _logger.critical("%s", error)
         raise
+    # A2A clients look for the agent's card at the root; LangGraph serves it there for the assistant of this variable.
+    os.environ.setdefault("DEFAULT_A2A_ASSISTANT_ID", str(uuid5(_GRAPH_NAMESPACE, "llamaberry")))
     yield
 
 
