@@ -107,10 +107,17 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve_http(server: McpServer, listener: socket.socket) -> None:
     """Serve by HTTP until a signal arrives, and print the URL to standard error."""
     with listener:
-        host, port, *_ = listener.getsockname()
-        print_error(f"MCP at http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
         config = uvicorn.Config(_http_app(server), log_level="warning", timeout_graceful_shutdown=2)
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await _HttpServer(config).serve(sockets=[listener])
+
+
+class _HttpServer(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Print the URL once requests and Ctrl-C are served."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port, *_ = listener.getsockname()
+            print_error(f"MCP at http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
 
 
 def _http_app(server: McpServer) -> ASGIApp:

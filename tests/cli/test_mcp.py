@@ -4,10 +4,11 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pytest
 
@@ -16,6 +17,7 @@ pytest.importorskip("mcp")
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
+from llamaberry.console import INTERRUPTED
 from testing.command import COMMAND, assert_refused, llamaberry, running_command
 from testing.scripted_groq import ScriptedGroq
 from testing.scripts import HANG
@@ -40,9 +42,8 @@ def ask(stdin: IO[str]) -> None:
     stdin.flush()
 
 
-@pytest.mark.parametrize("mode", ["legacy", "auto"])
-async def test_a_client_starts_the_server_and_asks(groq: ScriptedGroq, mode: Any) -> None:
-    async with Client(parameters("--turns", "1"), mode=mode) as caller:
+async def test_a_client_starts_the_server_and_asks(groq: ScriptedGroq) -> None:
+    async with Client(parameters("--turns", "1")) as caller:
         result = await caller.call_tool("think", QUESTION)
         assert result.structured_content is not None
         assert (result.structured_content["answer"], len(result.structured_content["turns"])) == ("42", 1)
@@ -81,7 +82,7 @@ def test_the_end_of_the_input_ends_the_run(groq: ScriptedGroq) -> None:
     assert (run.returncode, len(groq.requests)) == (0, 1)
 
 
-async def test_http_serves_at_the_address_that_it_prints(groq: ScriptedGroq) -> None:
+async def test_http_serves_at_the_printed_address_until_ctrl_c(groq: ScriptedGroq) -> None:
     with running_command("mcp", "--http", "0", "--turns", "1") as run:
         assert run.stderr
         line = await asyncio.to_thread(run.stderr.readline)
@@ -89,8 +90,9 @@ async def test_http_serves_at_the_address_that_it_prints(groq: ScriptedGroq) -> 
         assert address, line
         async with Client(address[1]) as caller:
             result = await caller.call_tool("think", QUESTION)
-    assert result.structured_content is not None
-    assert result.structured_content["answer"] == "42"
+        run.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(run.communicate, timeout=30) == ("", "")
+    assert (result.is_error, run.returncode) == (False, INTERRUPTED)
 
 
 @pytest.mark.parametrize(
