@@ -1,7 +1,7 @@
 """The settings of one run. API keys and addresses are never among them: those are environment variables."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,8 @@ PROGRAM_TEMPERATURE = 0.2
 StepName = Literal["first_turn", "verify", "refine_turn", "synthesize"]
 STEPS: tuple[StepName, ...] = get_args(StepName)
 """The steps that call a model."""
+MAX_INSTRUCTION_CHARS = 20_000
+"""The longest instruction of a step."""
 MAX_TOKENS = 65_536
 """The highest limit of a reply: no model of Groq's writes more at once."""
 MAX_SYSTEM_PROMPT_CHARS = 100_000
@@ -121,6 +123,30 @@ class Context(BaseModel):
             "langgraph_type": "prompt",
         },
     )
+    instructions: dict[StepName, Annotated[str, Field(min_length=1, max_length=MAX_INSTRUCTION_CHARS)]] = Field(
+        default={},
+        title="Instructions",
+        description="Instructions of your own, by step (first_turn, verify, refine_turn, synthesize), in place of the "
+        "built-in ones: what the step does with the question, and under which headings it replies.",
+        json_schema_extra={
+            "langgraph_nodes": list(STEPS),
+            "properties": {
+                step: {
+                    "title": f"Instruction of {step}",
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": MAX_INSTRUCTION_CHARS,
+                    "langgraph_nodes": [step],
+                    "langgraph_type": "prompt",
+                }
+                for step in STEPS
+            },
+        },
+    )
+
+    def __hash__(self) -> int:
+        """Return a hash of all settings: pydantic's own fails at a dict."""
+        return hash(self.model_dump_json())
 
     def for_step(self, step: str) -> "Context":
         """Return the settings of a step's call: its own model, and for a program a low temperature."""

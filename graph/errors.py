@@ -1,6 +1,7 @@
 """The errors that a caller may want to tell apart. Every message names the value and the remedy."""
 
 from collections.abc import Mapping
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the errors themselves need no package
@@ -35,4 +36,4 @@ def describe_validation_error(error: "ValidationError", names: Mapping[str, str]
     problem = error.errors(include_url=False, include_context=False)[0]
     field = str(problem["loc"][0]) if problem["loc"] else ""
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should").replace("String", "it")
-    return f"{names[field]} {problem['input']}: {message}" if field in names else message
+    return f"{names[field]} {shorten(str(problem['input']), 80)}: {message}" if field in names else message

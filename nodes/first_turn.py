@@ -15,7 +15,8 @@ This is the first turn. Reason step by step, then answer. Reply under these head
 
 def prompt(attempt: Attempt) -> list[AnyMessage]:
     """Return the system prompt, the conversation so far, and the question with the instruction of the first turn."""
-    return [SystemMessage(attempt.context.system_prompt), *attempt.conversation.earlier, attempt.conversation.ask(ASK)]
+    ask = attempt.context.instructions.get("first_turn", ASK)
+    return [SystemMessage(attempt.context.system_prompt), *attempt.conversation.earlier, attempt.conversation.ask(ask)]
 
 
 def update(attempt: Attempt, reply: ModelReply) -> dict[str, Any]:

@@ -19,13 +19,14 @@ the answer. Reply under these headings: `## Review` (what you tested; the error,
 
 ASK_PROGRAM = "Do not answer the question. Write the program that computes the answer and prints it."
 
-ASK_AFTER_PROGRAM = """\
+PRINTED = """\
 Your program ran and printed:
 
 ```
 {output}
-```
+```"""
 
+ASK_AFTER_PROGRAM = """\
 Now reason step by step, and answer the question. The program calculates more reliably than you do. Take over what it \
 printed, in the unit and form that the question wants, unless the program computes something else than the question \
 asks: then write `Program: wrong` first, and what is wrong. Reply under these headings: `## Reasoning` (numbered \
@@ -43,7 +44,9 @@ def prompt(attempt: Attempt) -> list[AnyMessage]:
     """Return the prompt for what the run has: a program that contradicts the newest turn, or only the turns."""
     turns, check = attempt.state["turns"], attempt.state.get("check")
     if check and contradicts(turns, check):
-        return after_program(check, attempt)
+        printed = PRINTED.format(output=(check["output"] or "").strip())
+        ask = attempt.context.instructions.get("refine_turn", ASK_AFTER_PROGRAM)
+        return after_program(check, attempt, f"{printed}\n\n{ask}")
     if attempt.context.second_turn == "independent" and is_short_result(turns[-1]["answer"]):
         return first.prompt(attempt)
     return after_turns(attempt)
@@ -51,27 +54,26 @@ def prompt(attempt: Attempt) -> list[AnyMessage]:
 
 def after_turns(attempt: Attempt) -> list[AnyMessage]:
     """Return the first turn's prompt, each turn's text, and after each the instruction of a refine turn."""
-    messages = first.prompt(attempt)
+    messages, ask = first.prompt(attempt), attempt.context.instructions.get("refine_turn", ASK)
     for turn in attempt.state["turns"]:
-        messages += [AIMessage(turn["text"] or "(This turn said nothing.)"), instruction(ASK, turn, attempt)]
+        messages += [AIMessage(turn["text"] or "(This turn said nothing.)"), instruction(ask, turn, attempt)]
     return messages
 
 
-def after_program(check: Check, attempt: Attempt, ask: str = ASK_AFTER_PROGRAM) -> list[AnyMessage]:
-    """Return the question, the program and its output, without the turns, and `ask`.
+def after_program(check: Check, attempt: Attempt, ask: str) -> list[AnyMessage]:
+    """Return the question, the program without the turns, and `ask`, which says what the program printed.
 
     A small model that sees its own wrong answer before the evidence keeps the answer: it followed the output in 2 of
     17 cases, and in 18 of 21 if it was asked in this way.
     """
-    asked = ask.format(output=(check["output"] or "").strip())
     if hint := attempt.state["turns"][-1].get("hint"):
-        asked += f"\n\nTake this remark into account:\n{hint}"
+        ask += f"\n\nTake this remark into account:\n{hint}"
     return [
         SystemMessage(attempt.context.system_prompt),
         *attempt.conversation.earlier,
-        attempt.conversation.ask(ASK_PROGRAM),
+        attempt.conversation.ask(attempt.context.instructions.get("verify", ASK_PROGRAM)),
         AIMessage(f"```python\n{check['program']}\n```"),
-        HumanMessage(asked),
+        HumanMessage(ask),
     ]
 
 

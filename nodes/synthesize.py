@@ -57,14 +57,15 @@ def prompt(attempt: Attempt) -> list[AnyMessage] | None:
     a turn has failed: then the best turn's answer is the answer.
     """
     turns, check, stop_reason = attempt.state["turns"], attempt.state.get("check"), attempt.state["stop_reason"]
+    ask = attempt.context.instructions.get("synthesize", ASK)
     if stop_reason == "error" or (len(turns) == 1 and stop_reason == "max_turns") or verified_turn(turns, check):
         return None
     if attempt.context.second_turn == "independent" and not has_evidence(check) and most_turns_agree(turns):
         return None
     if check and (standing := standing_answer(turns, check)):
-        return refine.after_program(check, attempt, f"{PRINTED.format(standing=standing)}\n\n{ASK}")
+        return refine.after_program(check, attempt, f"{PRINTED.format(standing=standing)}\n\n{ask}")
     evidence = [PRINTED_ALSO.format(**check)] if check and check["answer"] else []
-    ask = "\n\n".join([*evidence, ASK])
+    ask = "\n\n".join([*evidence, ask])
     return [*refine.after_turns(attempt)[:-1], refine.instruction(ask, turns[-1], attempt)]
 
 

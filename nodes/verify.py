@@ -87,7 +87,7 @@ def prompt(attempt: Attempt) -> list[AnyMessage] | None:
         SystemMessage(SYSTEM_PROMPT),
         *EXAMPLES,
         *attempt.conversation.earlier,
-        attempt.conversation.ask(ASK),
+        attempt.conversation.ask(attempt.context.instructions.get("verify", ASK)),
     ]
     if check:
         reason = rejection_of(attempt.state["turns"][-1]["text"])[:_MAX_REASON_CHARS]

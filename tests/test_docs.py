@@ -17,6 +17,7 @@ PRINTED = {
     "embedding.md": [
         "42 max_turns None",
         "['groq:openai/gpt-oss-20b', 'groq:openai/gpt-oss-120b']",
+        "keep",
         *["The answer is 42. 2"] * 2,
         "42 42",
     ],

@@ -5,7 +5,7 @@ import inspect
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import typer
 from pydantic import ValidationError
@@ -34,7 +34,7 @@ AcceptDegradedOption = Annotated[
     bool, typer.Option("--accept-degraded", help="Exit with 0 instead of 3 if a failed call cost a turn.")
 ]
 
-_OPTION_NAMES = {"model": ("--model", "-m"), "max_turns": ("--turns", "-t")}
+_OPTION_NAMES = {"model": ("--model", "-m"), "max_turns": ("--turns", "-t"), "instructions": ("--instruction",)}
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
@@ -61,7 +61,10 @@ def context_options(
         @functools.wraps(command)
         def run(**arguments: Any) -> int:
             settings = {name: arguments.pop(name) for name in fields}
-            settings = {name: value for name, value in settings.items() if value is not None}
+            settings = {name: value for name, value in settings.items() if value not in (None, [])}
+            for name in settings:
+                if get_origin(fields[name].annotation) is dict:
+                    settings[name] = _read_pairs(settings[name], option_names(name)[0])
             try:
                 return command(**arguments, settings=settings)
             except ValidationError as error:
@@ -78,9 +81,12 @@ def context_options(
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     names = list(option_names(name))
     kind: Any = field.annotation
+    if get_origin(kind) is dict:
+        kind = list[str]
     if kind is bool:
         names[0] += f"/--no-{names[0].removeprefix('--')}"
-    option = typer.Option(None, *names, help=_help(field), show_default=False)
+    shown = "STEP=TEXT|STEP=@FILE" if kind == list[str] else None
+    option = typer.Option(None, *names, help=_help(field), show_default=False, metavar=shown)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)
 
 
@@ -95,6 +101,28 @@ def _help(field: FieldInfo) -> str:
     default = f"default: {field.default}" if field.default and "\n" not in str(field.default) else ""
     facts = "; ".join(filter(None, [default, ", ".join(bounds)]))
     return f"{field.description} [{facts}]" if facts else field.description or ""
+
+
+def _read_pairs(words: list[str], option: str) -> dict[str, str]:
+    """Return the texts of an option that may be repeated, by step: `STEP=TEXT`, or `STEP=@FILE` to read a file.
+
+    Raises:
+        SetupError: there is no "=", or the file cannot be read.
+    """
+    pairs = {}
+    for word in words:
+        step, equals, text = word.partition("=")
+        if not equals:
+            raise SetupError(f"{option} {word!r} has no =: write STEP=TEXT, or STEP=@FILE to read a file")
+        if text.startswith("@"):
+            path = expand_user(Path(text[1:]), option)
+            try:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                raise SetupError(f"{option}: {path} cannot be read ({cause})") from error
+        pairs[step.strip()] = text
+    return pairs
 
 
 def output_mode(show: Show, *, quiet: bool, json: bool) -> OutputMode:

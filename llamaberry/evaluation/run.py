@@ -140,8 +140,10 @@ class Evaluation:
     def _settings(self) -> dict[str, Any]:
         context = self.context
         prompts = (
-            *(context.system_prompt, first_turn.ASK, refine_turn.ASK, refine_turn.ASK_AFTER_PROGRAM, synthesize.ASK),
+            *(context.system_prompt, first_turn.ASK, refine_turn.ASK),
+            *(f"{refine_turn.PRINTED}\n\n{refine_turn.ASK_AFTER_PROGRAM}", synthesize.ASK),
             *(verify.SYSTEM_PROMPT, *(message.text for message in verify.EXAMPLES), verify.REPAIR, verify.REWRITE),
+            *(f"{step}={text}" for step, text in sorted(context.instructions.items())),
         )
         return {
             **self.data.settings,

@@ -232,6 +232,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("turn_timeout_s", [0.001, 3600], [0, -1, 3601, float("inf"), float("nan"), None]),
     ("review", ["none", "each_turn", "before_synthesis"], ["always", "", None, True]),
     ("system_prompt", ["Be kind."], ["", None]),
+    ("instructions", [{}, {"first_turn": "{x}", "verify": "A"}], [None, "A"]),
 ]
 
 
