@@ -75,7 +75,10 @@ def why_too_large(messages: Sequence[Any]) -> str | None:
     parts: list[Any] = []
     images = 0
     for message in messages:
-        content, kind = _field(message, "content"), _field(message, "role") or _field(message, "type")
+        if isinstance(message, dict):
+            content, kind = message.get("content"), message.get("role", message.get("type"))
+        else:
+            content, kind = getattr(message, "content", None), getattr(message, "type", None)
         if isinstance(content, str):
             texts.append(content)
         elif isinstance(content, list):
@@ -90,10 +93,6 @@ def why_too_large(messages: Sequence[Any]) -> str | None:
     if (number := sum(map(len, texts))) > MAX_CHARS:
         return f"{number:,} characters (the limit is {MAX_CHARS:,})"
     return None
-
-
-def _field(message: Any, name: str) -> Any:
-    return message.get(name) if isinstance(message, dict) else getattr(message, name, None)
 
 
 def text_of(part: Any) -> str | None:

@@ -61,7 +61,13 @@ def _reaches_model(message: AnyMessage) -> bool:
 
 def _as_text(message: AnyMessage) -> AnyMessage:
     """Return an AI message without tool calls, which providers refuse, and without the thoughts of its model."""
-    return AIMessage(without_thoughts(message.text)) if message.type == "ai" else _merge(message)
+    if not isinstance(message, AIMessage):
+        return _merge(message)
+    text = without_thoughts(message.text)
+    has_more = (
+        message.tool_calls or message.invalid_tool_calls or message.additional_kwargs or message.response_metadata
+    )
+    return message if message.content == text and not has_more and not message.name else AIMessage(text)
 
 
 def _merge(message: AnyMessage) -> AnyMessage:

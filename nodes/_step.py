@@ -18,6 +18,7 @@ from llamaberry.graph.routing import is_to_check, why_stop
 from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn, keep_turns
 from llamaberry.models.client import check_models
+from llamaberry.models.limits import check_limits
 from llamaberry.models.objects import ModelObject
 from llamaberry.models.retry import MAX_ATTEMPTS
 from llamaberry.nodes._conversation import read_conversation
@@ -96,6 +97,7 @@ class Step(Runnable[Any, Any]):
         state = cast("State", input if isinstance(input, Mapping) else dict(input))
         context, conversation = resolve_context(runtime.context), read_conversation(state)
         trace = NodeTrace(self.name, self._turn_index(state), number, config)
+        check_limits(context)  # in each step: a run may begin at any checkpoint, with other settings
         if trace.turn == 1:
             check_models(context, self.models)
         reviewed = review(self.name, state, context, conversation.query)

@@ -56,14 +56,9 @@ def client_settings(context: Context) -> ClientSettings:
         SetupError: a key or the local model is missing, or the model's name cannot be read.
     """
     model = context.model.strip()
-    if model == "auto":
-        model = DEFAULT_MODEL if os.environ.get("GROQ_API_KEY", "").strip() else "local"
-    if model == "local":
-        model = f"local:{_local_model_name(requested=context.model.strip() == 'local')}"
-    provider, colon, name = model.partition(":")
-    if not colon:
-        provider, name = "groq", model
-    provider = provider.lower().replace("-", "_")
+    provider, name = _split_name(model)
+    if provider == "local" and ":" not in model:
+        name = _local_model_name(requested=model == "local")
     if not name:
         raise SetupError(f'model {model!r} names no model: write "{provider}:name", such as "{DEFAULT_MODEL}"')
     if provider == "groq":
@@ -81,6 +76,23 @@ def client_settings(context: Context) -> ClientSettings:
         environment = tuple((key, os.environ[key]) for key in sorted(os.environ) if key.startswith(prefix))
         route = _find_route(provider, environment)
     return ClientSettings(provider, name, context.temperature, context.max_tokens, timeout_s, environment, route)
+
+
+def full_name(model: str) -> str:
+    """Return a model's name as "provider:name"; "auto" is resolved, and the local model is "local"."""
+    provider, name = _split_name(model)
+    return "local" if provider == "local" else f"{provider}:{name}"
+
+
+def _split_name(model: str) -> tuple[str, str]:
+    """Return the provider and the name of a model; both "auto" and "local" may be the local one, without a name."""
+    model = model.strip()
+    if model == "auto":
+        model = DEFAULT_MODEL if os.environ.get("GROQ_API_KEY", "").strip() else "local"
+    provider, colon, name = model.partition(":")
+    if not colon:
+        return ("local", "") if model == "local" else ("groq", model)
+    return provider.lower().replace("-", "_"), name
 
 
 def _find_route(provider: str, environment: tuple[tuple[str, str], ...]) -> Route:

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llamaberry.graph.errors import SetupError
+from llamaberry.server.body_check import check_body
 from llamaberry.server.keys import INVALID_KEY, KEYS_FILE_ERROR, FailedLogins, identify
 from llamaberry.server.openai_errors import ApiError
 from llamaberry.server.origin import needs_loopback, why_refused
@@ -51,7 +52,9 @@ class Guard:
             if isinstance(body, ApiError):
                 error = body
             else:
-                receive = _replay(body, receive)
+                error, receive = await check_body(scope["path"], body), _replay(body, receive)
+        elif error is None:
+            receive = _checked(scope["path"], receive, send)
         if error is None:
             await self.app(scope, receive, send)
         else:
@@ -95,10 +98,9 @@ def _with_header(send: Send, name: str, value: str) -> Send:
 async def _read_body(receive: Receive, headers: Headers) -> bytes | ApiError:
     """Return the body, or the error of one that is too large, too slow, or not sent to its end."""
     limit = max_body_bytes()
-    too_large = ApiError(413, f"the body has more than {limit:,} bytes, the limit of this server", "too_large")
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length[:20]) > limit:
-        return too_large
+        return _too_large()
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -108,11 +110,34 @@ async def _read_body(receive: Receive, headers: Headers) -> bytes | ApiError:
                     return ApiError(400, "the body was not sent to its end", "incomplete")
                 body += message.get("body", b"")
                 if len(body) > limit:
-                    return too_large
+                    return _too_large()
                 if not message.get("more_body", False):
                     return bytes(body)
     except TimeoutError:
         return ApiError(408, f"the body was not complete within {BODY_TIMEOUT_S:g} s", "timeout")
+
+
+def _checked(path: str, receive: Receive, send: Send) -> Receive:
+    """Return the `receive` of a WebSocket that closes it at the first message which a body could not be."""
+
+    async def receive_checked() -> Message:
+        message = await receive()
+        text = message.get("bytes") or (message.get("text") or "").encode()
+        if text and (error := await _message_error(path, text)):
+            reason = error.message.encode()[:120].decode(errors="ignore")  # a close frame has 123 bytes for it
+            await send({"type": "websocket.close", "code": 1008, "reason": reason})
+            return {"type": "websocket.disconnect", "code": 1008, "reason": reason}
+        return message
+
+    return receive_checked
+
+
+async def _message_error(path: str, message: bytes) -> ApiError | None:
+    return _too_large() if len(message) > max_body_bytes() else await check_body(path, message)
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, f"the body has more than {max_body_bytes():,} bytes, the limit of this server", "too_large")
 
 
 def max_body_bytes() -> int:

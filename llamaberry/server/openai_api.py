@@ -4,6 +4,7 @@ A thin layer over the graph. docs/openai.md maps the fields.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -21,6 +22,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llamaberry.graph.errors import LlamaberryError, SetupError
+from llamaberry.models.limits import limit_callers
 from llamaberry.server.guard import Guard
 from llamaberry.server.keys import keys_file, read_keys
 from llamaberry.server.openai_chat import ChatCompletion
@@ -114,7 +116,10 @@ async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
         raise
     # A2A clients look for the agent's card at the root; LangGraph serves it there for the assistant of this variable.
     os.environ.setdefault("DEFAULT_A2A_ASSISTANT_ID", str(uuid5(_GRAPH_NAMESPACE, "llamaberry")))
-    yield
+    with limit_callers():
+        gc.freeze()  # a full collection of what is loaded by now would stop all requests for 0.1 s, now and then
+        yield
+        gc.unfreeze()
 
 
 def _create_app(routes: list[Route]) -> Starlette:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_val
 from pydantic_core import from_json
 
 from llamaberry.graph.context import Context
+from llamaberry.models.limits import max_tokens_allowed
 from llamaberry.presets import PRESETS
 from llamaberry.server.openai_errors import InvalidRequestError
 from llamaberry.server.openai_messages import Message, check_size, to_graph
@@ -115,6 +116,7 @@ def is_task(conversation: list[dict[str, Any]]) -> bool:
 
 
 def make_context(model: str, settings: Mapping[str, Any]) -> Context:
-    """Return the context of a model with these settings; None leaves one as it is."""
+    """Return the context of a model with these settings, within the tokens of a run; None leaves one as it is."""
     changes = {name: value for name, value in settings.items() if value is not None}
-    return Context(**MODELS[model].context.model_dump() | changes)
+    context = Context(**MODELS[model].context.model_dump() | changes)
+    return context.model_copy(update={"max_tokens": min(context.max_tokens, max_tokens_allowed(context))})

@@ -16,6 +16,7 @@ from llamaberry.graph.events import step_of
 from llamaberry.graph.turn import Turn
 from llamaberry.graph.workflow import graph
 from llamaberry.models.client import check_models, client_settings
+from llamaberry.models.limits import check_limits
 from llamaberry.server.openai_check import CHECK, render_check
 
 
@@ -39,7 +40,8 @@ class Run:
         self._state: dict[str, Any] = {}
 
     def check(self) -> None:
-        """Raise SetupError if a key or a model is missing. It reads from the disk: not in the event loop."""
+        """Raise SetupError if a key is missing or a model not allowed. It reads from the disk: call it in a thread."""
+        check_limits(self._context)
         client_settings(self._context)
         check_models(self._context)
 

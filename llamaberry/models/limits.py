@@ -1,0 +1,72 @@
+"""What the callers of a server may choose: its models, and the tokens of one run. Elsewhere nothing is limited."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+
+from llamaberry.graph.context import Context
+from llamaberry.graph.errors import SetupError
+from llamaberry.models.settings import full_name
+
+ALLOWED_MODELS = "local, groq:*"
+MAX_TOKENS_PER_RUN = 250_000
+_MAX_PROGRAM_CALLS = 3
+"""A program is written, repaired, and written once more."""
+
+_servers: list[str] = []
+
+
+@contextmanager
+def limit_callers() -> Iterator[None]:
+    """Limit what the runs of this process may choose, because it serves callers."""
+    _servers.append("running")
+    try:
+        yield
+    finally:
+        _servers.pop()
+
+
+def check_limits(context: Context) -> None:
+    """Raise SetupError if this process is a server, and does not allow a run with these settings."""
+    if not _servers:
+        return
+    for field in ("model", "refine_model", "verify_model", "synthesis_model"):
+        model = getattr(context, field)
+        if model and not any(fnmatchcase(full_name(model), pattern) for pattern in _allowed_models()):
+            allowed = ", ".join(_allowed_models())
+            raise SetupError(
+                f"{field} {model[:100]!r} is not allowed on this server: choose one of {allowed} (its operator sets "
+                "LLAMABERRY_MODELS)"
+            )
+    calls, limit = max_calls(context), _max_tokens_per_run()
+    if calls * context.max_tokens > limit:
+        raise SetupError(
+            f"max_tokens {context.max_tokens:,} in up to {calls} calls is more than the {limit:,} tokens that "
+            f"this server allows a run: lower max_tokens to {limit // calls:,}, or max_turns (its operator sets "
+            "LLAMABERRY_MAX_TOKENS_PER_RUN)"
+        )
+
+
+def max_calls(context: Context) -> int:
+    """Return the highest number of model calls of a run, repeated ones apart."""
+    if context.max_turns == 1:
+        return 1
+    return context.max_turns + 1 + (_MAX_PROGRAM_CALLS if context.verify == "program" else 0)
+
+
+def max_tokens_allowed(context: Context) -> int:
+    """Return the highest `max_tokens` that a server allows a run with these settings."""
+    return _max_tokens_per_run() // max_calls(context)
+
+
+def _allowed_models() -> list[str]:
+    models = os.environ.get("LLAMABERRY_MODELS", "").strip() or ALLOWED_MODELS
+    return [model if "*" in model else full_name(model) for entry in models.split(",") if (model := entry.strip())]
+
+
+def _max_tokens_per_run() -> int:
+    value = os.environ.get("LLAMABERRY_MAX_TOKENS_PER_RUN", "").strip()
+    if value and not (value.isdecimal() and int(value)):
+        raise SetupError(f"LLAMABERRY_MAX_TOKENS_PER_RUN is {value!r}: it should be a number above 0, such as 250000")
+    return int(value) if value else MAX_TOKENS_PER_RUN
