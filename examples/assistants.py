@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from langgraph_sdk import get_sync_client
 
-from llamaberry.presets import PRESETS
+from llamaberry import PRESETS
 
 server = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLAMABERRY_SERVER", "http://127.0.0.1:2024")
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import ray
 
-from llamaberry import Context
-from llamaberry.batch.run import BatchSummary, batch
+from llamaberry import BatchSummary, Context, batch
 
 source, folder, count = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), int(sys.argv[3])
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 
-from llamaberry import Attempt, Context, Node, State, build_graph
-from llamaberry.nodes.refine_turn import refine_turn
+from llamaberry import Attempt, Context, Node, State, build_graph, refine_turn
 
 OPERATORS: dict[type, Any] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
 EQUATION = re.compile(r"(?<![\w.,^*/+×-])(\d{1,9}(?: *[+*x×-] *\d{1,9}){1,9}) *= *(-?\d+)(?![\w^]|[.,]\d)")

@@ -1,5 +1,6 @@
 """The settings of one run. API keys and addresses are never among them: those are environment variables."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
@@ -157,16 +158,35 @@ class Context(BaseModel):
         return self.model_copy(update=changes) if changes else self
 
 
-def resolve_context(context: object) -> Context:
+def resolve_context(context: object, configurable: Mapping[str, Any] | None = None) -> Context:
     """Return the Context of this run, whatever context object the graph was run with.
 
-    None gives the defaults. Inside a parent graph, the object is the parent's own context: its attribute or key
-    `llamaberry` is used if it has one, a Context or a dict of settings. Its other fields are not read.
+    Without one, the settings among the config's `configurable` count, as on a server. Inside a parent graph, the object
+    is the parent's own context: its attribute or key `llamaberry` is used if it has one, a Context or a dict of
+    settings. Its other fields are not read.
 
     Raises:
         pydantic.ValidationError: a setting is unknown or out of its bounds.
     """
+    configurable = configurable or {}
+    in_parent = "|" in configurable.get("checkpoint_ns", "")  # then the config is the parent's, too
+    settings = {} if in_parent else {key: configurable[key] for key in Context.model_fields if key in configurable}
     if isinstance(context, Context):
+        if ignored := [key for key, value in settings.items() if getattr(context, key) != value]:
+            names = ", ".join(ignored)
+            _warn(f'config["configurable"] has settings ({names}) that are ignored: pass them in the context')
         return context
+    if context is None:
+        return Context.model_validate(settings)
+    if isinstance(context, Mapping) and context and context.keys() <= Context.model_fields.keys():
+        _warn(
+            f"the context of a parent graph sets {', '.join(context)}: Llamaberry reads only its key `llamaberry`, "
+            'so write {"llamaberry": {…}} if these are its settings'
+        )
     own: Any = context.get("llamaberry") if isinstance(context, Mapping) else getattr(context, "llamaberry", None)
     return Context.model_validate(own if own is not None else {})
+
+
+def _warn(message: str) -> None:
+    """Warn; Python prints the same warning once."""
+    warnings.warn(message, stacklevel=3)

@@ -16,7 +16,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llamaberry.batch.run import BatchSummary as BatchSummary
+    from llamaberry.batch.run import batch as batch
     from llamaberry.graph.answers import normalise as normalise
+    from llamaberry.graph.calls import Call as Call
+    from llamaberry.graph.calls import Usage as Usage
+    from llamaberry.graph.check import Check as Check
     from llamaberry.graph.context import Context as Context
     from llamaberry.graph.errors import LlamaberryError as LlamaberryError
     from llamaberry.graph.errors import ModelError as ModelError
@@ -27,29 +32,48 @@ if TYPE_CHECKING:
     from llamaberry.graph.state import State as State
     from llamaberry.graph.turn import Step as Step
     from llamaberry.graph.turn import Turn as Turn
+    from llamaberry.graph.workflow import ReasoningGraph as ReasoningGraph
     from llamaberry.graph.workflow import build_graph as build_graph
     from llamaberry.graph.workflow import graph as graph
     from llamaberry.models.client import ModelReply as ModelReply
+    from llamaberry.models.objects import Model as Model
     from llamaberry.nodes._node import Attempt as Attempt
     from llamaberry.nodes._node import Node as Node
+    from llamaberry.nodes.first_turn import first_turn as first_turn
+    from llamaberry.nodes.refine_turn import refine_turn as refine_turn
+    from llamaberry.nodes.synthesize import synthesize as synthesize
+    from llamaberry.nodes.verify import verify as verify
+    from llamaberry.presets import PRESETS as PRESETS
+    from llamaberry.presets import Preset as Preset
+    from llamaberry.sandbox import run_program as run_program
     from llamaberry.tool import as_tool as as_tool
 
     __version__: str
 
 _MODULES = {
+    "batch": ("BatchSummary",),
     "graph.answers": ("normalise",),
+    "graph.calls": ("Call", "Usage"),
+    "graph.check": ("Check",),
     "graph.context": ("Context",),
     "graph.errors": ("LlamaberryError", "ModelError", "SetupError"),
     "graph.review": ("Decision",),
     "graph.state": ("Input", "Output", "State"),
     "graph.turn": ("Step", "Turn"),
-    "graph.workflow": ("build_graph",),
+    "graph.workflow": ("ReasoningGraph", "build_graph"),
     "models.client": ("ModelReply",),
+    "models.objects": ("Model",),
     "nodes._node": ("Attempt", "Node"),
+    "nodes.first_turn": ("first_turn",),
+    "nodes.refine_turn": ("refine_turn",),
+    "nodes.synthesize": ("synthesize",),
+    "nodes.verify": ("verify",),
+    "presets": ("PRESETS", "Preset"),
+    "sandbox": ("run_program",),
     "tool": ("as_tool",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = [*sorted(_HOMES), "__version__", "graph"]
+__all__ = [*sorted(_HOMES), "__version__", "batch", "graph"]
 
 
 def __getattr__(name: str) -> Any:
@@ -57,7 +81,13 @@ def __getattr__(name: str) -> Any:
         return version("llamaberry")
     if name in _HOMES:
         return getattr(import_module(f"llamaberry.{_HOMES[name]}"), name)
+    if name == "batch":  # a package that can be called
+        return import_module("llamaberry.batch")
     raise AttributeError(f"module 'llamaberry' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 class _Face(ModuleType):

@@ -95,7 +95,8 @@ class Step(Runnable[Any, Any]):
         info = runtime.execution_info
         number = info.node_attempt if info else MAX_ATTEMPTS
         state = cast("State", input if isinstance(input, Mapping) else dict(input))
-        context, conversation = resolve_context(runtime.context), read_conversation(state)
+        context = resolve_context(runtime.context, (config or {}).get("configurable"))
+        conversation = read_conversation(state)
         trace = NodeTrace(self.name, self._turn_index(state), number, config)
         check_limits(context)  # in each step: a run may begin at any checkpoint, with other settings
         if trace.turn == 1:

@@ -16,6 +16,7 @@ PRINTED = {
     "batch.md": ["BatchSummary(answered=1, degraded=0, failed=0, bad=0)"],
     "embedding.md": [
         "42 max_turns None",
+        "1",
         "['groq:openai/gpt-oss-20b', 'groq:openai/gpt-oss-120b']",
         "keep",
         *["The answer is 42. 2"] * 2,

@@ -8,6 +8,7 @@ Snapshots are files under tests/snapshots/. After an intended change, write them
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,10 +112,33 @@ def test_importing_llamaberry_loads_neither_langgraph_nor_pydantic() -> None:
 def test_every_public_name_exists_and_has_a_docstring(name: str) -> None:
     """And type checkers see it."""
     value = getattr(llamaberry, name)
-    if name not in ("__version__", "graph"):  # values, not definitions
+    if name not in ("__version__", "graph", "Model", "ReasoningGraph"):  # values and aliases, not definitions
         assert (value.__doc__ or "").strip()
     source = Path(llamaberry.__file__).read_text(encoding="utf-8")
     assert f" as {name}\n" in source or f"    {name}: str" in source
+
+
+def test_the_public_names_are_listed_before_their_use() -> None:
+    """For completion in notebooks."""
+    assert python("import llamaberry; print(set(llamaberry.__all__) <= set(dir(llamaberry)))") == "True"
+
+
+@pytest.mark.parametrize("before", ["", "import llamaberry.batch.files", "from llamaberry.batch import batch"])
+def test_batch_is_a_package_that_can_be_called(before: str) -> None:
+    code = f"{before}\nimport asyncio\nfrom llamaberry import batch\nimport llamaberry.batch.run as run\n"
+    code += "call = batch('in', 'out')\nprint(asyncio.iscoroutine(call), batch.batch is run.batch)\ncall.close()"
+    assert python(code) == "True True"
+
+
+def test_the_docs_import_no_internals() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
+    inner = [
+        (path.name, line)
+        for path in pages
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r"\s*(from|import) llamaberry\.", line)
+    ]
+    assert inner == []
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -198,7 +198,7 @@ class Parent:
 
 @pytest.mark.parametrize(
     ("context", "turns"),
-    [(other, 3) for other in (None, {}, object(), Context(), Parent(), {"max_turns": 5}, {"llamaberry": None})]
+    [(other, 3) for other in (None, {}, object(), Context(), Parent(), {"max_turns": 5, "a": 1}, {"llamaberry": None})]
     + [(own, 5) for own in (Context(max_turns=5), Mine(max_turns=5), SimpleNamespace(llamaberry=Context(max_turns=5)))]
     + [({"llamaberry": value, "model": 9}, 5) for value in (Context(max_turns=5), Mine(max_turns=5), {"max_turns": 5})]
     + [(Parent(llamaberry=value), 5) for value in (Context(max_turns=5), {"max_turns": 5})],
