@@ -34,6 +34,8 @@ _DECORATION = re.compile(
 _HEADING_END = re.compile(r"(?:[ \t]*#+|[ \t]*={2,6}|[ \t]*</h[1-6]>)[ \t]*$")
 _UNDERLINE = re.compile(r"[ \t]{0,3}(?:={3,}|-{3,})[ \t]*")
 _RULE = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,})$")
+_FIELD = re.compile(r"[ \t]*+\[\[[ \t]*+#")
+"""The beginning of "[[ ## answer ## ]]": DSPy asks for an answer in such fields, so they are part of it."""
 _ANY_NAME = re.compile("reasoning|answer|review|verdict|analysis|comparison", re.IGNORECASE)
 """The words that the names of headings contain: most lines are no heading, and need no closer look."""
 
@@ -57,7 +59,7 @@ def read_sections(text: str, headings: re.Pattern[str], *, labels: bool) -> Iter
     for i, (line, fenced) in enumerate(all_lines[:-1]):
         if i == underline:
             continue
-        if fenced or not _ANY_NAME.search(line):
+        if fenced or not _ANY_NAME.search(line) or _FIELD.match(line):
             body.append(line)
             continue
         heading = _read_heading(line, headings, level, labels=labels)

@@ -79,3 +79,9 @@ def test_a_marked_fence_is_read_with_text_around_it(around: str, more: str) -> N
 def test_a_fence_below_a_heading_is_the_answer() -> None:
     answer = "```markdown\n## Answer\nWrite it here.\n```"
     assert parse_turn(f"## Answer\n{answer}", first=True).answer == answer
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_field_of_dspys_is_part_of_the_answer(first: bool) -> None:
+    fields = "[[ ## reasoning ## ]]\nSix sevens.\n\n[[ ## answer ## ]]\n42\n\n[[ ## completed ## ]]"
+    assert parse_turn(f"## Reasoning\n1. a\n\n## Answer\n{fields}", first=first).answer == fields
