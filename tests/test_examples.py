@@ -2,9 +2,13 @@
 
 import os
 import re
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 from mcp import Client
 
@@ -22,6 +26,22 @@ def example(name: str, *words: str, **more: str) -> list[str]:
     ran = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()
+
+
+@contextmanager
+def serve_example(name: str, folder: Path) -> Iterator[str]:
+    """Run an example that serves, in this folder; yield its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    with subprocess.Popen([*PYTHON, str(EXAMPLES / f"{name}.py"), port], cwd=folder) as server:
+        try:
+            while server.poll() is None:
+                with suppress(httpx.TransportError):
+                    httpx.get(f"http://127.0.0.1:{port}/openapi.json")
+                    break
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
 
 
 def first_prompts(groq: ScriptedGroq) -> list[list[str]]:
@@ -193,3 +213,22 @@ def test_tool_streams_its_progress_and_returns_its_turns(scripted: Scripted) -> 
     lines = example("tool", "Compare.")
     assert {"turn_started: 1", "turn_finished: 2", "refining_ended: max_turns"} <= set(lines)
     assert lines[-5:] == ["My tool says 42.", *["turn 1: 42", "turn 2: 42"] * 2]
+
+
+def test_a_fastapi_app_answers_streams_fails_and_cancels(groq: ScriptedGroq, tmp_path: Path) -> None:
+    with serve_example("fastapi_app", tmp_path) as address:
+        first_question, second_question = {"question": "What is 6 x 7?"}, {"question": "And half of it?"}
+        reply = httpx.post(f"{address}/threads/1", json=first_question, timeout=60)
+        assert reply.json() == {"answer": "The answer is 42.", "concise_answer": "42", "degraded": None}
+        reply = httpx.post(f"{address}/threads/1/stream", json=second_question, timeout=60)
+        assert first_prompts(groq)[1] == ["What is 6 x 7?", "The answer is 42.", "And half of it?"]
+        assert reply.text.count("event: token") > 50
+        assert reply.text.endswith('event: answer\ndata: "The answer is 42."\n\n')
+        groq.play(lambda _request: Reply(status=401))
+        assert "GROQ_API_KEY" in httpx.post(f"{address}/threads/2", json=first_question).json()["error"]
+        assert httpx.post(f"{address}/threads/3/stream", json=first_question).text.startswith("event: error\n")
+        groq.play([Reply(hang=True)])
+        with httpx.stream("POST", f"{address}/threads/4/stream", json=first_question):
+            groq.wait(1)
+        groq.wait(0)
+        assert groq.disconnects == 1
