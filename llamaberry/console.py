@@ -15,11 +15,18 @@ FAILURE, MISTAKE, DEGRADED, INTERRUPTED = 1, 2, 3, 130
 
 # A model's reply is untrusted text: of all control characters only newlines and tabs reach the terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Unicode's Bidi_Control: they let a text appear in another order than the one in which it is read and copied.
+_BIDI = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def remove_controls(text: str) -> str:
+    """Remove escape codes, carriage returns, bells and lone surrogates."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n")).encode(errors="replace").decode()
 
 
 def plain(text: str) -> str:
-    """Remove everything but printable text: escape codes, carriage returns, bells."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n")).encode(errors="replace").decode()
+    """Return a text to display: without control characters, and with visible bidirectional ones, like <U+202E>."""
+    return _BIDI.sub(lambda match: f"<U+{ord(match[0]):04X}>", remove_controls(text))
 
 
 def one_line(text: str) -> str:
@@ -29,10 +36,12 @@ def one_line(text: str) -> str:
 
 
 def as_json(document: dict[str, Any]) -> str:
-    """Return a document as JSON without control characters."""
+    """Return a document as JSON without control characters, also without bidirectional ones."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
     # json escapes only the control characters of ASCII.
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    for characters in (_CONTROL, _BIDI):
+        text = characters.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return text
 
 
 def print_error(message: str) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
@@ -31,6 +32,20 @@ def expand_user(path: str | Path, name: str) -> Path:
     except RuntimeError:
         user = Path(path).parts[0]
         raise SetupError(f"{name} {path}: {user} is no home directory on this machine: write the whole path") from None
+
+
+def open_private(path: Path, mode: str) -> BinaryIO:
+    """Open a binary file to write; a new one is readable by its owner only: it holds questions and answers.
+
+    The mode of an existing file stays as its owner has set it. SQLite gives the files beside it (-wal, -shm) the same.
+    """
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))  # type: ignore[return-value]
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a text in UTF-8 to a file, as `open_private` opens it."""
+    with open_private(path, "wb") as file:
+        file.write(text.encode())
 
 
 def _folder(of_user: Callable[[str], Path]) -> Path:

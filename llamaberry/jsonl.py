@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from llamaberry import file_lock
+from llamaberry.folders import open_private
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.state import MAX_QUERY_CHARS
 
@@ -85,7 +86,7 @@ def complete_lines(path: Path, *, repair: bytes | None = None) -> Iterator[tuple
 
 def append(path: Path, line: str) -> None:
     """Append a line. It survives a kill of this process, but not a power failure."""
-    with path.open("ab") as lines:
+    with open_private(path, "ab") as lines:
         lines.write(f"{line}\n".encode(errors="replace"))  # a reply may contain a lone surrogate
 
 

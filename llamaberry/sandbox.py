@@ -21,7 +21,7 @@ from threading import Semaphore, Thread
 from typing import IO, NamedTuple
 from weakref import WeakKeyDictionary
 
-from llamaberry.console import plain
+from llamaberry.console import plain, remove_controls
 from llamaberry.graph.errors import SetupError
 
 MAX_OUTPUT_CHARS = 10_000
@@ -65,7 +65,7 @@ async def run_program(source: str, timeout_s: float = 5, memory_mb: int = 256) -
         SetupError: pydantic-monty's command is not installed.
         OSError: no process can be started.
     """
-    if plain(source) != source.replace("\r\n", "\n"):
+    if remove_controls(source) != source.replace("\r\n", "\n"):
         return ProgramResult("", "The program contains control characters.", 0)
     if len(source) > MAX_SOURCE_CHARS:
         return ProgramResult("", f"The program is longer than {MAX_SOURCE_CHARS:,} characters.", 0)
@@ -90,7 +90,7 @@ async def run_program(source: str, timeout_s: float = 5, memory_mb: int = 256) -
                 child.kill()
                 await asyncio.shield(ended)
         seconds = time.monotonic() - started_at
-    output, error = plain(child.printed.decode(errors="replace")), None
+    output, error = remove_controls(child.printed.decode(errors="replace")), None
     if len(output) > MAX_OUTPUT_CHARS or len(child.printed) >= _MAX_BYTES:
         output = output[: MAX_OUTPUT_CHARS - len(_CUT)] + _CUT
         error = f"The program printed more than {MAX_OUTPUT_CHARS:,} characters."

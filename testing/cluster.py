@@ -23,6 +23,7 @@ import psycopg
 import pytest
 
 from testing.command import wait_until
+from testing.keys import write_keys
 from testing.postgres import running_postgres
 from testing.scripted_groq import ScriptedGroq
 from testing.server import ROOT, server_environment
@@ -91,6 +92,7 @@ class Cluster:
         self.environment |= {"AEGRA_CONFIG": str(ROOT / "langgraph.json"), "DATABASE_URL": database}
         self.environment |= {"REDIS_URL": f"redis://127.0.0.1:{self.redis}/0", "LLAMABERRY_API_KEY": KEY}
         self.environment |= {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq}
+        self.environment |= {"LLAMABERRY_KEYS_FILE": write_keys(folder / "keys")}
 
     def start(self) -> None:
         """Start everything, and wait until it is ready."""

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 from zlib import crc32
 
 from llamaberry.file_lock import try_lock
+from llamaberry.folders import open_private
 from llamaberry.graph.errors import SetupError
 from llamaberry.jsonl import BOM, Row, append, complete_lines, read_row, refuse_utf16
 
@@ -57,8 +58,9 @@ class Answers:
         if drop_failed and self._locked:
             target = Path(os.path.realpath(self.path))  # a link to the file stays one
             new_path = target.with_name(f".{target.name}.new")
-            with new_path.open("wb") as file:
+            with open_private(new_path, "wb") as file:
                 file.writelines(line for answer, line in self._lines() if _outcome(answer) == "answered")
+            new_path.chmod(target.stat().st_mode & 0o777)
             self.close()  # Windows replaces no open file
             new_path.replace(target)
             self._lock()

@@ -105,12 +105,13 @@ def _report(evaluation: "Evaluation", prices: "Prices | None", *, as_json: bool)
     from llamaberry.evaluation.page import page
     from llamaberry.evaluation.report import report
     from llamaberry.evaluation.table import print_report
+    from llamaberry.folders import write_private
 
     folder = evaluation.folder.path
     full_report = report(evaluation.results, prices=prices, settings=evaluation.folder.settings)
     json_report = full_report.model_dump_json(indent=2) + "\n"
-    (folder / "report.json").write_text(json_report, encoding="utf-8")
-    (folder / "report.html").write_text(page(full_report), encoding="utf-8")
+    write_private(folder / "report.json", json_report)
+    write_private(folder / "report.html", page(full_report))
     console = plain_console()
     if as_json:
         console.out(json_report, highlight=False, end="")

@@ -30,10 +30,11 @@ def show(
         print_runs(runs[hidden:], hidden)
         return
     from llamaberry.cli.page import page
+    from llamaberry.folders import write_private
 
     html = output_path(html, "--html")
     try:
-        html.write_text(page(runs[hidden:]), encoding="utf-8")
+        write_private(html, page(runs[hidden:]))
     except OSError as error:
         raise SetupError(f"{html} cannot be written: {error.strerror}") from error
     typer.echo(f"written to {html}")

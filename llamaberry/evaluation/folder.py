@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llamaberry.evaluation.results import Result
+from llamaberry.folders import write_private
 from llamaberry.graph.errors import SetupError
 from llamaberry.jsonl import append, complete_lines, exclusive_lock
 
@@ -96,5 +97,7 @@ class Folder:
 
 def _write_atomically(path: Path, text: str) -> None:
     new = path.with_name(f"{path.name}.new")
-    new.write_text(text, encoding="utf-8")
+    write_private(new, text)
+    if path.exists():
+        new.chmod(path.stat().st_mode & 0o777)
     new.replace(path)

@@ -24,13 +24,16 @@ class Guard(BaseCallbackHandler):
         self.secrets = secrets
         self.call: asyncio.Future[AIMessage] | None = None
         self.chunks: list[str] = []
-        self.size = 0  # characters in all chunks
+        self.size = 0  # characters in all chunks, with those of the model's own reasoning
         self.on_token: Callable[[], None] = lambda: None
 
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
         """Add up the reply's characters, and cancel the call when there are too many."""
         self.chunks.append(token if isinstance(token, str) else "")
-        self.size += len(self.chunks[-1])
+        self.size += len(token) if isinstance(token, str) else _characters(token)
+        message = getattr(kwargs.get("chunk"), "message", None)
+        if isinstance(message, AIMessage):
+            self.size += _characters(message.additional_kwargs.get("reasoning_content"))
         self.on_token()
         if self.exceeded and self.call:
             self.call.cancel()
@@ -52,8 +55,8 @@ class Guard(BaseCallbackHandler):
         return self.size > self.max_chars
 
     def truncate(self, reply: AIMessage) -> AIMessage:
-        """Return the reply, cut to `max_chars` and with finish_reason "length" if it is longer."""
-        if len(reply.text) <= self.max_chars:
+        """Return the reply, cut to `max_chars` and with finish_reason "length" if it is longer, or its reasoning."""
+        if len(reply.text) <= self.max_chars and not self.exceeded:
             return reply
         metadata = {**reply.response_metadata, "finish_reason": "length"}
         return AIMessage(reply.text[: self.max_chars], usage_metadata=reply.usage_metadata, response_metadata=metadata)
@@ -79,6 +82,14 @@ async def close_abandoned_response(error: Exception) -> None:
         for value in list(frame.f_locals.values()):
             if isinstance(value, httpx.Response):
                 await value.aclose()
+
+
+def _characters(value: Any) -> int:
+    """Return the characters in all strings of a JSON value."""
+    if isinstance(value, str):
+        return len(value)
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(map(_characters, items))
 
 
 def redact(value: Any, secrets: Sequence[str]) -> Any:

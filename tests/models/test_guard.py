@@ -1,4 +1,4 @@
-"""A call that fails during a reply closes its connection."""
+"""A call that fails during a reply closes its connection; reasoning that does not end is cut."""
 
 import asyncio
 import gc
@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from llamaberry import ModelError, graph
+from testing.scripted_groq import Reply, Scripted
 
 EVENT = b'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {"error": {"message": "no"}}\n\n'
 
@@ -42,3 +43,17 @@ async def test_an_error_in_a_stream_closes_the_connection(
         finally:
             gc.enable()
             await asyncio.to_thread(server.join)
+
+
+async def test_reasoning_that_does_not_end_is_cut(scripted: Scripted) -> None:
+    """It counts like the reply's text: 32 characters per token of max_tokens, in each of the attempts."""
+    groq, sizes = scripted(lambda _: Reply("42", reasoning="word " * 100_000)), []
+
+    async def read() -> None:
+        async for message, _ in graph.astream({"query": "Q"}, context={"max_tokens": 64}, stream_mode="messages"):
+            sizes.append(len(message.additional_kwargs.get("reasoning_content", "")))
+
+    with pytest.raises(ModelError, match="max_tokens"):
+        await read()
+    assert 64 * 32 < sum(sizes) < 20_000
+    await asyncio.to_thread(groq.wait)

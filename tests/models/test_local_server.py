@@ -175,6 +175,34 @@ def test_ctrl_c_during_a_start_ends_the_child(stuck: Path) -> None:
     assert gone(orphan(code, stuck, signal.SIGINT), 5)
 
 
+@needs_proc
+def test_a_fork_of_the_parent_keeps_no_server(garbage: Path) -> None:
+    """The fork holds the pipe open, whose end would tell the server that its parent has ended."""
+    program = "import os, sys; from pathlib import Path; from llamaberry.models.local.server import LocalServer\n"
+    program += "server = LocalServer(Path(sys.argv[1])); print(server._child.pid, flush=True)\n"
+    program += "if os.fork() == 0: sys.stdin.read(); os._exit(0)\nsys.stdin.read()"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", program, garbage], stdin=pipe, stdout=pipe) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        assert not gone(pid, 1.5)
+        parent.kill()
+        assert gone(pid, 10)
+
+
+@needs_proc
+def test_the_child_gets_no_secret(garbage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "GROQ_API_KEY", "LLAMABERRY_API_KEY", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "sesame")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    server = local_server.LocalServer(garbage)
+    try:
+        environment = Path(f"/proc/{server._child.pid}/environ").read_bytes()
+    finally:
+        server.close()
+    assert (b"sesame" in environment, b"CUDA_VISIBLE_DEVICES=1" in environment) == (False, True)
+
+
 # ------------------------------------------------------------------------------------------------ with the real model
 
 

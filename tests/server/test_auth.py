@@ -122,6 +122,16 @@ def test_the_key_is_accepted(locked: Locked, path: str, right: dict[str, Any]) -
     assert httpx.request(method, f"{locked.address}{path}", headers=right, json=body).status_code == 200
 
 
+def test_wrong_keys_do_not_fill_the_log(locked: Locked) -> None:
+    before = locked.log.read_text(encoding="utf-8").count("\n")
+    with httpx.Client(base_url=locked.address, headers={"x-api-key": "sesame"}) as client:
+        for path in ("/threads/search", "/v1/models", "/nowhere") * 40:
+            assert client.post(path).status_code == 401
+    text = locked.log.read_text(encoding="utf-8")
+    assert "requests without the right key" in text
+    assert text.count("\n") - before < 10
+
+
 def test_openais_client_gets_an_authentication_error(locked: Locked) -> None:
     with (
         openai.OpenAI(base_url=f"{locked.address}/v1", api_key="sk-wrong") as client,

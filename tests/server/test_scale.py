@@ -20,6 +20,7 @@ from langgraph_sdk.client import SyncLangGraphClient
 
 from testing.cluster import KEY, Cluster, cluster, server_python, shipped_settings
 from testing.command import mask_figures, run_concurrently, running_command, wait_until
+from testing.keys import KEYS, SECRET, attempts, create_all
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from testing.scripts import count_nth_calls, nth_call_of
 from testing.server import ROOT
@@ -189,6 +190,31 @@ def test_aegra_serves_the_api_and_requires_the_key(servers: tuple[Cluster, Scrip
                 assert client.get(path, headers=headers).status_code == 401, path
         reply = client.post("/v1/chat/completions", json=question, headers={"authorization": f"Bearer {KEY}"})
     assert reply.json()["choices"][0]["message"]["content"] == "42"
+
+
+def test_aegra_limits_each_key_to_its_own(servers: tuple[Cluster, ScriptedGroq]) -> None:
+    """Every route of its API, with another's ids."""
+    deployment, groq = servers
+    groq.play()
+    clients = [
+        httpx.Client(base_url=deployment.address, headers={"x-api-key": key}, timeout=30) for key in KEYS.values()
+    ]
+    with clients[0] as anna, clients[1] as ann:
+        described = ann.get("/openapi.json").json()["paths"]
+        routes = [(method.upper(), path) for path, methods in described.items() for method in methods]
+        assert len(routes) > 40
+        ids = create_all(anna)
+        before = anna.get(f"/threads/{ids['thread_id']}/state").json()
+        for attempt in attempts(ann, routes, ids):
+            assert SECRET not in attempt.text, attempt
+            assert attempt.was_refused, attempt
+        assert anna.get(f"/threads/{ids['thread_id']}/state").json() == before
+        for name in ("assistants/{assistant_id}", "threads/{thread_id}/runs/{run_id}"):
+            assert anna.get(f"/{name}".format_map(ids)).status_code == 200
+        assert [item["cron_id"] for item in anna.post("/runs/crons/search", json={}).json()] == [ids["cron_id"]]
+        assert SECRET in anna.get("/store/items", params={"namespace": "notes", "key": "k"}).text
+        shared = [item["metadata"].get("created_by") for item in ann.post("/assistants/search", json={}).json()]
+        assert shared.count("system") == 1
 
 
 def test_a_server_run_prints_what_a_local_run_prints(servers: tuple[Cluster, ScriptedGroq]) -> None:

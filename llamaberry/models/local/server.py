@@ -23,6 +23,11 @@ MAX_SLOTS = 16
 SLOT_TOKENS = 16_384  # context of one slot; the memory of all slots (28 KB a token) is allocated at the start
 START_TIMEOUT_S = 120.0
 END_WAIT_S = 2.0
+INHERITED = (
+    "PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "WINDIR", "USERPROFILE", "LOCALAPPDATA",
+    "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_", "GGML_", "OMP_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "VK_",
+)  # fmt: skip
+"""The beginnings of the variables that the child gets: those of Python, libraries and accelerators, and no secret."""
 
 
 def pulled_path() -> Path:
@@ -69,10 +74,15 @@ def require() -> Path:
     return path
 
 
+def _child_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.upper().startswith(INHERITED)}
+
+
 class LocalServer:
     """A child process that runs llama.cpp's OpenAI-compatible server on loopback, protected by a random key.
 
-    The child ends when its standard input closes, so it never outlives this process, however that ends.
+    The child ends when its standard input closes or this process has ended, so it never outlives this process, however
+    that ends.
     """
 
     def __init__(self, model: Path) -> None:
@@ -84,9 +94,11 @@ class LocalServer:
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115
         # By path and with -P: importing this package would cost the child a second.
         # In its own session: Ctrl-C in the terminal is for this process, which may still need a reply.
-        command = [sys.executable, "-P", str(Path(__file__).with_name("child.py"))]
+        command = [sys.executable, "-P", str(Path(__file__).with_name("child.py")), str(os.getpid())]
         pipe = subprocess.PIPE
-        self._child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._log, start_new_session=True)
+        self._child = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=self._log, start_new_session=True, env=_child_environment()
+        )
         atexit.register(self.close)
 
     def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
