@@ -22,6 +22,22 @@ def test_the_engine_is_pinned_for_its_python() -> None:
     assert f"\n{engine}\n" in (ROOT / "constraints.txt").read_text(encoding="utf-8")
 
 
+def test_the_images_packages_are_pinned_by_hash() -> None:
+    """In the versions that are tested, from the registry that pip is set up for, and with nothing beside them."""
+    text = (DEPLOY / "requirements.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.replace("\\\n", "").splitlines() if not line.startswith("#")]
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-").splitlines()
+    for line in lines:
+        package, *hashes = re.split(r"\s+--hash=", line.partition(" ;")[0].strip())
+        assert package in constraints, package
+        assert hashes, package
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", value) for value in hashes)
+    assert {"aegra-api", "langgraph", "setuptools"} <= {line.partition("==")[0] for line in lines}
+    commands = re.findall(r"pip install .*", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
+    assert all("--require-hashes" in command or "--no-index" in command for command in commands)
+    assert len(commands) == 2
+
+
 def test_containers_and_systemd_start_the_same_servers() -> None:
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
     for name in ("server1", "server2"):
