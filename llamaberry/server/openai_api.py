@@ -37,6 +37,7 @@ ApiRequest = TypeVar("ApiRequest", ChatRequest, ResponsesRequest)
 
 _logger = logging.getLogger("llamaberry")
 _STARTED_AT = int(time.time())
+_ON_AEGRA = "aegra_api" in sys.modules  # the engine of deploy/, where nginx listens for others
 _GRAPH_NAMESPACE = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 """LangGraph and Aegra make the id of a graph's own assistant from the graph's name in this namespace."""
 
@@ -108,7 +109,7 @@ class NotHere:
 @asynccontextmanager
 async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
     try:
-        check_address()
+        check_address(behind_proxy=_ON_AEGRA)
         if path := keys_file():
             await asyncio.to_thread(read_keys, path)
     except SetupError as error:
@@ -128,7 +129,7 @@ def _create_app(routes: list[Route]) -> Starlette:
     """
     base: type[Starlette] = Starlette
     settings: dict[str, Any] = {"routes": routes, "lifespan": _lifespan}
-    if "aegra_api" in sys.modules:  # which requires a FastAPI instance
+    if _ON_AEGRA:  # which requires a FastAPI instance
         from fastapi import FastAPI
 
         base = FastAPI

@@ -22,8 +22,13 @@ def needs_loopback() -> bool:
     return not any(os.environ.get(name, "").strip() for name in keys) and os.environ.get("LLAMABERRY_INSECURE") != "1"
 
 
-def check_address(host: str | None = None) -> None:
-    """Raise SetupError if the server will listen off loopback without a key. `host` defaults to the command line's."""
+def check_address(host: str | None = None, *, behind_proxy: bool = False) -> None:
+    """Raise SetupError if others could reach the server without a key.
+
+    They could if it listens off loopback (`host` defaults to the command line's), or if a proxy does, `behind_proxy`.
+    """
+    if behind_proxy and needs_loopback():
+        raise SetupError(f"the server has no key, for everyone who can reach the proxy in front of it: {REMEDY}")
     host = host or _listening_host()
     if needs_loopback() and host and not is_loopback(host):
         raise SetupError(f"the server would listen on {host} without a key, for everyone who can reach it: {REMEDY}")

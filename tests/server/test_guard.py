@@ -11,6 +11,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
+from llamaberry.graph.errors import SetupError
+from llamaberry.server.origin import check_address
 from testing.openai_api import QUESTION, Api
 from testing.server import CLI_SETTINGS, COMMAND, ROOT, serve, server_environment
 
@@ -135,6 +137,13 @@ def test_a_server_off_loopback_needs_a_key(tmp_path: Path) -> None:
     output = start_on("0.0.0.0", tmp_path, LLAMABERRY_API_KEY=" ")
     assert "would listen on 0.0.0.0 without a key" in output
     assert "LLAMABERRY_API_KEY, or LLAMABERRY_INSECURE=1" in output
+
+
+def test_a_server_behind_a_proxy_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SetupError, match="set LLAMABERRY_API_KEY"):
+        check_address("127.0.0.1", behind_proxy=True)
+    monkeypatch.setenv("LLAMABERRY_KEYS_FILE", "keys")
+    check_address("127.0.0.1", behind_proxy=True)
 
 
 def test_a_page_of_another_site_reads_nothing_in_a_browser(api: Api, browser: Browser, page_server: int) -> None:

@@ -18,7 +18,7 @@ import pytest
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
-from testing.cluster import KEY, Cluster, cluster, server_python, shipped_settings
+from testing.cluster import KEY, Cluster, cluster, free_port, server_python, shipped_settings
 from testing.command import mask_figures, run_concurrently, running_command, wait_until
 from testing.keys import KEYS, SECRET, attempts, create_all
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
@@ -190,6 +190,19 @@ def test_aegra_serves_the_api_and_requires_the_key(servers: tuple[Cluster, Scrip
                 assert client.get(path, headers=headers).status_code == 401, path
         reply = client.post("/v1/chat/completions", json=question, headers={"authorization": f"Bearer {KEY}"})
     assert reply.json()["choices"][0]["message"]["content"] == "42"
+
+
+def test_a_server_without_a_key_does_not_start(servers: tuple[Cluster, ScriptedGroq]) -> None:
+    """As the example of the environment file has it: nginx would be open for everyone."""
+    deployment, _ = servers
+    port, environment = free_port(), deployment.environment
+    deployment.environment = environment | {"LLAMABERRY_API_KEY": "", "LLAMABERRY_KEYS_FILE": ""}
+    try:
+        deployment.start_server(port)
+        assert deployment.running.pop(str(port)).wait(60)
+    finally:
+        deployment.environment = environment
+    assert "the server has no key" in (deployment.folder / f"{port}.log").read_text(encoding="utf-8")
 
 
 def test_aegra_limits_each_key_to_its_own(servers: tuple[Cluster, ScriptedGroq]) -> None:
