@@ -18,6 +18,8 @@ from llamaberry import Context
 
 server = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LLAMABERRY_SERVER", "http://127.0.0.1:2024")
 remote = RemoteGraph("llamaberry", url=server)
+# Otherwise the server finishes, and pays for, a run whose client has gone.
+cancel: dict[str, Any] = {"on_disconnect": "cancel"}
 
 
 def to_dict(context: Context) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def to_dict(context: Context) -> dict[str, Any]:
 # The id of a thread on the server has to be a UUID. The second question sees the first.
 thread: RunnableConfig = {"configurable": {"thread_id": str(uuid4())}}
 for question in ("What is the capital of Australia?", "And how many people live there?"):
-    result = remote.invoke({"query": question}, thread, context=to_dict(Context(max_turns=1)))
+    result = remote.invoke({"query": question}, thread, context=to_dict(Context(max_turns=1)), **cancel)
     print(f"{question} {result['answer']}")
 print(f"{len(remote.get_state(thread).values['messages'])} messages on the thread")
 
@@ -38,7 +40,7 @@ def reason(state: MessagesState, config: RunnableConfig, runtime: Runtime[Contex
 
     Pass the config on as well, so that the server's tokens stream through the agent.
     """
-    result = remote.invoke({"messages": state["messages"]}, config, context=to_dict(runtime.context))
+    result = remote.invoke({"messages": state["messages"]}, config, context=to_dict(runtime.context), **cancel)
     return {"messages": result["messages"][-1:]}
 
 

@@ -1,6 +1,7 @@
 """A server refuses what it does not allow on every route that starts a run, or that stores settings for one."""
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import websockets.sync.client
 from websockets.exceptions import ConnectionClosed
 
 from testing.openai_api import QUESTION, Api
+from testing.scripted_groq import Reply, first
 
 THREAD = "00000000-0000-4000-8000-000000000001"
 RUN = {"assistant_id": "llamaberry", "input": {"query": "What is 6 x 7?"}}
@@ -128,10 +130,10 @@ def test_a_websocket_is_closed_at_a_wrong_setting(api: Api, places: dict[str, st
     url = f"{api.address.replace('http', 'ws', 1)}/threads/{THREAD}/stream/events"
     wrong = with_settings(COMMAND, "config", {"configurable": {"max_turn": 1}})
     for message in (json.dumps(wrong), "[" * 20_001, " " * 4_000_001):
-        with websockets.sync.client.connect(url) as socket:
-            socket.send(message)
+        with websockets.sync.client.connect(url) as connection:
+            connection.send(message)
             with pytest.raises(ConnectionClosed) as closed:
-                socket.recv(timeout=10)
+                connection.recv(timeout=10)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
     assert api.groq.requests == []
@@ -150,3 +152,16 @@ def test_the_openai_api_lowers_max_tokens_to_what_is_allowed(api: Api, model: st
     body = {"model": model, "messages": QUESTION, "max_tokens": 1_000_000}
     assert httpx.post(f"{api.url}/chat/completions", json=body).status_code == 200
     assert {request.body["max_tokens"] for request in api.groq.requests} == {max_tokens}
+
+
+@pytest.mark.parametrize("path", ["/runs/stream", "/runs/wait", "/threads/{thread}/runs/stream"])
+def test_a_run_ends_with_its_client_if_that_asks_for_it(api: Api, places: dict[str, str], path: str) -> None:
+    """LangGraph's default is to go on."""
+    api.groq.play([Reply(first(), hang=True)])
+    url, body = httpx.URL(api.address), json.dumps({**RUN, "on_disconnect": "cancel"})
+    head = f"POST {path.format(**places)} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection((url.host, url.port or 80)) as client:
+        client.sendall(f"{head}{body}".encode())
+        api.groq.wait(open_requests=1, timeout=20)
+    api.groq.wait(open_requests=0, timeout=20)
+    assert (len(api.groq.requests), api.groq.disconnects) == (1, 1)
