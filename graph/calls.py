@@ -38,6 +38,8 @@ class Usage(TypedDict):
     cached_tokens: int
     """Those of the input tokens that came from the provider's prefix cache."""
     output_tokens: int
+    reasoning_tokens: int
+    """Those of the output tokens that a model spent on its own reasoning, where the provider counts them."""
     total_tokens: int
     seconds: float
     """Of the calls, one after another."""
@@ -45,7 +47,19 @@ class Usage(TypedDict):
     """US dollars at the provider's list prices; None if the price or the tokens of a call are unknown."""
 
 
-NO_USAGE = Usage(calls=0, input_tokens=0, cached_tokens=0, output_tokens=0, total_tokens=0, seconds=0, cost_usd=0)
+NO_USAGE = Usage(
+    calls=0,
+    input_tokens=0,
+    cached_tokens=0,
+    output_tokens=0,
+    reasoning_tokens=0,
+    total_tokens=0,
+    seconds=0,
+    cost_usd=0,
+)
+
+
+NO_TOKENS = UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
 
 
 def keep_calls(calls: list[Call], update: list[Call] | None) -> list[Call]:
@@ -58,13 +72,14 @@ def keep_calls(calls: list[Call], update: list[Call] | None) -> list[Call]:
 def add_calls(usage: Usage, calls: Iterable[Call]) -> Usage:
     """Return the totals with these calls added."""
     for call in calls:
-        cost, previous = cost_usd(call), usage["cost_usd"]
-        tokens = call["usage"] or UsageMetadata(input_tokens=0, output_tokens=0, total_tokens=0)
+        cost, previous = call_cost_usd(call), usage["cost_usd"]
+        tokens = call["usage"] or NO_TOKENS
         usage = Usage(
             calls=usage["calls"] + 1,
             input_tokens=usage["input_tokens"] + tokens["input_tokens"],
             cached_tokens=usage["cached_tokens"] + _cached(tokens),
             output_tokens=usage["output_tokens"] + tokens["output_tokens"],
+            reasoning_tokens=usage.get("reasoning_tokens", 0) + _reasoning(tokens),
             total_tokens=usage["total_tokens"] + tokens["total_tokens"],
             seconds=round(usage["seconds"] + call["seconds"], 3),
             cost_usd=None if cost is None or previous is None else round(previous + cost, 9),
@@ -77,18 +92,25 @@ def total(calls: Iterable[Call]) -> Usage:
     return add_calls(NO_USAGE, calls)
 
 
-def cost_usd(call: Call) -> float | None:
+def call_cost_usd(call: Call) -> float | None:
     """Return the list price of a call in US dollars: 0 for the local model, None if the price or usage is unknown."""
-    provider, _, name = call["model"].partition(":")
+    if call["model"].startswith("local:"):
+        return 0.0
+    return cost_usd(call["model"], call["usage"]) if call["usage"] else None
+
+
+def cost_usd(model: str, usage: UsageMetadata) -> float | None:
+    """Return the list price of these tokens in US dollars: 0 for the local model, None if the price is unknown.
+
+    `model` is "provider:name".
+    """
+    provider, _, name = model.partition(":")
     if provider == "local":
         return 0.0
-    if call["usage"] is None:
-        return None
     # Imported here: the price list takes longer to load than everything else in this package.
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price
 
-    usage = call["usage"]
     counts = {"input_tokens": usage["input_tokens"], "output_tokens": usage["output_tokens"]}
     # A provider may count more cached tokens than prompt tokens, which the price list refuses.
     tokens = Tokens(**counts, cache_read_tokens=min(_cached(usage), usage["input_tokens"]))
@@ -100,6 +122,10 @@ def cost_usd(call: Call) -> float | None:
 
 def _cached(usage: UsageMetadata) -> int:
     return usage.get("input_token_details", {}).get("cache_read", 0)
+
+
+def _reasoning(usage: UsageMetadata) -> int:
+    return usage.get("output_token_details", {}).get("reasoning", 0)
 
 
 def turn_calls(turns: Iterable[Turn]) -> list[Call]:

@@ -94,6 +94,14 @@ class Context(BaseModel):
         title="Token budget",
         description="Tokens of the whole run, prompts and replies, after which no further refine turn starts.",
     )
+    max_cost_usd: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        title="Cost limit",
+        description="US dollars of the whole run, at the provider's list prices, after which no further refine turn "
+        "starts. An error if the price of a model is not known.",
+    )
     deadline_s: float | None = Field(
         default=None,
         gt=0,

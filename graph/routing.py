@@ -36,8 +36,8 @@ def why_stop(turns: Sequence[Turn], usage: Usage, context: Context, check: Check
     """Return why refining ends after these turns; None if it goes on.
 
     Independent turns that agree confirm each other; turns that have seen each other, or a program, do not.
-    `usage` has the tokens that the provider counted and the seconds of the calls: a person's pause and a process that
-    resumes a run take nothing from the deadline.
+    `usage` has the tokens that the provider counted, their price, and the seconds of the calls: a person's pause and a
+    process that resumes a run take nothing from the deadline. A cost that is not known counts as too high.
     """
     independent = context.second_turn == "independent" and not has_evidence(check)
     if (context.early_stop or independent) and len(turns) > 1 and same_answer(turns[-2], turns[-1]):
@@ -45,6 +45,8 @@ def why_stop(turns: Sequence[Turn], usage: Usage, context: Context, check: Check
     if len(turns) >= context.max_turns:
         return "max_turns"
     if context.token_budget is not None and usage["total_tokens"] >= context.token_budget:
+        return "budget"
+    if context.max_cost_usd is not None and (usage["cost_usd"] is None or usage["cost_usd"] >= context.max_cost_usd):
         return "budget"
     if context.deadline_s is not None and usage["seconds"] >= context.deadline_s:
         return "deadline"

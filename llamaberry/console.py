@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ def remove_controls(text: str) -> str:
 def plain(text: str) -> str:
     """Return a text to display: without control characters, and with visible bidirectional ones, like <U+202E>."""
     return _BIDI.sub(lambda match: f"<U+{ord(match[0]):04X}>", remove_controls(text))
+
+
+def dollars(amount: float) -> str:
+    """Return an amount of US dollars with three significant digits, such as "$0.000155"."""
+    return f"${Decimal(f'{amount:.3g}'):f}"
 
 
 def one_line(text: str) -> str:

@@ -13,7 +13,7 @@ from testing.server import PYTHON, ROOT
 DOCS = ROOT / "docs"
 PAGES = ("batch.md", "embedding.md", "mcp.md", "studio.md")
 PRINTED = {
-    "batch.md": ["BatchSummary(answered=1, degraded=0, failed=0, bad=0)"],
+    "batch.md": ["1 0 0.000"],
     "embedding.md": [
         "42 max_turns None",
         "1",

@@ -43,6 +43,8 @@ class Answers:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counts: Counter[str] = Counter()  # of answered, degraded and failed questions
+        self.total_tokens = 0
+        self.cost_usd: float | None = 0  # None if that of an answer is unknown
         self._checksums = array("I")  # by line number of IN; 0: no answer yet
         self._locked: BinaryIO | None = None
 
@@ -114,6 +116,10 @@ class Answers:
             self._checksums.frombytes(bytes(missing * self._checksums.itemsize))
         self._checksums[item.line] = item.checksum
         self.counts[_outcome(answer)] += 1
+        if usage := answer.get("usage"):
+            cost = usage.get("cost_usd")
+            self.total_tokens += usage.get("total_tokens", 0)
+            self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
 
 
 def _outcome(answer: dict[str, Any]) -> str:

@@ -42,6 +42,10 @@ class BatchSummary(NamedTuple):
     """Questions without an answer."""
     bad: int
     """Lines of IN that are not a question."""
+    total_tokens: int
+    """Of all answers in OUT."""
+    cost_usd: float | None
+    """Of all answers in OUT, in US dollars; None if that of one is unknown."""
 
 
 async def batch(
@@ -82,8 +86,9 @@ async def batch(
             await job.run(keep_turns=job.context.max_turns > 1 if keep_turns is None else keep_turns)
     finally:
         current_pacer.reset(token)
-    counts = job.answers.counts
-    return BatchSummary(counts["answered"], counts["degraded"], counts["failed"], job.questions.invalid)
+    answers, counts = job.answers, job.answers.counts
+    outcomes = counts["answered"], counts["degraded"], counts["failed"]
+    return BatchSummary(*outcomes, job.questions.invalid, answers.total_tokens, answers.cost_usd)
 
 
 class _Batch:

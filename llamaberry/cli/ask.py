@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from llamaberry.cli.attachments import graph_input
 from llamaberry.cli.options import (
     AcceptDegradedOption,
     JsonOption,
@@ -28,6 +29,10 @@ def ask(
     quiet: QuietOption = False,
     json: JsonOption = False,
     thread: Annotated[str | None, typer.Option(help="Start or continue the conversation of this name.")] = None,
+    file: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Add a text file to the question.")] = None,
+    image: Annotated[
+        list[str] | None, typer.Option(metavar="FILE|URL", help="Add an image, for a model that reads images.")
+    ] = None,
     review: Annotated[bool, typer.Option("--review", help="Pause after each turn, and ask what to do.")] = False,
     server: Annotated[str | None, typer.Option(help="Run it on a server, such as http://host:port.")] = None,
     accept_degraded: AcceptDegradedOption = False,
@@ -41,7 +46,7 @@ def ask(
     if server is not None and trace:
         raise SetupError("--trace: a run on a server is traced there; leave out --trace or --server")
     check_thread_name(thread)
-    question = read_question(question)
+    question_input = graph_input(read_question(question), file or [], image or [])
     mode = output_mode(show, quiet=quiet, json=json)
     from llamaberry.cli.session import LocalSession, Session
 
@@ -50,5 +55,5 @@ def ask(
         from llamaberry.cli.remote_session import RemoteSession
 
         session = RemoteSession(mode, settings, server, thread)
-    code = session.run(session.start(question))
+    code = session.run(session.start(question_input))
     return 0 if code == DEGRADED and accept_degraded else code

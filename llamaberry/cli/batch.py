@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from llamaberry.cli.options import context_options, output_path
-from llamaberry.console import DEGRADED, FAILURE, print_error
+from llamaberry.console import DEGRADED, FAILURE, dollars, print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 
@@ -64,7 +64,10 @@ def batch(
     if not (summary.answered or summary.degraded or summary.failed) and shard is None:
         raise SetupError(f"{source} contains no question: write one in each line, like {EXAMPLE}")
     counts = {"answered": summary.answered, "degraded": summary.degraded, "failed": summary.failed}
-    typer.echo(f"{out}: {', '.join(f'{n:,} {kind}' for kind, n in counts.items() if n) or 'no question'}")
+    outcomes = [f"{n:,} {kind}" for kind, n in counts.items() if n] or ["no question"]
+    tokens = [f"{summary.total_tokens:,} tokens"] if summary.total_tokens else []
+    cost = [dollars(summary.cost_usd)] if summary.cost_usd else []
+    typer.echo(f"{out}: {', '.join([*outcomes, *tokens, *cost])}")
     if summary.failed and not summary.answered + summary.degraded:
         return FAILURE
     incomplete = summary.degraded + summary.failed + summary.bad

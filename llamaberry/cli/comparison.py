@@ -1,7 +1,7 @@
 """Run a question in one turn and in several, and print the two runs and their difference."""
 
 import asyncio
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langsmith import uuid7
@@ -163,10 +163,12 @@ def _difference(single: Run, several: Run, agree: bool | None) -> list[str]:
     both = f"{one_line(single.concise_answer or '')} / {one_line(several.concise_answer or '')}"
     verdict = {None: "an answer is missing", True: "the answers agree", False: f"the answers differ: {both}"}[agree]
     tokens_counted = all(node.call["usage"] for node in (*single.nodes, *several.nodes))
-    costs: list[Literal["total_tokens", "seconds"]] = ["total_tokens", "seconds"] if tokens_counted else ["seconds"]
-    ratios = [
-        f"{several.usage[cost] / single.usage[cost]:.1f} times the {cost.removeprefix('total_')}"
-        for cost in costs
-        if single.usage[cost]
+    more = single.usage["total_tokens"], several.usage["total_tokens"]
+    costs = [
+        ("tokens", *(more if tokens_counted else (0, 0))),
+        ("cost", single.usage["cost_usd"] or 0, several.usage["cost_usd"] or 0),
+        ("seconds", single.usage["seconds"], several.usage["seconds"]),
     ]
-    return [verdict, f"{several.thread} took {' and '.join(ratios)}"] if ratios else [verdict]
+    ratios = [f"{much / little:.1f} times the {name}" for name, little, much in costs if little and much]
+    words = " and ".join(filter(None, [", ".join(ratios[:-1]), *ratios[-1:]]))
+    return [verdict, f"{several.thread} took {words}"] if words else [verdict]

@@ -9,7 +9,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from llamaberry.cli.options import OutputMode
-from llamaberry.console import as_json, one_line, plain, plain_console
+from llamaberry.console import as_json, dollars, one_line, plain, plain_console
 from llamaberry.graph.answers import latest_answer
 from llamaberry.graph.calls import NO_USAGE, Usage
 from llamaberry.graph.check import Check, describe_check
@@ -140,6 +140,7 @@ def run_figures(turns: int, stop_reason: str | None, models: Iterable[str], usag
 
 
 def describe_usage(usage: Usage) -> str:
-    """Return the tokens of a run in words: prompt, cached, output."""
+    """Return the tokens of calls in words: prompt, cached, output; and their price, if it is known and not zero."""
     prompt, cached, output = usage["input_tokens"], usage["cached_tokens"], usage["output_tokens"]
-    return f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens"
+    tokens = f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens"
+    return f"{tokens} · {dollars(usage['cost_usd'])}" if usage["cost_usd"] else tokens

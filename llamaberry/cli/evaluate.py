@@ -20,7 +20,9 @@ ARMS = "single,program,self-consistency:3,turns:3,turns:3+noverify"
 
 
 # An arm's name sets its turns.
-@context_options(exclude=("max_turns", "early_stop", "verify", "second_turn", "token_budget", "deadline_s"))
+@context_options(
+    exclude=("max_turns", "early_stop", "verify", "second_turn", "token_budget", "max_cost_usd", "deadline_s")
+)
 def evaluate(
     settings: dict[str, Any],
     data: Annotated[Path | None, typer.Argument(help="A JSONL file: question, answer, perhaps id and checker.")] = None,

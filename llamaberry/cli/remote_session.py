@@ -63,10 +63,10 @@ class RemoteSession(Session):
         self._thread_id: str | None = None
         self._error = {"error": "", "message": "the run failed"}  # the exception that ended the run
 
-    async def start(self, question: str) -> Interrupt | None:
+    async def start(self, question: dict[str, Any]) -> Interrupt | None:
         """Ask the question on the thread, a new one if it has no name."""
-        Input(query=question)  # validate it before anything is sent
-        return await self._run({"input": {"query": question}})
+        Input(**question)  # validate it before anything is sent
+        return await self._run({"input": question})
 
     async def resume(self, decisions: Decisions) -> Interrupt | None:
         """Continue the paused run."""

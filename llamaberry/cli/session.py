@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.message import add_messages
 from langgraph.types import Command, Interrupt, StateSnapshot, StreamMode, StreamPart
 from langsmith import uuid7
 
@@ -91,8 +92,8 @@ class Session(ABC):
             self.display.check(written["check"], self.state["turns"][-1])
 
     @abstractmethod
-    async def start(self, question: str) -> Interrupt | None:
-        """Run to the end or to a pause, and return the pause."""
+    async def start(self, question: dict[str, Any]) -> Interrupt | None:
+        """Run to the end or to a pause, and return the pause. `question` is the graph's input."""
 
     @abstractmethod
     async def resume(self, decisions: Decisions) -> Interrupt | None:
@@ -136,9 +137,9 @@ class LocalSession(Session):
             finally:
                 local_server.close()
 
-    async def start(self, question: str) -> Interrupt | None:
+    async def start(self, question: dict[str, Any]) -> Interrupt | None:
         """Ask the question on the thread, a new one if it has no name; wait while another run uses the thread."""
-        Input(query=question)  # an invalid question must not become the interrupted question of a thread
+        Input(**question)  # an invalid question must not become the interrupted question of a thread
         context = Context(**self._settings)
         storage_required = self.thread is not None or context.review != "none"
         if self.thread == "last":
@@ -162,7 +163,7 @@ class LocalSession(Session):
             if thread and thread.unfinished and thread.values.get("turns"):
                 command = f"llamaberry resume {name}"
                 raise SetupError(f"thread {name!r} has an interrupted question: `{command}` continues it")
-            return await self._run(graph, {"query": question}, context, name, before)
+            return await self._run(graph, question, context, name, before)
 
     async def resume(self, decisions: Decisions | None = None) -> Interrupt | None:
         """Continue the unfinished run of the thread, or of the newest such thread if it has no name.
@@ -224,7 +225,8 @@ class LocalSession(Session):
         state = {"messages": before.values.get("messages", []), **self.state}
         if not (state.get("turns") or self._unsaved):
             question = graph_input if isinstance(graph_input, dict) else {"query": state.get("query")}
-            return await self._stream(graph, {**question, "messages": state["messages"]}, context)
+            messages = add_messages(state["messages"], question.get("messages") or [])
+            return await self._stream(graph, {**question, "messages": messages}, context)
         run = await threads.copy_run(graph, str(self.thread), state, self._unsaved)
         self.update_state(run.values)
         return await self._stream(graph, None, context) if run.next else None

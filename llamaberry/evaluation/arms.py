@@ -13,7 +13,7 @@ from llamaberry.evaluation.data import Case
 from llamaberry.evaluation.judge import Judge
 from llamaberry.evaluation.results import Arm, Reply, Result, Tokens
 from llamaberry.graph.answers import normalise
-from llamaberry.graph.calls import Call, turn_calls
+from llamaberry.graph.calls import Call, cost_usd, turn_calls
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.reply import parse_synthesis
@@ -131,6 +131,7 @@ class Runner:
             finish_reason=source["finish_reason"],
             seconds=source["seconds"],
             tokens=Tokens.of(usage) if usage else None,
+            cost_usd=cost_usd(source["model"], usage) if usage else None,
             text=source["text"],
         )
 

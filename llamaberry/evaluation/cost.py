@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, NonNegativeFloat
 
-from llamaberry.evaluation.results import Result, Tokens
+from llamaberry.evaluation.results import Reply, Result, Tokens
 from llamaberry.graph.errors import SetupError
 
 
@@ -48,14 +48,18 @@ class Cost(BaseModel, frozen=True):
 
 
 def mean_cost(results: Sequence[Result], prices: Prices | None) -> Cost | None:
-    """Return the mean cost of a question, or None if no question has token usage for all its replies."""
+    """Return the mean cost of a question, or None if no question has token usage for all its replies.
+
+    Without `prices` the dollars are those recorded with the replies, if all have some.
+    """
     metered = [result for result in results if result.replies and all(reply.tokens for reply in result.replies)]
     if not metered:
         return None
-    calls = [reply.tokens for result in metered for reply in result.replies if reply.tokens]
+    replies = [reply for result in metered for reply in result.replies]
+    calls = [reply.tokens for reply in replies if reply.tokens]
     n, right = len(metered), sum(result.right for result in metered)
     tokens = Tokens(**{kind: sum(getattr(call, kind) for call in calls) for kind in Tokens.model_fields})
-    total, usd = tokens.input + tokens.output, prices.of(tokens) if prices else None
+    total, usd = tokens.input + tokens.output, prices.of(tokens) if prices else _recorded_usd(replies)
     return Cost(
         input=tokens.input / n,
         cached=tokens.cached / n,
@@ -66,3 +70,9 @@ def mean_cost(results: Sequence[Result], prices: Prices | None) -> Cost | None:
         tokens_per_right=total / right if right else None,
         usd_per_right=usd / right if right and usd is not None else None,
     )
+
+
+def _recorded_usd(replies: Sequence[Reply]) -> float | None:
+    """Return the price of the replies; None if that of one is unknown, or all are free."""
+    prices = [reply.cost_usd for reply in replies]
+    return sum(price for price in prices if price) or None if None not in prices else None

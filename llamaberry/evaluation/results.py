@@ -93,6 +93,8 @@ class Reply(BaseModel, frozen=True):
     seconds: float = 0
     tokens: Tokens | None = None
     """None if the provider reported no usage."""
+    cost_usd: float | None = None
+    """At the provider's list price; None if that or the usage is unknown."""
     text: str = ""
     """The reply as written."""
 

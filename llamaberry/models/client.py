@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
 
+from llamaberry.graph.calls import NO_TOKENS, cost_usd
 from llamaberry.graph.context import STEPS, Context
-from llamaberry.graph.errors import ModelError
+from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.models.clients import Client, get_client
 from llamaberry.models.errors import to_model_error
 from llamaberry.models.guard import Guard, close_abandoned_response, with_guard_first
@@ -53,7 +54,10 @@ async def acall_model(
     if model:
         client = Client(model.settings(context), model.runnable, None)
     else:
-        client = await get_client(client_settings(context))
+        settings = client_settings(context)
+        if settings.provider == "local" and _has_images(messages):
+            raise SetupError(f"{settings.model} reads no images: choose a model that does (--model)")
+        client = await get_client(settings)
     if client.settings.provider == "local":
         call = partial(_call_local, context, client, messages, config)
     else:
@@ -111,11 +115,20 @@ async def _call(client: Client, messages: Sequence[AnyMessage], config: Runnable
         await close_abandoned_response(error)
         model = guard.failed_model(error) if isinstance(guard, ObjectGuard) else settings.model
         details = (settings.timeout_s, settings.secrets, settings.route)
-        raise to_model_error(error, model, *details, is_object=isinstance(guard, ObjectGuard)) from error
+        failure = to_model_error(error, model, *details, is_object=isinstance(guard, ObjectGuard))
+        if getattr(error, "status_code", None) in (400, 415, 422) and _has_images(messages):
+            failure.args = (f"{failure}; if the model reads no images, choose one that does (--model)",)
+        raise failure from error
     model = guard.model if isinstance(guard, ObjectGuard) else settings.model
     if not isinstance(reply, AIMessage):
         raise ModelError(f"{model} returned a {type(reply).__name__}, not an AIMessage: pass a chat model")
     return guard.truncate(reply), model
+
+
+def _has_images(messages: Sequence[AnyMessage]) -> bool:
+    """Return whether a message has an image, in OpenAI's form or as LangChain's content block."""
+    parts = (part for message in messages if not isinstance(message.content, str) for part in message.content)
+    return any(isinstance(part, dict) and part.get("type") in ("image", "image_url") for part in parts)
 
 
 def run_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -150,7 +163,8 @@ def check_models(context: Context, objects: Mapping[str, ModelObject] | None = N
     `objects` are the steps with a model object, whose names in the context are not used: a warning says so.
 
     Raises:
-        SetupError: a key or a model is missing, or a model's name cannot be read.
+        SetupError: a key or a model is missing, a model's name cannot be read, or the price of one is to be limited
+            and not known.
     """
     objects = objects or {}
     warn_about_ignored_names(context, objects)
@@ -158,5 +172,12 @@ def check_models(context: Context, objects: Mapping[str, ModelObject] | None = N
     checked = set() if "first_turn" in objects else {context.model}  # by the first turn's own call
     if objects and context.max_turns == 1:
         return
-    for model in later - checked:
-        client_settings(context.model_copy(update={"model": model}))
+    if context.max_cost_usd is not None:
+        later, checked = later | checked, set()
+    for name in later - checked:
+        model = client_settings(context.model_copy(update={"model": name})).model
+        if context.max_cost_usd is not None and cost_usd(model, NO_TOKENS) is None:
+            raise SetupError(
+                f"max_cost_usd (--max-cost-usd) {context.max_cost_usd:g}: the price of {model} is not known; use "
+                "token_budget (--token-budget)"
+            )

@@ -72,4 +72,5 @@ class ChatCompletion:
             "total_tokens": usage["total_tokens"],
             "prompt_tokens_details": {"cached_tokens": usage["cached_tokens"]},
             "completion_tokens_details": {"reasoning_tokens": self.run.reasoning_tokens},
+            "cost_usd": usage["cost_usd"],
         }

@@ -191,6 +191,7 @@ class ResponsesReply:
             "output_tokens": usage["output_tokens"],
             "output_tokens_details": {"reasoning_tokens": self.run.reasoning_tokens},
             "total_tokens": usage["total_tokens"],
+            "cost_usd": usage["cost_usd"],
         }
         details = None if status == "completed" else {"reason": "max_output_tokens"}
         degraded = {"degraded": self.run.degraded} if self.run.degraded else {}

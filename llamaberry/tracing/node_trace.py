@@ -11,6 +11,7 @@ from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
 
 from llamaberry.graph.answers import answer_changed, latest_answer, normalise
+from llamaberry.graph.calls import call_cost_usd
 from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn
 
@@ -67,6 +68,9 @@ class NodeTrace:
             metadata["verdict"] = check["verdict"]
             tags.append(f"check:{check['verdict']}")
             outputs = {key: check[key] for key in ("program", "output", "error") if check[key] is not None}
+        costs = [call_cost_usd(call) for call in update.get("calls") or []]
+        if costs and None not in costs:
+            metadata["cost_usd"] = sum(cost for cost in costs if cost)
         before = latest_answer(state.get("turns") or [])
         if before is not None and answer is not None:
             metadata["answer_changed"] = answer_changed(before, answer, concise=turn is None)

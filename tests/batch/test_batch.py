@@ -49,11 +49,22 @@ def test_each_question_gets_a_line_with_answer_and_usage(scripted: Scripted, tmp
             "input_tokens": 3000,
             "cached_tokens": 2700,
             "output_tokens": 30,
+            "reasoning_tokens": 0,
             "total_tokens": 3030,
             "cost_usd": None,
         },
     }
     assert groq.requests[0].body["temperature"] == 0.25
+
+
+def test_the_last_line_has_tokens_and_cost_of_all_of_out(scripted: Scripted, tmp_path: Path) -> None:
+    """Also of the answers that an earlier run has written."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
+    out = tmp_path / "out.jsonl"
+    for names in (["A"], ["A", "B"]):
+        scripted([Reply(first(), usage=usage)])
+        run = llamaberry("batch", write_questions(tmp_path, *names), str(out), "--turns", "1")
+    assert run.stdout == f"{out}: 2 answered, 2,020 tokens, $0.000312\n"
 
 
 def test_an_invalid_line_is_reported_and_skipped(groq: ScriptedGroq, tmp_path: Path) -> None:
@@ -63,7 +74,8 @@ def test_an_invalid_line_is_reported_and_skipped(groq: ScriptedGroq, tmp_path: P
     source.write_bytes(content + '{"question": "Wie heißt du?"}'.encode())
     for _ in range(2):
         run = llamaberry("batch", str(source), str(out), "--turns", "1")
-        assert (run.returncode, run.stdout) == (3, f"{out}: 2 answered\n")
+        assert run.returncode == 3
+        assert run.stdout.startswith(f"{out}: 2 answered, ")
         errors = run.stderr.splitlines()
         assert [line.split(": ")[1] for line in errors] == [f"{source}, line {n}" for n in (3, 4, 5, 6, 7)]
         for word, line in zip(("question", "question", "JSON", "object", "UTF-8"), errors, strict=True):
@@ -96,7 +108,7 @@ def test_retry_errors_asks_only_failed_questions_again(scripted: Scripted, tmp_p
     before = out.read_bytes()
     groq.play()
     run = llamaberry("batch", source, str(out), "--turns", "2")
-    assert run.stdout == f"{out}: 1 answered, 1 degraded, 1 failed\n"
+    assert run.stdout.startswith(f"{out}: 1 answered, 1 degraded, 1 failed, ")
     assert (out.read_bytes(), groq.requests) == (before, [])
     again = {line["id"]: line for line in run_batch(source, out, "--turns", "2", "--retry-errors")}
     steps = ("turn 1", "turn 2", "synthesis")

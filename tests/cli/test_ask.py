@@ -30,7 +30,7 @@ def test_ask_prints_turns_then_the_answer_then_a_summary_line(scripted: Scripted
     assert answer == "It is 42."
     assert re.fullmatch(
         r"3 turns · max_turns · groq:openai/gpt-oss-120b · [\d,]+ prompt \([\d,]+ cached\) \+ [\d,]+ output tokens "
-        r"· [\d.]+ s",
+        r"· \$0\.0\d+ · [\d.]+ s",
         figures,
     )
 
@@ -39,7 +39,10 @@ def test_the_summary_counts_the_tokens_of_every_call(scripted: Scripted) -> None
     usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
     cached = usage | {"prompt_tokens_details": {"cached_tokens": 900}}
     scripted([Reply(first(), usage=usage), *(Reply(text, usage=cached) for text in (refine(), refine(), synthesis()))])
-    assert "4,000 prompt (2,700 cached) + 40 output tokens" in llamaberry("ask", QUESTION, "--verify", "none").stdout
+    assert (
+        "4,000 prompt (2,700 cached) + 40 output tokens · $0.000421"
+        in llamaberry("ask", QUESTION, "--verify", "none").stdout
+    )
 
 
 @pytest.mark.parametrize(("show", "answer"), [("full", "It is 42."), ("concise", "42")])
@@ -94,7 +97,12 @@ def test_every_setting_reaches_the_run(scripted: Scripted) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"), [(["--token-budget", "1"], "budget"), (["--deadline", "0.000001"], "deadline")]
+    ("words", "reason"),
+    [
+        (["--token-budget", "1"], "budget"),
+        (["--deadline", "0.000001"], "deadline"),
+        (["--max-cost-usd", "1e-9"], "budget"),
+    ],
 )
 def test_a_budget_or_a_deadline_stops_refining(scripted: Scripted, words: list[str], reason: str) -> None:
     scripted([first(), synthesis()])

@@ -19,7 +19,7 @@ def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> No
     scripted(ModelByKind())
     run = llamaberry("compare", QUESTION, "--turns", "2", "--verify", "none")
     assert (run.returncode, run.stderr) == (0, "")
-    figures = "… s · 1,000 prompt (0 cached) + 10 output tokens"
+    figures = "… s · 1,000 prompt (0 cached) + 10 output tokens · $0.000156"
     output = re.sub(r"[\d.]+ times the seconds", "… times the seconds", re.sub(r"[\d.]+ s\b", "… s", run.stdout))
     assert output.split("\n") == [
         QUESTION,
@@ -50,9 +50,10 @@ def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> No
         "",
         "Six times seven is 42.",
         "",
-        "2 turns · max_turns · groq:openai/gpt-oss-120b · 3,000 prompt (0 cached) + 30 output tokens · … s",
+        "2 turns · max_turns · groq:openai/gpt-oss-120b · 3,000 prompt (0 cached) + 30 output tokens · $0.000468 · … s",
         "",
-        "the answers differ: It is 41 / 42 · turns:2 took 3.0 times the tokens and … times the seconds",
+        "the answers differ: It is 41 / 42 · turns:2 took 3.0 times the tokens, 3.0 times the cost and … times the "
+        "seconds",
         "",
     ]
 

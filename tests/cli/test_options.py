@@ -80,7 +80,7 @@ def test_a_new_field_becomes_an_option_of_every_command(command: str) -> None:
     assert "--refine-model <str> Model of the refine turns." in text
 
 
-OF_ARMS = {"max_turns", "early_stop", "verify", "second_turn", "token_budget", "deadline_s"}
+OF_ARMS = {"max_turns", "early_stop", "verify", "second_turn", "token_budget", "max_cost_usd", "deadline_s"}
 """Set by the names of an evaluation's arms."""
 
 

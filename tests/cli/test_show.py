@@ -40,19 +40,20 @@ def test_show_prints_each_node_with_its_figures_and_changes(scripted: Scripted) 
     assert (run.returncode, run.stderr) == (0, "")
     assert re.sub(r"[\d.]+ s\b", "… s", run.stdout).split("\n") == [
         "How far?",
-        "├── first_turn · … s · 1,000 prompt (0 cached) + 10 output tokens",
+        "├── first_turn · … s · 1,000 prompt (0 cached) + 10 output tokens · $0.000156",
         "│   └── It is 41 km",
-        "├── refine_turn 2 · revise · … s · 1,000 prompt (900 cached) + 10 output tokens · the answer changed",
+        "├── refine_turn 2 · revise · … s · 1,000 prompt (900 cached) + 10 output tokens · $0.0000885 "
+        "· the answer changed",
         "│   └── It is [-41-] {+42+} km",
-        "├── refine_turn 3 · keep · … s · 1,000 prompt (900 cached) + 10 output tokens",
+        "├── refine_turn 3 · keep · … s · 1,000 prompt (900 cached) + 10 output tokens · $0.0000885",
         "│   └── It is 42 [-km-] {+km.+}",
-        "└── synthesize · … s · 1,000 prompt (900 cached) + 10 output tokens",
+        "└── synthesize · … s · 1,000 prompt (900 cached) + 10 output tokens · $0.0000885",
         "    └── [-It is-] 42 [-km.-]",
         "",
         "The answer is 42.",
         "",
         "thread T · 3 turns · max_turns · groq:openai/gpt-oss-120b · "
-        "4,000 prompt (2,700 cached) + 40 output tokens · … s",
+        "4,000 prompt (2,700 cached) + 40 output tokens · $0.000421 · … s",
         "",
     ]
 

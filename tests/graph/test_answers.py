@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from llamaberry.graph.answers import answer_changed, best_turn, normalise, same_answer
-from llamaberry.graph.calls import total, turn_calls
+from llamaberry.graph.calls import NO_USAGE, Usage, total, turn_calls
 from llamaberry.graph.context import Context
 from llamaberry.graph.routing import after_turn, why_stop
 from llamaberry.graph.state import StopReason
@@ -204,6 +204,15 @@ def test_each_setting_stops_the_run_for_its_own_reason(
 ) -> None:
     past = [turn(answer, index, seconds=1, total=10) for index, answer in enumerate(answers, 1)]
     assert reason_to_stop(past, Context(**settings)) == reason
+
+
+@pytest.mark.parametrize(
+    ("cost_usd", "reason"), [(0.0009, None), (0.001, "budget"), (0.0011, "budget"), (None, "budget")]
+)
+def test_a_cost_limit_ends_refining(cost_usd: float | None, reason: str | None) -> None:
+    """So does a cost that is not known, because a call's tokens were not counted."""
+    usage: Usage = {**NO_USAGE, "cost_usd": cost_usd}
+    assert why_stop([turn("4", 1)], usage, Context(max_cost_usd=0.001)) == reason
 
 
 def test_uncounted_tokens_do_not_use_the_budget() -> None:

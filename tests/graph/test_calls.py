@@ -9,7 +9,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llamaberry import Context, build_graph
-from llamaberry.graph.calls import NO_USAGE, Call, add_calls, cost_usd, keep_calls, stored_calls, total
+from llamaberry.graph.calls import NO_USAGE, Call, add_calls, call_cost_usd, keep_calls, stored_calls, total
 from llamaberry.graph.turn import Turn
 from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
 
@@ -37,6 +37,7 @@ def test_totals_are_the_sums_of_the_calls() -> None:
         "input_tokens": 400,
         "cached_tokens": 200,
         "output_tokens": 30,
+        "reasoning_tokens": 0,
         "total_tokens": 430,
         "seconds": 3.0,
         "cost_usd": pytest.approx((200 * 0.15 + 200 * 0.075 + 30 * 0.60) / 10**6),
@@ -75,7 +76,7 @@ def test_an_unknown_cost_stays_unknown() -> None:
 )
 def test_a_call_costs_its_list_price(model: str, usage: UsageMetadata | None, cost: float | None) -> None:
     """0 for the local model; None if the price or the number of tokens is unknown."""
-    assert cost_usd(call(model=model, usage=usage)) == (None if cost is None else pytest.approx(cost))
+    assert call_cost_usd(call(model=model, usage=usage)) == (None if cost is None else pytest.approx(cost))
 
 
 def test_calls_are_added_to_the_stored_ones() -> None:

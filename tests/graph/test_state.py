@@ -228,6 +228,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("temperature", [0, 0.7, 2], [-0.1, 2.1, float("nan"), None]),
     ("max_tokens", [64, 65536], [63, 65537, None]),
     ("token_budget", [None, 1, 10**9], [0, -1, 1.5]),
+    ("max_cost_usd", [None, 0.001, 100], [0, -1, float("nan"), float("inf")]),
     ("deadline_s", [None, 0.001, 86400], [0, -1, float("nan")]),
     ("turn_timeout_s", [0.001, 3600], [0, -1, 3601, float("inf"), float("nan"), None]),
     ("review", ["none", "each_turn", "before_synthesis"], ["always", "", None, True]),

@@ -75,6 +75,13 @@ def test_an_invalid_setting_is_refused_before_any_call(
     assert groq.requests == []
 
 
+@pytest.mark.parametrize("step", ["model", "refine_model", "verify_model", "synthesis_model"])
+def test_a_cost_limit_needs_known_prices(groq: ScriptedGroq, run: Any, step: str) -> None:
+    with pytest.raises(SetupError, match=r"0\.5: the price of groq:no/such-model is not known; use token_budget"):
+        run(INPUT, context={step: "groq:no/such-model", "max_cost_usd": 0.5})
+    assert groq.requests == []
+
+
 def test_a_context_is_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Context().max_turns = 5  # type: ignore[misc]

@@ -72,6 +72,15 @@ def test_only_model_calls_have_token_usage(scripted: Scripted, collector: Collec
         assert (metadata(run)["ls_provider"], metadata(run)["ls_model_name"]) == ("groq", "openai/gpt-oss-120b")
 
 
+def test_a_node_has_the_price_of_its_calls(scripted: Scripted, collector: Collector) -> None:
+    """At Groq's prices; a node without a call has none."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
+    scripted([Reply(text, usage=usage) for text in REVISED_ANSWER], [Reply("NONE", usage=usage)])
+    llamaberry("ask", "Q")
+    costs = {name: metadata(collector.run(name)).get("cost_usd") for name in RUN_NODES}
+    assert costs == pytest.approx(dict.fromkeys(RUN_NODES, 156e-6))
+
+
 def test_every_run_has_its_thread_id(scripted: Scripted, collector: Collector) -> None:
     scripted(REVISED_ANSWER)
     llamaberry("ask", "Q", "--thread", "trip")

@@ -1,0 +1,90 @@
+"""Text files and images on the command line: what the model gets, in every turn, and what is refused before a call."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.command import assert_refused, llamaberry
+from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "pixel.png"
+    path.write_bytes(PIXEL)
+    return path
+
+
+def images(messages: list[dict[str, Any]]) -> list[str]:
+    """Return the URLs of the images in a request."""
+    contents = [message["content"] for message in messages if isinstance(message["content"], list)]
+    return [part["image_url"]["url"] for parts in contents for part in parts if part["type"] == "image_url"]
+
+
+def test_a_text_file_is_below_the_question_in_a_fence(scripted: Scripted, tmp_path: Path) -> None:
+    """In a fence that is longer than those in the file."""
+    path = tmp_path / "notes.md"
+    path.write_text("# Notes\n```\ncode\n```\n", "utf-8")
+    groq = scripted([first()])
+    llamaberry("ask", "What is in it?", "--file", str(path), "--turns", "1")
+    asked = groq.requests[0].messages[-1]["content"]
+    assert asked.startswith("What is in it?\n\nnotes.md:\n\n````\n# Notes\n```\ncode\n```\n````\n\n")
+
+
+def test_every_turn_sees_the_image(scripted: Scripted, picture: Path) -> None:
+    groq = scripted([first("41"), refine("42", "revise"), synthesis()], ["NONE"])
+    run = llamaberry("ask", "What is it?", "--image", str(picture), "--turns", "2", "--json")
+    url = f"data:image/png;base64,{base64.b64encode(PIXEL).decode()}"
+    assert [images(request.messages) for request in (*groq.requests, *groq.program_requests)] == [[url]] * 4
+    assert json.loads(run.stdout)["query"] == "What is it?"
+
+
+def test_an_image_may_be_a_url(scripted: Scripted) -> None:
+    groq = scripted([first()])
+    llamaberry("ask", "Q", "--image", "https://example.org/a.png", "--image", "http://example.org/b", "--turns", "1")
+    assert images(groq.requests[0].messages) == ["https://example.org/a.png", "http://example.org/b"]
+
+
+def test_a_thread_keeps_the_image_for_later_questions(scripted: Scripted, picture: Path) -> None:
+    groq = scripted([first(), first()])
+    llamaberry("ask", "What is it?", "--image", str(picture), "--turns", "1", "--thread", "T")
+    llamaberry("ask", "And its colour?", "--turns", "1", "--thread", "T")
+    assert images(groq.requests[1].messages) == images(groq.requests[0].messages) != []
+
+
+def test_a_refused_image_names_the_remedy(scripted: Scripted, picture: Path) -> None:
+    scripted([Reply(status=400, text="messages[1].content must be a string")])
+    run = llamaberry("ask", "Q", "--image", str(picture))
+    assert run.returncode == 1
+    assert "if the model reads no images, choose one that does (--model)" in run.stderr
+
+
+def test_the_local_model_gets_no_image(groq: ScriptedGroq, picture: Path) -> None:
+    run = llamaberry("ask", "Q", "--image", str(picture), "--model", "local", LLAMABERRY_LOCAL_GGUF=str(picture))
+    assert_refused(run, "reads no images: choose a model that does")
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "content", "message"),
+    [
+        ("--file", "missing.txt", None, "cannot be read (No such file or directory)"),
+        ("--file", "latin.txt", "é".encode("latin-1"), "it is not text in UTF-8"),
+        ("--file", "zero.txt", b"a\0b", "it is not text"),
+        ("--image", "missing.png", None, "cannot be read"),
+        ("--image", "notes.txt", b"text", "does not end like an image's"),
+    ],
+)
+def test_what_cannot_be_attached_is_refused(
+    groq: ScriptedGroq, tmp_path: Path, option: str, name: str, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert_refused(llamaberry("ask", "Q", option, str(tmp_path / name)), message)
+    assert groq.requests == []
