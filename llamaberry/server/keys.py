@@ -52,6 +52,12 @@ def keys_file() -> str:
     return os.environ.get("LLAMABERRY_KEYS_FILE", "").strip()
 
 
+def check_keys_file() -> None:
+    """Raise SetupError, as `read_keys` does, if there is a file of keys and it has an error."""
+    if path := keys_file():
+        read_keys(path)
+
+
 def read_keys(path: str) -> dict[str, str]:
     """Return the names of the callers by the hashes of their keys.
 

@@ -29,6 +29,7 @@ from llamaberry import __version__
 from llamaberry.console import print_error
 from llamaberry.graph.errors import SetupError
 from llamaberry.server.guard import Guard, max_body_bytes
+from llamaberry.server.keys import check_keys_file
 from llamaberry.server.mcp_tool import INPUT_SCHEMA, OUTPUT_SCHEMA, Think, ThinkError
 from llamaberry.server.origin import check_address
 
@@ -94,9 +95,10 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens at this address. Port 0 is an unused one.
 
     Raises:
-        SetupError: the address is not usable, or would serve others without a key.
+        SetupError: the address is not usable, or would serve others without a key, or the file of keys has an error.
     """
     check_address(host)
+    check_keys_file()
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

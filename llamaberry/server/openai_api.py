@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from llamaberry.graph.errors import LlamaberryError, SetupError
 from llamaberry.models.limits import limit_callers
 from llamaberry.server.guard import Guard
-from llamaberry.server.keys import keys_file, read_keys
+from llamaberry.server.keys import check_keys_file
 from llamaberry.server.openai_chat import ChatCompletion
 from llamaberry.server.openai_errors import ApiError, InvalidRequestError, to_api_error
 from llamaberry.server.openai_request import MODELS, ChatRequest, ignored_fields, parse
@@ -110,8 +110,7 @@ class NotHere:
 async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
     try:
         check_address(behind_proxy=_ON_AEGRA)
-        if path := keys_file():
-            await asyncio.to_thread(read_keys, path)
+        await asyncio.to_thread(check_keys_file)
     except SetupError as error:
         _logger.critical("%s", error)
         raise

@@ -108,6 +108,12 @@ def test_wrong_settings_are_refused_at_the_start(words: tuple[str, ...], message
     assert_refused(llamaberry("mcp", *words), *message)
 
 
+def test_an_error_in_the_file_of_keys_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("anna sesame\n", encoding="utf-8")
+    assert_refused(llamaberry("mcp", "--http", "0", LLAMABERRY_KEYS_FILE=str(path)), f"{path}, line 1, is not a name")
+
+
 def test_without_the_package_the_error_says_how_to_install(tmp_path: Path) -> None:
     Path(tmp_path, "mcp.py").write_text("raise ModuleNotFoundError(\"No module named 'mcp'\", name='mcp')\n")
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])

@@ -139,6 +139,13 @@ def test_a_server_off_loopback_needs_a_key(tmp_path: Path) -> None:
     assert "LLAMABERRY_API_KEY, or LLAMABERRY_INSECURE=1" in output
 
 
+def test_a_server_with_a_wrong_file_of_keys_does_not_start(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("anna sesame\n", encoding="utf-8")
+    output = start_on("127.0.0.1", tmp_path, LLAMABERRY_KEYS_FILE=str(path))
+    assert (f"{path}, line 1, is not a name" in output, "sesame" in output) == (True, False)
+
+
 def test_a_server_behind_a_proxy_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SetupError, match="set LLAMABERRY_API_KEY"):
         check_address("127.0.0.1", behind_proxy=True)
