@@ -6,10 +6,10 @@ from typing import Any, cast
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.cache.base import BaseCache
 from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer, RetryPolicy
 
+from llamaberry.graph.compiled import ReasoningGraph as ReasoningGraph
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.routing import after_turn
@@ -23,9 +23,6 @@ from llamaberry.nodes.refine_turn import refine_turn
 from llamaberry.nodes.synthesize import synthesize
 from llamaberry.nodes.verify import verify
 from llamaberry.tracing.environment import trace_to_environment
-
-ReasoningGraph = CompiledStateGraph[State, Context, Any, Any]
-"""Its input is `{"query": str}` or `{"messages": [...]}` (Input), its output an Output."""
 
 
 class _Router(Runnable[State, str]):
@@ -89,7 +86,7 @@ def build_graph(
         builder.add_conditional_edges(name, _Router(after_turn), ["verify", "refine_turn", "synthesize"])
     builder.add_edge("synthesize", END)
     compiled = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name="llamaberry")
-    return compiled.with_config(tags=["llamaberry"])
+    return cast("ReasoningGraph", compiled.with_config(tags=["llamaberry"]))
 
 
 def _add_step(

@@ -225,8 +225,7 @@ class Runner:
             elif snapshot.created_at is None:
                 new_input = {"query": case.question}
             context = self._arm_context(arm)
-            state: dict[str, Any] = await self._graph.ainvoke(new_input, config, context=context, durability="sync")
-            return state
+            return dict(await self._graph.ainvoke(new_input, config, context=context, durability="sync"))
 
     def _arm_context(self, arm: Arm) -> Context:
         return self.context.model_copy(

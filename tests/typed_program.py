@@ -1,0 +1,56 @@
+"""A user's program, which passes mypy in strict mode; tests/test_types.py checks that. It is not run.
+
+An ignored error is one that mypy has to report: strict mode refuses an ignore comment without an error.
+"""
+
+from dataclasses import dataclass, field
+from typing import assert_type
+
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_groq import ChatGroq
+from langgraph.graph import START, MessagesState, StateGraph
+
+from llamaberry import Check, Context, Model, Output, ReasoningGraph, Turn, as_tool, build_graph, graph
+
+context = Context(max_turns=2, instructions={"refine_turn": "Check the units."}, verify="none")
+Context(max_turn=2)  # type: ignore[call-arg]
+Context(instructions={"second_turn": "Check."})  # type: ignore[dict-item]
+
+result = graph.invoke({"query": "What is 6 x 7?"}, context=context)
+assert_type(result["answer"], str)
+assert_type(result["turns"], list[Turn])
+assert_type(result["check"], Check | None)
+result["anser"]  # type: ignore[typeddict-item]
+output: Output = result
+
+question = {"query": "What is 6 x 7?"}
+parts = list(graph.stream(question, context=context, stream_mode=["messages", "custom"]))
+graph.invoke(question, context=5)  # type: ignore[call-overload]
+
+cheap = ChatGroq(model="openai/gpt-oss-20b", max_retries=0, default_headers={"x-team": "research"})
+strong: Model = ChatGroq(model="openai/gpt-oss-120b").with_fallbacks([cheap])
+models = {"first_turn": cheap, "refine_turn": strong, "verify": cheap.bind(temperature=0.2)}
+reasoner: ReasoningGraph = build_graph(model=models)
+build_graph(model=cheap)
+build_graph(model=GenericFakeChatModel(messages=iter(["42"])))
+build_graph(model="groq:openai/gpt-oss-20b")  # type: ignore[arg-type]
+tool = as_tool(context, graph=reasoner)
+
+
+async def ask(query: str) -> str:
+    """Return the concise answer."""
+    answered = await reasoner.ainvoke({"messages": [("user", query)]}, context=context)
+    return answered["concise_answer"]
+
+
+@dataclass(frozen=True)
+class AgentContext:
+    """The context of an agent."""
+
+    llamaberry: Context = field(default_factory=Context)
+
+
+builder = StateGraph(MessagesState, context_schema=AgentContext)
+builder.add_node("reason", build_graph())
+builder.add_edge(START, "reason")
+agent = builder.compile()
