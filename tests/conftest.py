@@ -30,7 +30,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start processes: `pytest -m "not process"` runs the fast ones."""
-    services = ("browser", "local_model", "scale")
+    services = ("browser", "clients", "local_model", "scale")
     for item in items:
         if isinstance(item, pytest.Function) and (any(map(item.get_closest_marker, services)) or starts_process(item)):
             item.add_marker(pytest.mark.process)
