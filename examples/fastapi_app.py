@@ -19,11 +19,10 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from pydantic import BaseModel, Field
 
-from llamaberry import Context, LlamaberryError, ModelError, build_graph
+from llamaberry import Context, LlamaberryError, ModelError, StreamEvent, astream_events, build_graph
 
 
 class Question(BaseModel):
@@ -67,26 +66,22 @@ async def answer(thread: str, body: Question, request: Request) -> dict[str, Any
 async def stream(thread: str, body: Question, request: Request) -> StreamingResponse:
     """Answer a question of a thread by events: `token`, and at last `answer` or `error`."""
     config = {"configurable": {"thread_id": thread}}
-    parts = request.app.state.graph.astream(
-        {"query": body.question}, config, context=body.context, stream_mode=["messages", "values"]
-    )
-    return StreamingResponse(events(parts), media_type="text/event-stream")
+    run = astream_events(request.app.state.graph, {"query": body.question}, config, context=body.context)
+    return StreamingResponse(send(run), media_type="text/event-stream")
 
 
-async def events(parts: AsyncGenerator[Any]) -> AsyncIterator[str]:
+async def send(events: AsyncGenerator[StreamEvent]) -> AsyncIterator[str]:
     """Yield the events of a run. It runs in a task of its own, which a disconnected client's request can cancel."""
     queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
 
     async def run() -> None:
-        result: dict[str, Any] = {}
         try:
-            async with aclosing(parts):
-                async for mode, part in parts:
-                    if mode == "values":
-                        result = part
-                    elif isinstance(part[0], AIMessageChunk):
-                        queue.put_nowait(("token", part[0].text))
-            queue.put_nowait(("answer", result["answer"]))
+            async with aclosing(events):
+                async for event in events:
+                    if event["type"] == "token":
+                        queue.put_nowait(("token", event["text"]))
+                    elif event["type"] == "run_finished":
+                        queue.put_nowait(("answer", event["output"]["answer"]))
         except LlamaberryError as error:
             queue.put_nowait(("error", str(error)))
         finally:

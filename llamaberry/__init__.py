@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from llamaberry.graph.errors import LlamaberryError as LlamaberryError
     from llamaberry.graph.errors import ModelError as ModelError
     from llamaberry.graph.errors import SetupError as SetupError
+    from llamaberry.graph.events import CheckFinished as CheckFinished
+    from llamaberry.graph.events import CheckStarted as CheckStarted
+    from llamaberry.graph.events import RefiningEnded as RefiningEnded
+    from llamaberry.graph.events import TurnFinished as TurnFinished
+    from llamaberry.graph.events import TurnStarted as TurnStarted
     from llamaberry.graph.review import Decision as Decision
     from llamaberry.graph.state import Input as Input
     from llamaberry.graph.state import Output as Output
@@ -46,6 +51,12 @@ if TYPE_CHECKING:
     from llamaberry.presets import PRESETS as PRESETS
     from llamaberry.presets import Preset as Preset
     from llamaberry.sandbox import run_program as run_program
+    from llamaberry.stream import RunFinished as RunFinished
+    from llamaberry.stream import RunPaused as RunPaused
+    from llamaberry.stream import StreamEvent as StreamEvent
+    from llamaberry.stream import Token as Token
+    from llamaberry.stream import astream_events as astream_events
+    from llamaberry.stream import stream_events as stream_events
     from llamaberry.tool import as_tool as as_tool
 
     __version__: str
@@ -57,6 +68,7 @@ _MODULES = {
     "graph.check": ("Check",),
     "graph.context": ("Context",),
     "graph.errors": ("LlamaberryError", "ModelError", "SetupError"),
+    "graph.events": ("CheckFinished", "CheckStarted", "RefiningEnded", "TurnFinished", "TurnStarted"),
     "graph.review": ("Decision",),
     "graph.state": ("Input", "Output", "State"),
     "graph.turn": ("Step", "Turn"),
@@ -70,6 +82,7 @@ _MODULES = {
     "nodes.verify": ("verify",),
     "presets": ("PRESETS", "Preset"),
     "sandbox": ("run_program",),
+    "stream": ("RunFinished", "RunPaused", "StreamEvent", "Token", "astream_events", "stream_events"),
     "tool": ("as_tool",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

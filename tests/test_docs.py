@@ -17,6 +17,7 @@ PRINTED = {
     "embedding.md": [
         "42 max_turns None",
         "1",
+        *["turn 1 answers 42", "turn 2 answers 42", "the answer: The answer is 42."],
         "['groq:openai/gpt-oss-20b', 'groq:openai/gpt-oss-120b']",
         "keep",
         *["The answer is 42. 2"] * 2,

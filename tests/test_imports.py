@@ -13,7 +13,7 @@ LAYERS = [
     {"html", "jsonl", "models", "sandbox", "tracing"},
     {"nodes"},
     {"graph.workflow"},
-    {"presets", "threads", "tool"},
+    {"presets", "stream", "threads", "tool"},
     {"batch", "evaluation", "server"},
     {"cli"},
 ]

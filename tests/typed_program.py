@@ -10,7 +10,19 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_groq import ChatGroq
 from langgraph.graph import START, MessagesState, StateGraph
 
-from llamaberry import Check, Context, Model, Output, ReasoningGraph, Turn, as_tool, build_graph, graph
+from llamaberry import (
+    Check,
+    Context,
+    Model,
+    Output,
+    ReasoningGraph,
+    Turn,
+    as_tool,
+    astream_events,
+    build_graph,
+    graph,
+    stream_events,
+)
 
 context = Context(max_turns=2, instructions={"refine_turn": "Check the units."}, verify="none")
 Context(max_turn=2)  # type: ignore[call-arg]
@@ -27,6 +39,15 @@ question = {"query": "What is 6 x 7?"}
 parts = list(graph.stream(question, context=context, stream_mode=["messages", "custom"]))
 graph.invoke(question, context=5)  # type: ignore[call-overload]
 
+for event in stream_events(graph, question, context=context):
+    if event["type"] == "token":
+        assert_type(event["turn"], int | None)
+    elif event["type"] == "turn_finished":
+        assert_type(event["answer"], str | None)
+    elif event["type"] == "run_finished":
+        assert_type(event["output"], Output)
+        event["text"]  # type: ignore[typeddict-item]
+
 cheap = ChatGroq(model="openai/gpt-oss-20b", max_retries=0, default_headers={"x-team": "research"})
 strong: Model = ChatGroq(model="openai/gpt-oss-120b").with_fallbacks([cheap])
 models = {"first_turn": cheap, "refine_turn": strong, "verify": cheap.bind(temperature=0.2)}
@@ -39,6 +60,9 @@ tool = as_tool(context, graph=reasoner)
 
 async def ask(query: str) -> str:
     """Return the concise answer."""
+    async for event in astream_events(reasoner, question):
+        if event["type"] == "run_paused":
+            assert_type(event["interrupts"][0].id, str)
     answered = await reasoner.ainvoke({"messages": [("user", query)]}, context=context)
     return answered["concise_answer"]
 
