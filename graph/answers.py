@@ -113,4 +113,4 @@ def best_turn(turns: Sequence[Turn]) -> Turn | None:
         return None
     votes = Counter(answer for answer, _ in answers)
     most_votes = max(votes.values())
-    return next(turn for answer, turn in reversed(answers) if votes[answer] == most_votes)
+    return next(turn for answer, turn in answers[::-1] if votes[answer] == most_votes)

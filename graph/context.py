@@ -115,6 +115,21 @@ class Context(BaseModel):
         title="Timeout per call",
         description="Timeout of one model call, in seconds. The local model may be silent ten times as long.",
     )
+    max_tool_calls: int = Field(
+        default=8,
+        ge=0,
+        le=50,
+        title="Tool calls per turn",
+        description="Maximum number of tool calls of one turn, after which the model has to answer. Only for a graph "
+        "that was built with tools.",
+    )
+    tool_timeout_s: float = Field(
+        default=30,
+        gt=0,
+        le=3600,
+        title="Timeout per tool call",
+        description="Timeout of one tool call, in seconds. Only for a graph that was built with tools.",
+    )
     review: Literal["none", "each_turn", "before_synthesis"] = Field(
         default="none",
         title="Review",

@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from llamaberry.graph.check import Check, CheckVerdict
 from llamaberry.graph.state import StopReason
+from llamaberry.graph.tool_calls import ToolCall
 from llamaberry.graph.turn import Turn, Verdict
 
 
@@ -29,6 +30,29 @@ class TurnFinished(TypedDict):
     answer: str | None
     seconds: float
     tokens: int | None
+
+
+class ToolStarted(TypedDict):
+    """A tool is called for the turn `turn`; `call` counts the turn's calls from 1, several may run at the same time."""
+
+    type: Literal["tool_started"]
+    turn: int
+    call: int
+    name: str
+    args: dict[str, Any]
+
+
+class ToolFinished(TypedDict):
+    """The call of a tool has ended; `call` is that of its start, the other fields are those of the ToolCall."""
+
+    type: Literal["tool_finished"]
+    turn: int
+    call: int
+    name: str
+    args: dict[str, Any]
+    result: str | None
+    error: str | None
+    seconds: float
 
 
 class CheckStarted(TypedDict):
@@ -59,7 +83,7 @@ class RefiningEnded(TypedDict):
     turns: int
 
 
-Event = TurnStarted | TurnFinished | CheckStarted | CheckFinished | RefiningEnded
+Event = TurnStarted | ToolStarted | ToolFinished | TurnFinished | CheckStarted | CheckFinished | RefiningEnded
 
 
 def turn_started(index: int, attempt: int) -> TurnStarted:
@@ -77,6 +101,25 @@ def turn_finished(turn: Turn) -> TurnFinished:
         "answer": turn["answer"],
         "seconds": turn["seconds"],
         "tokens": turn["usage"]["total_tokens"] if turn["usage"] else None,
+    }
+
+
+def tool_started(turn: int, call: int, name: str, args: dict[str, Any]) -> ToolStarted:
+    """Return the event for the start of the turn's tool call with this number."""
+    return {"type": "tool_started", "turn": turn, "call": call, "name": name, "args": args}
+
+
+def tool_finished(turn: int, number: int, call: ToolCall) -> ToolFinished:
+    """Return the event for the end of the turn's tool call with this number."""
+    return {
+        "type": "tool_finished",
+        "turn": turn,
+        "call": number,
+        "name": call["name"],
+        "args": call["args"],
+        "result": call["result"],
+        "error": call["error"],
+        "seconds": call["seconds"],
     }
 
 

@@ -114,17 +114,18 @@ def finish_reason(message: AIMessage) -> str | None:
     return "length" if str(reason).lower() in _CUT else reason and str(reason)
 
 
-def why_unusable(message: AIMessage, *, needs_reason: bool = True) -> str | None:
+def why_unusable(message: AIMessage, *, needs_reason: bool = True, may_call_tools: bool = False) -> str | None:
     """Return why a reply that arrived without an error is unusable (empty, or no finish reason); None if it is usable.
 
     A stream that was cut may end as cleanly as a complete one, but without its finish reason. A reply that max_tokens
     cut is usable if it says anything; its finish reason shows the cut. Without `needs_reason` a finish reason may be
-    missing: classes of chat models that a user writes, and fakes, often give none.
+    missing: classes of chat models that a user writes, and fakes, often give none. With `may_call_tools` a reply that
+    only calls tools is usable, unless it was cut.
     """
     reason = finish_reason(message)
     if reason is None and needs_reason:
         return "broke off: its reply ends without a finish reason"
-    if without_thoughts(message.text):
+    if without_thoughts(message.text) or (may_call_tools and message.tool_calls and reason != "length"):
         return None
     return "used up max_tokens before it wrote a word" if reason == "length" else "gave an empty reply"
 

@@ -1,5 +1,6 @@
 """A turn: one reply of the model to the question. The reducer keeps every stored turn consistent with its text."""
 
+from collections.abc import Sequence
 from typing import Literal, NotRequired
 
 from langchain_core.messages import AIMessage
@@ -10,6 +11,7 @@ from typing_extensions import TypedDict
 from llamaberry.graph.reply import Step as Step
 from llamaberry.graph.reply import Verdict as Verdict
 from llamaberry.graph.reply import finish_reason, parse_turn
+from llamaberry.graph.tool_calls import ToolCall
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))
@@ -36,11 +38,15 @@ class Turn(TypedDict):
     """Why the model stopped writing: "stop", or "length" if max_tokens cut the reply."""
     hint: NotRequired[str]
     """A comment on this turn by a person or a checking node: the next step takes it into account."""
+    tool_calls: NotRequired[list[ToolCall]]
+    """The tools that the model called before it wrote this turn, in order; missing if it called none."""
 
 
-def new_turn(message: AIMessage, *, index: int, model: str, seconds: float) -> Turn:
+def new_turn(
+    message: AIMessage, *, index: int, model: str, seconds: float, tool_calls: Sequence[ToolCall] = ()
+) -> Turn:
     """Return a reply as the turn with this index, not parsed yet: the reducer does that. `seconds` is its wall time."""
-    return Turn(
+    turn = Turn(
         index=index,
         kind="first" if index == 1 else "refine",
         text=message.text,
@@ -52,6 +58,7 @@ def new_turn(message: AIMessage, *, index: int, model: str, seconds: float) -> T
         seconds=round(seconds, 3),
         finish_reason=finish_reason(message),
     )
+    return {**turn, "tool_calls": list(tool_calls)} if tool_calls else turn
 
 
 def keep_turns(turns: list[Turn], update: list[Turn]) -> list[Turn]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from llamaberry.graph.state import Input as Input
     from llamaberry.graph.state import Output as Output
     from llamaberry.graph.state import State as State
+    from llamaberry.graph.tool_calls import ToolCall as ToolCall
     from llamaberry.graph.turn import Step as Step
     from llamaberry.graph.turn import Turn as Turn
     from llamaberry.graph.workflow import ReasoningGraph as ReasoningGraph
@@ -71,6 +72,7 @@ _MODULES = {
     "graph.events": ("CheckFinished", "CheckStarted", "RefiningEnded", "TurnFinished", "TurnStarted"),
     "graph.review": ("Decision",),
     "graph.state": ("Input", "Output", "State"),
+    "graph.tool_calls": ("ToolCall",),
     "graph.turn": ("Step", "Turn"),
     "graph.workflow": ("ReasoningGraph", "build_graph"),
     "models.client": ("ModelReply",),

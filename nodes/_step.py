@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast, get_type_hints
 
 from langchain_core.messages import AnyMessage, convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
 from typing_extensions import is_typeddict
@@ -21,6 +22,7 @@ from llamaberry.models.client import check_models
 from llamaberry.models.limits import check_limits
 from llamaberry.models.objects import ModelObject
 from llamaberry.models.retry import MAX_ATTEMPTS
+from llamaberry.models.tools import check_tools
 from llamaberry.nodes._conversation import read_conversation
 from llamaberry.nodes._node import Attempt
 from llamaberry.nodes._review import Reviewed, review
@@ -74,10 +76,13 @@ class Step(Runnable[Any, Any]):
 
     name: str
 
-    def __init__(self, name: str, node: Runs, models: Mapping[str, ModelObject]) -> None:
+    def __init__(
+        self, name: str, node: Runs, models: Mapping[str, ModelObject], tools: Sequence[BaseTool] = ()
+    ) -> None:
         self.name = name
         self.node = node
         self.models = models
+        self.tools = tools
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run one attempt in this thread."""
@@ -98,8 +103,11 @@ class Step(Runnable[Any, Any]):
         context = resolve_context(runtime.context, (config or {}).get("configurable"))
         conversation = read_conversation(state)
         trace = NodeTrace(self.name, self._turn_index(state), number, config)
-        check_limits(context)  # in each step: a run may begin at any checkpoint, with other settings
+        # In each step: a run may begin at any checkpoint, with other settings.
+        check_limits(context, tools=bool(self.tools))
         if trace.turn == 1:
+            if self.tools:
+                check_tools(context, self.models)
             check_models(context, self.models)
         reviewed = review(self.name, state, context, conversation.query)
         if reviewed.edits:
@@ -110,7 +118,11 @@ class Step(Runnable[Any, Any]):
             runtime.stream_writer(check_started(state["turns"][-1]["index"], number))
         started_at = (info and info.node_first_attempt_time) or time.time()
         usage = state.get("usage") or total(stored_calls(state))
-        return Attempt(state, context, conversation, number, started_at, usage, trace, self.models), reviewed
+        write = runtime.stream_writer
+        attempt = Attempt(
+            state, context, conversation, number, started_at, usage, trace, [], write, self.tools, self.models
+        )
+        return attempt, reviewed
 
     def _turn_index(self, state: State) -> int | None:
         """Return the index of the turn that this node writes; None if it writes none."""

@@ -21,7 +21,8 @@ def prompt(attempt: Attempt) -> list[AnyMessage]:
 
 def update(attempt: Attempt, reply: ModelReply) -> dict[str, Any]:
     """Return the first turn."""
-    return {"turns": [new_turn(reply.message, index=1, model=reply.model, seconds=reply.seconds)]}
+    message, model, seconds, tool_calls = reply
+    return {"turns": [new_turn(message, index=1, model=model, seconds=seconds, tool_calls=tool_calls)]}
 
 
 first_turn = Node(prompt, update)

@@ -6,6 +6,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from llamaberry.graph.check import Check, contradicts, is_short_result
 from llamaberry.graph.errors import ModelError
+from llamaberry.graph.tool_calls import tool_results
 from llamaberry.graph.turn import Turn, new_turn
 from llamaberry.models.client import ModelReply
 from llamaberry.nodes import first_turn as first
@@ -66,6 +67,8 @@ def after_program(check: Check, attempt: Attempt, ask: str) -> list[AnyMessage]:
     A small model that sees its own wrong answer before the evidence keeps the answer: it followed the output in 2 of
     17 cases, and in 18 of 21 if it was asked in this way.
     """
+    if results := tool_results(call for turn in attempt.state["turns"] for call in turn.get("tool_calls", [])):
+        ask = f"{results}\n\n{ask}"
     if hint := attempt.state["turns"][-1].get("hint"):
         ask += f"\n\nTake this remark into account:\n{hint}"
     return [
@@ -78,12 +81,14 @@ def after_program(check: Check, attempt: Attempt, ask: str) -> list[AnyMessage]:
 
 
 def instruction(ask: str, turn: Turn, attempt: Attempt) -> HumanMessage:
-    """Return the message that asks for what follows a turn: the question again, `ask`, and comments on the turn.
+    """Return the message that asks for what follows a turn: what its tools returned, the question again, `ask`, and
+    comments on the turn.
 
     A comment is the turn's hint, or that it states no answer.
     """
-    question = attempt.conversation.query
-    parts = [f"The question was:\n\n{question}"] if 0 < len(question) <= MAX_REPEATED_QUESTION_CHARS else []
+    question, results = attempt.conversation.query, tool_results(turn.get("tool_calls", []))
+    parts = [results] if results else []
+    parts += [f"The question was:\n\n{question}"] if 0 < len(question) <= MAX_REPEATED_QUESTION_CHARS else []
     parts.append(ask)
     if turn["answer"] is None:
         parts.append("The turn above states no answer under its heading: state one under yours.")
@@ -95,7 +100,8 @@ def instruction(ask: str, turn: Turn, attempt: Attempt) -> HumanMessage:
 def update(attempt: Attempt, reply: ModelReply) -> dict[str, Any]:
     """Add a turn."""
     index = attempt.state["turns"][-1]["index"] + 1
-    return {"turns": [new_turn(reply.message, index=index, model=reply.model, seconds=reply.seconds)]}
+    message, model, seconds, tool_calls = reply
+    return {"turns": [new_turn(message, index=index, model=model, seconds=seconds, tool_calls=tool_calls)]}
 
 
 def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_type
 
 from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.tools import tool as decorate
 from langchain_groq import ChatGroq
 from langgraph.graph import START, MessagesState, StateGraph
 
@@ -16,6 +17,7 @@ from llamaberry import (
     Model,
     Output,
     ReasoningGraph,
+    ToolCall,
     Turn,
     as_tool,
     astream_events,
@@ -53,6 +55,18 @@ strong: Model = ChatGroq(model="openai/gpt-oss-120b").with_fallbacks([cheap])
 models = {"first_turn": cheap, "refine_turn": strong, "verify": cheap.bind(temperature=0.2)}
 reasoner: ReasoningGraph = build_graph(model=models)
 build_graph(model=cheap)
+
+
+def multiply(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    return a * b
+
+
+calculator = build_graph(tools=[multiply, decorate(multiply)])
+calculator.invoke(question, context=Context(max_tool_calls=2, tool_timeout_s=5))
+build_graph(tools=["multiply"])  # type: ignore[list-item]
+assert_type(result["turns"][0].get("tool_calls", []), list[ToolCall])
+
 build_graph(model=GenericFakeChatModel(messages=iter(["42"])))
 build_graph(model="groq:openai/gpt-oss-20b")  # type: ignore[arg-type]
 tool = as_tool(context, graph=reasoner)

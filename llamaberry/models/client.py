@@ -10,18 +10,21 @@ from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
 
 from llamaberry.graph.calls import NO_TOKENS, cost_usd
 from llamaberry.graph.context import STEPS, Context
 from llamaberry.graph.errors import ModelError, SetupError
+from llamaberry.graph.tool_calls import ToolCall
 from llamaberry.models.clients import Client, get_client
 from llamaberry.models.errors import to_model_error
 from llamaberry.models.guard import Guard, close_abandoned_response, with_guard_first
 from llamaberry.models.local import activity
 from llamaberry.models.local import server as local_server
-from llamaberry.models.objects import ModelObject, ObjectGuard, ObjectSettings, warn_about_ignored_names
+from llamaberry.models.objects import Model, ModelObject, ObjectGuard, ObjectSettings, warn_about_ignored_names
 from llamaberry.models.pacer import current_pacer
 from llamaberry.models.settings import client_settings as client_settings
+from llamaberry.models.tools import bind_tools
 
 T = TypeVar("T")
 
@@ -29,11 +32,27 @@ _CHARS_PER_TOKEN = 32  # well above any tokenizer's average: a reply beyond max_
 
 
 class ModelReply(NamedTuple):
-    """A model's message, the model ("provider:name"), and the seconds since the first attempt."""
+    """A model's message, the model ("provider:name"), the seconds since the first attempt, and the tools it called."""
 
     message: AIMessage
     model: str
     seconds: float
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+class Tools(NamedTuple):
+    """The tools that a request names, and whether the model may call them."""
+
+    tools: Sequence[BaseTool] = ()
+    may_call: bool = True
+
+    @property
+    def offered(self) -> bool:
+        """Whether a reply may call one."""
+        return bool(self.tools) and self.may_call
+
+
+NO_TOOLS = Tools()
 
 
 async def acall_model(
@@ -42,13 +61,14 @@ async def acall_model(
     config: RunnableConfig | None,
     started_at: float,
     model: ModelObject | None = None,
+    tools: Tools = NO_TOOLS,
 ) -> ModelReply:
     """Send `messages` in this event loop, to a model object or else to the model that the context names.
 
     `started_at` is the time.time() of the first attempt.
 
     Raises:
-        SetupError: no call was made: a key, a package, a model or its name is missing.
+        SetupError: no call was made: a key, a package, a model or its name is missing, or it cannot call `tools`.
         ModelError: the call failed, or took longer than `turn_timeout_s` (for the local model: it was silent for long).
     """
     if model:
@@ -58,10 +78,13 @@ async def acall_model(
         if settings.provider == "local" and _has_images(messages):
             raise SetupError(f"{settings.model} reads no images: choose a model that does (--model)")
         client = await get_client(settings)
+    bound = (
+        bind_tools(client.model, client.settings.model, tools.tools, may_call=tools.may_call) if tools.tools else None
+    )
     if client.settings.provider == "local":
         call = partial(_call_local, context, client, messages, config)
     else:
-        call = partial(_call, client, messages, config)
+        call = partial(_call, client, messages, config, bound)
     if pacer := current_pacer.get():
         (message, name), waited_s = await pacer.call(call)
         started_at += waited_s  # the wait for the rate limit counts as neither the call's nor the turn's time
@@ -91,14 +114,16 @@ async def _call_local(
         raise
 
 
-async def _call(client: Client, messages: Sequence[AnyMessage], config: RunnableConfig | None) -> tuple[AIMessage, str]:
-    """Return the reply, and the name of the model that wrote it."""
+async def _call(
+    client: Client, messages: Sequence[AnyMessage], config: RunnableConfig | None, bound: Model | None = None
+) -> tuple[AIMessage, str]:
+    """Return the reply, and the name of the model that wrote it. `bound` is the client's model with tools."""
     settings = client.settings
     max_chars = settings.max_tokens * _CHARS_PER_TOKEN
     guard = (
         ObjectGuard(max_chars, settings) if isinstance(settings, ObjectSettings) else Guard(max_chars, settings.secrets)
     )
-    call = asyncio.ensure_future(client.model.ainvoke(list(messages), with_guard_first(config, guard)))
+    call = asyncio.ensure_future((bound or client.model).ainvoke(list(messages), with_guard_first(config, guard)))
     guard.call = call
     try:
         if settings.provider == "local":
@@ -118,6 +143,8 @@ async def _call(client: Client, messages: Sequence[AnyMessage], config: Runnable
         failure = to_model_error(error, model, *details, is_object=isinstance(guard, ObjectGuard))
         if getattr(error, "status_code", None) in (400, 415, 422) and _has_images(messages):
             failure.args = (f"{failure}; if the model reads no images, choose one that does (--model)",)
+        if bound and getattr(error, "status_code", None) in (400, 404, 422) and "tool" in str(failure).lower():
+            failure.args = (f"{failure}; if the model calls no tools, choose one that does (--model)",)
         raise failure from error
     model = guard.model if isinstance(guard, ObjectGuard) else settings.model
     if not isinstance(reply, AIMessage):

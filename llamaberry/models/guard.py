@@ -34,6 +34,7 @@ class Guard(BaseCallbackHandler):
         message = getattr(kwargs.get("chunk"), "message", None)
         if isinstance(message, AIMessage):
             self.size += _characters(message.additional_kwargs.get("reasoning_content"))
+            self.size += _characters(getattr(message, "tool_call_chunks", None))
         self.on_token()
         if self.exceeded and self.call:
             self.call.cancel()
@@ -48,6 +49,10 @@ class Guard(BaseCallbackHandler):
             if isinstance(generation, ChatGeneration):
                 metadata = generation.message.response_metadata
                 metadata.update(redact(dict(metadata), self.secrets))
+
+    def on_tool_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Redact the error of a tool before a tracer sees it."""
+        error.args = redact(error.args, self.secrets)
 
     @property
     def exceeded(self) -> bool:

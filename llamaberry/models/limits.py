@@ -27,8 +27,8 @@ def limit_callers() -> Iterator[None]:
         _servers.pop()
 
 
-def check_limits(context: Context) -> None:
-    """Raise SetupError if this process is a server, and does not allow a run with these settings."""
+def check_limits(context: Context, *, tools: bool = False) -> None:
+    """Raise SetupError if this process is a server, and does not allow a run with these settings, or with `tools`."""
     if not _servers:
         return
     for field in ("model", "refine_model", "verify_model", "synthesis_model"):
@@ -39,20 +39,22 @@ def check_limits(context: Context) -> None:
                 f"{field} {model[:100]!r} is not allowed on this server: choose one of {allowed} (its operator sets "
                 "LLAMABERRY_MODELS)"
             )
-    calls, limit = max_calls(context), _max_tokens_per_run()
+    calls, limit = max_calls(context, tools=tools), _max_tokens_per_run()
     if calls * context.max_tokens > limit:
+        fewer = "max_tool_calls" if tools else "max_turns"
         raise SetupError(
             f"max_tokens {context.max_tokens:,} in up to {calls} calls is more than the {limit:,} tokens that "
-            f"this server allows a run: lower max_tokens to {limit // calls:,}, or max_turns (its operator sets "
+            f"this server allows a run: lower max_tokens to {limit // calls:,}, or {fewer} (its operator sets "
             "LLAMABERRY_MAX_TOKENS_PER_RUN)"
         )
 
 
-def max_calls(context: Context) -> int:
-    """Return the highest number of model calls of a run, repeated ones apart."""
+def max_calls(context: Context, *, tools: bool = False) -> int:
+    """Return the highest number of model calls of a run, repeated ones apart; with `tools`, each may take one more."""
+    in_turns = context.max_turns * (1 + (context.max_tool_calls if tools else 0))
     if context.max_turns == 1:
-        return 1
-    return context.max_turns + 1 + (_MAX_PROGRAM_CALLS if context.verify == "program" else 0)
+        return in_turns
+    return in_turns + 1 + (_MAX_PROGRAM_CALLS if context.verify == "program" else 0)
 
 
 def max_tokens_allowed(context: Context) -> int:

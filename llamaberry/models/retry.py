@@ -3,6 +3,8 @@
 from llamaberry.graph.errors import ModelError
 
 MAX_ATTEMPTS = 3
+BACKOFF_S = 0.5
+"""The wait before the second attempt, if the provider asks for none; the third waits longer."""
 MAX_RETRY_AFTER_S = 60.0
 """The longest `retry-after` that is waited for when there is no deadline."""
 

@@ -6,11 +6,16 @@ import pytest
 
 from llamaberry import Context, build_graph, graph
 from llamaberry.graph.events import Event
-from testing.scripted_groq import Reply, Scripted, first, refine, synthesis
+from testing.scripted_groq import Reply, Scripted, first, good_model, refine, synthesis
 
 
 def stream_events(**settings: Any) -> list[dict[str, Any]]:
     return list(graph.stream({"query": "Q"}, context=Context(**settings), stream_mode="custom"))
+
+
+def now() -> str:
+    """Tell the time."""
+    return "noon"
 
 
 def test_a_run_emits_its_turns_and_why_it_ended(scripted: Scripted) -> None:
@@ -52,9 +57,15 @@ def test_the_last_event_has_the_stop_reason(scripted: Scripted, settings: dict[s
 
 
 def test_every_event_has_its_documented_type(scripted: Scripted) -> None:
-    scripted()
+    scripted(
+        lambda request: (
+            Reply(calls=[("now", {})])
+            if "tools" in request.body and request.messages[-1]["role"] == "user"
+            else good_model(request)
+        )
+    )
     shapes = {get_args(get_type_hints(shape)["type"])[0]: shape for shape in get_args(Event)}
-    events = stream_events()
+    events = list(build_graph(tools=[now]).stream({"query": "Q"}, stream_mode="custom"))
     assert {event["type"] for event in events} == set(shapes)
     for event in events:
         assert set(event) == set(get_type_hints(shapes[event["type"]]))

@@ -231,6 +231,8 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("max_cost_usd", [None, 0.001, 100], [0, -1, float("nan"), float("inf")]),
     ("deadline_s", [None, 0.001, 86400], [0, -1, float("nan")]),
     ("turn_timeout_s", [0.001, 3600], [0, -1, 3601, float("inf"), float("nan"), None]),
+    ("max_tool_calls", [0, 50], [-1, 51, 1.5, None]),
+    ("tool_timeout_s", [0.001, 3600], [0, -1, 3601, float("inf"), float("nan"), None]),
     ("review", ["none", "each_turn", "before_synthesis"], ["always", "", None, True]),
     ("system_prompt", ["Be kind."], ["", None]),
     ("instructions", [{}, {"first_turn": "{x}", "verify": "A"}], [None, "A"]),

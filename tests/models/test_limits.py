@@ -113,3 +113,17 @@ def test_nothing_is_limited_in_a_process_of_ones_own(groq: ScriptedGroq, monkeyp
         pass
     check_limits(Context(model="openai:gpt-4o", max_turns=10, max_tokens=65_536))
     assert graph.invoke(QUESTION, context=Context(max_tokens=65_536, max_turns=2))["answer"]
+
+
+def test_a_turn_with_tools_may_take_several_calls(serving: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMABERRY_MAX_TOKENS_PER_RUN", "1000")
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_test")
+    context = Context(max_turns=1, max_tool_calls=4, max_tokens=250)
+    check_limits(context)
+    with pytest.raises(SetupError, match=r"250 in up to 5 calls .*: lower max_tokens to 200, or max_tool_calls"):
+        build_graph(tools=[len_of]).invoke(QUESTION, context=context)
+
+
+def len_of(text: str) -> int:
+    """Return the length of a text."""
+    return len(text)
