@@ -12,6 +12,7 @@ from llamaberry.cli.options import (
     QuietOption,
     ShowOption,
     TraceOption,
+    VerboseOption,
     check_thread_name,
     context_options,
     output_mode,
@@ -25,7 +26,8 @@ from llamaberry.graph.errors import SetupError
 def ask(
     question: QuestionArgument,
     settings: dict[str, Any],
-    show: ShowOption = "turns",
+    show: ShowOption = "full",
+    verbose: VerboseOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
     thread: Annotated[str | None, typer.Option(help="Start or continue the conversation of this name.")] = None,
@@ -47,7 +49,7 @@ def ask(
         raise SetupError("--trace: a run on a server is traced there; leave out --trace or --server")
     check_thread_name(thread)
     question_input = graph_input(read_question(question), file or [], image or [])
-    mode = output_mode(show, quiet=quiet, json=json)
+    mode = output_mode(show, verbose=verbose, quiet=quiet, json=json)
     from llamaberry.cli.session import LocalSession, Session
 
     session: Session = LocalSession(mode, settings, thread, trace=trace)

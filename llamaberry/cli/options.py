@@ -17,15 +17,18 @@ from llamaberry.graph.errors import SetupError, describe_validation_error
 
 Show = Literal["turns", "full", "concise"]
 OutputMode = Show | Literal["quiet", "json"]
-"""What is printed: "turns": the replies as they are written, then the answer; "full" or "concise": a line for each
-turn, then the answer or the concise answer; "quiet": only the answer; "json": the graph's output as one document."""
+"""What is printed: "full" or "concise": a line for each turn, then the answer or the concise answer; "turns": also the
+replies as they are written; "quiet": only the answer; "json": the graph's output as one document."""
 
 QuestionArgument = Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")]
 ShowOption = Annotated[
     Show,
     typer.Option(
-        "--show", help="The turns while they are written, or a line for each; then the answer, or the concise one."
+        "--show", help="A line for each turn and the answer, the concise answer, or also the turns as they are written."
     ),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print the reasoning of the turns while they are written.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the answer.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the graph's output as one JSON document.")]
@@ -125,9 +128,9 @@ def _read_pairs(words: list[str], option: str) -> dict[str, str]:
     return pairs
 
 
-def output_mode(show: Show, *, quiet: bool, json: bool) -> OutputMode:
-    """Return what the three options for the output ask for."""
-    return "json" if json else "quiet" if quiet else show
+def output_mode(show: Show, *, verbose: bool, quiet: bool, json: bool) -> OutputMode:
+    """Return what the options for the output ask for."""
+    return "json" if json else "quiet" if quiet else "turns" if verbose else show
 
 
 def output_path(path: Path, name: str) -> Path:

@@ -33,7 +33,7 @@ RETRY_WINDOW_S = 120
 READ_TIMEOUT_S = 30
 """A server sends a heartbeat every five seconds."""
 
-_MODES: list[StreamMode] = ["messages-tuple", "updates", "values"]
+_MODES: list[StreamMode] = ["messages-tuple", "updates", "values", "custom"]
 _UNREACHABLE = (httpx.TransportError, InternalServerError, RateLimitError)
 _UNFINISHED = ("pending", "running")
 _SETUP_ERRORS = ("SetupError", "ValidationError")
@@ -159,6 +159,8 @@ class RemoteSession(Session):
             self.display.token(step_of(data[1]), chunk.text, chunk.id)
         elif part.event == "updates":
             self.update_node(data)
+        elif part.event == "custom":
+            self.update_status(data)
         elif part.event == "values":
             self.update_state(data)
         elif part.event == "error":

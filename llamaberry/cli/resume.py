@@ -10,6 +10,7 @@ from llamaberry.cli.options import (
     QuietOption,
     ShowOption,
     TraceOption,
+    VerboseOption,
     context_options,
     output_mode,
 )
@@ -22,7 +23,8 @@ def resume(
     thread: Annotated[
         str | None, typer.Argument(help="The thread; without it, the newest one that was interrupted.")
     ] = None,
-    show: ShowOption = "turns",
+    show: ShowOption = "full",
+    verbose: VerboseOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
     accept_degraded: AcceptDegradedOption = False,
@@ -35,6 +37,6 @@ def resume(
     """
     from llamaberry.cli.session import LocalSession
 
-    session = LocalSession(output_mode(show, quiet=quiet, json=json), settings, thread, trace=trace)
+    session = LocalSession(output_mode(show, verbose=verbose, quiet=quiet, json=json), settings, thread, trace=trace)
     code = session.run(session.resume())
     return 0 if code == DEGRADED and accept_degraded else code

@@ -20,6 +20,7 @@ from llamaberry.cli.display import Display
 from llamaberry.cli.options import OutputMode
 from llamaberry.cli.review_prompt import ask_decision
 from llamaberry.console import DEGRADED, INTERRUPTED, print_error
+from llamaberry.graph.calls import NO_USAGE
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import LlamaberryError, ModelError, SetupError
 from llamaberry.graph.events import step_of
@@ -52,6 +53,7 @@ class Session(ABC):
     def run(self, first: Coroutine[Any, Any, Interrupt | None]) -> int:
         """Run to the end, with a person's decision at each pause; print the result and return the exit code."""
         run, seconds = first, 0.0  # seconds without the pauses
+        self.display.waiting("starting")
         try:
             while True:
                 started_at = time.monotonic()
@@ -61,6 +63,7 @@ class Session(ABC):
                     seconds += time.monotonic() - started_at
                 if pause is None:
                     break
+                self.display.stop_waiting()
                 if (decision := ask_decision(pause.value)) is None:
                     raise KeyboardInterrupt
                 # The id matters: another process may have answered this pause already, and reached the next one.
@@ -74,6 +77,8 @@ class Session(ABC):
         except LlamaberryError:
             self.display.end_line()  # the error's message is printed below what was written
             raise
+        finally:
+            self.display.stop_waiting()
         self.display.result(self.state, seconds=seconds, complete=True)
         return DEGRADED if self.state["stop_reason"] == "error" else 0
 
@@ -83,6 +88,12 @@ class Session(ABC):
         self.state |= {key: values[key] for key in keys if key in values}
         for turn in self.state.get("turns", []):
             self.display.turn(turn)
+
+    def update_status(self, event: dict[str, Any]) -> None:
+        """Show what the graph's event says is waited for."""
+        steps = {"turn_started": f"turn {event.get('turn')}", "check_started": "check", "refining_ended": "synthesis"}
+        if step := steps.get(event.get("type", "")):
+            self.display.waiting(step, self.state.get("usage", NO_USAGE)["total_tokens"] if self.is_current else 0)
 
     def update_node(self, update: dict[str, Any]) -> None:
         """Print what verify wrote, before the state has it."""
@@ -195,8 +206,10 @@ class LocalSession(Session):
     ) -> Interrupt | None:
         """Run the graph to its end or to a pause, and return the pause. `before` is the thread's state until now."""
         self.thread = thread
-        if client_settings(context).provider == "local" and not local_server.running():
-            self.display.loading_model()
+        settings = client_settings(context)
+        self.display.model = settings.model
+        if settings.provider == "local" and not local_server.running():
+            self.display.waiting("loading the local model")
         if before is None:
             return await self._stream(graph, graph_input, context)
         threads.keep_ids_above(before)
@@ -233,7 +246,7 @@ class LocalSession(Session):
 
     async def _stream(self, graph: ReasoningGraph, graph_input: GraphInput, context: Context) -> Interrupt | None:
         """Stream the graph to the display, keep `state` up to date, and return the pause that ended the run, if any."""
-        modes: list[StreamMode] = ["messages", "updates", "values"]
+        modes: list[StreamMode] = ["messages", "updates", "values", "custom"]
         settings = context.model_dump_json(exclude_defaults=True)
         config = threads.thread_config(str(self.thread), settings=settings)
         config["run_id"] = uuid7()
@@ -259,6 +272,8 @@ class LocalSession(Session):
                         self.update_node(part["data"])
                         pause = next(iter(part["data"].get("__interrupt__", ())), None)
                         self._unsaved = {} if pause else part["data"]
+                    elif part["type"] == "custom" and isinstance(part["data"], dict):
+                        self.update_status(part["data"])
                     elif part["type"] == "values":
                         self.update_state(part["data"])
                         self._unsaved = {}

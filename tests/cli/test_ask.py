@@ -18,21 +18,55 @@ from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_ask_prints_turns_then_the_answer_then_a_summary_line(scripted: Scripted) -> None:
+def test_ask_prints_a_line_for_each_turn_and_the_answer_last(scripted: Scripted) -> None:
+    """The line has the answer before, if this turn changed it."""
     scripted([first("41"), refine("42", "revise"), refine("42"), synthesis("It is 42.", "42")])
     run = llamaberry("ask", QUESTION)
     assert (run.returncode, run.stderr) == (0, "")
-    heads = re.findall(r"^── (.*) ──$", run.stdout, re.MULTILINE)
-    assert heads == ["turn 1", "turn 2", "turn 3", "synthesis", "answer"]
-    lines = re.findall(r"^turn (\d) · (\w+) · [\d.]+ s · [\d,]+ tokens$", run.stdout, re.MULTILINE)
-    assert lines == [("1", "first"), ("2", "revise"), ("3", "keep")]
-    *_, answer, figures = run.stdout.strip().split("\n")
-    assert answer == "It is 42."
+    *turns, figures, heading, answer = run.stdout.splitlines()
+    lines = [re.sub(r" · [\d.]+ s · [\d,]+ tokens$", "", line) for line in turns]
+    assert lines == [
+        "turn 1 · 41",
+        "check · No program can check this answer.",
+        "turn 2 · revise · 41 → 42",
+        "turn 3 · keep · 42",
+    ]
+    assert (heading, answer) == ("── answer ──", "It is 42.")
     assert re.fullmatch(
-        r"3 turns · max_turns · groq:openai/gpt-oss-120b · [\d,]+ prompt \([\d,]+ cached\) \+ [\d,]+ output tokens "
-        r"· \$0\.0\d+ · [\d.]+ s",
+        r"3 turns · all turns used · groq:openai/gpt-oss-120b · [\d,]+ prompt \([\d,]+ cached\) \+ [\d,]+ output "
+        r"tokens · \$0\.0\d+ · [\d.]+ s",
         figures,
     )
+
+
+def test_verbose_prints_the_turns_as_they_are_written(scripted: Scripted) -> None:
+    scripted([first("41"), refine("42", "revise"), synthesis("It is 42.", "42")])
+    run = llamaberry("ask", QUESTION, "-v", "--turns", "2")
+    heads = re.findall(r"^── (.*) ──$", run.stdout, re.MULTILINE)
+    assert heads == ["turn 1", "turn 2", "synthesis", "answer"]
+    assert first("41") in run.stdout
+
+
+def test_a_terminal_shows_what_is_waited_for(scripted: Scripted) -> None:
+    """In a line that is gone at the end, so that nothing of it stays above the answer."""
+    scripted([Reply(first("42"), delay=0.5)])
+    output = run_in_terminal("ask", QUESTION, "--turns", "1")
+    assert "turn 1 · groq:openai/gpt-oss-120b · 0 s" in output
+    assert "turn 1 · groq:" not in output.rpartition(f"{CSI}2K")[2]
+
+
+def test_a_dumb_terminal_gets_no_moving_line(scripted: Scripted) -> None:
+    scripted([first("42")])
+    assert "\x1b" not in run_in_terminal("ask", QUESTION, "--turns", "1", TERM="dumb")
+
+
+def test_a_terminal_gets_rendered_markdown_and_mathematics(scripted: Scripted) -> None:
+    answer = r"The area is **\( 2 \times 3 = \boxed{6} \)** cm."
+    scripted([first(answer), first(answer)])
+    for words in ([], ["-v"]):
+        output = re.sub(r"\x1b\[[\d;]*m", "", run_in_terminal("ask", QUESTION, "--turns", "1", *words))
+        assert "The area is 2 × 3 = 6 cm." in output
+        assert "\\times" not in output
 
 
 def test_the_summary_counts_the_tokens_of_every_call(scripted: Scripted) -> None:
@@ -49,8 +83,9 @@ def test_the_summary_counts_the_tokens_of_every_call(scripted: Scripted) -> None
 def test_show_full_and_concise_print_one_line_per_turn(scripted: Scripted, show: str, answer: str) -> None:
     scripted([first("41"), refine("42", "revise"), synthesis("It is 42.", "42")])
     run = llamaberry("ask", QUESTION, "--turns", "2", "--show", show, "--verify", "none")
-    lines = [re.sub(r"[\d.]+ s|[\d,]+ tokens", "…", line) for line in run.stdout.split("\n")]
-    assert lines[:4] == ["turn 1 · first · … · … · 41", "turn 2 · revise · … · … · 42", "── answer ──", answer]
+    lines = [re.sub(r"[\d.]+ s|[\d,]+ tokens", "…", line) for line in run.stdout.splitlines()]
+    assert lines[:2] == ["turn 1 · 41 · … · …", "turn 2 · revise · 41 → 42 · … · …"]
+    assert lines[-2:] == ["── answer ──", answer]
 
 
 def test_show_concise_prints_the_long_answer_if_need_be(scripted: Scripted) -> None:
@@ -142,7 +177,8 @@ def test_ctrl_c_prints_the_answer_so_far_and_exits_with_130(scripted: Scripted) 
         seconds = time.monotonic() - interrupted_at
     assert run.returncode == 130
     assert re.fullmatch(r"llamaberry: `llamaberry resume [\w-]+` continues from here\n", err)
-    assert "── the answer so far ──\n42\n1 turn · interrupted" in out
+    assert "\n1 turn · interrupted · " in out
+    assert out.endswith("── the answer so far ──\n42\n")
     assert seconds < 3  # one second, and more for a slow machine
 
 
@@ -190,7 +226,7 @@ def test_a_thread_name_that_no_list_could_show_is_refused(groq: ScriptedGroq, na
 
 def test_a_closed_pipe_is_not_an_error(scripted: Scripted) -> None:
     scripted([first(), refine(), refine(), synthesis()])
-    line = " ".join(f"'{word}'" for word in [*COMMAND, "ask", QUESTION])
+    line = " ".join(f"'{word}'" for word in [*COMMAND, "ask", "-v", QUESTION])
     line = f"{line} | head -n 1; exit ${{PIPESTATUS[0]}}"
     run = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
     assert (run.stdout, run.stderr, run.returncode) == ("── turn 1 ──\n", "", 0)

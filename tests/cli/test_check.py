@@ -19,25 +19,26 @@ def test_ask_prints_the_program_and_what_it_printed(scripted: Scripted) -> None:
     scripted([first("42")], [program(PROGRAM)])
     run = llamaberry("ask", "Q")
     assert (run.returncode, run.stderr) == (0, "")
-    check = run.stdout.partition("── check ──\n")[2]
-    shown = f"{PROGRAM}\n── it printed ──\n42\ncheck · The program's answer is 42: turn 1's.\n\n"
-    assert check.startswith(f"{shown}── answer ──\n42\n1 turn · verified ·")
+    check = run.stdout.partition("check · a program, written from the question alone:\n")[2]
+    shown = f"  {PROGRAM}\nit printed:\n  42\ncheck · The program's answer is 42: turn 1's.\n"
+    assert check.startswith(f"{shown}1 turn · verified by a program · ")
+    assert check.endswith("\n── answer ──\n42\n")
     assert run.stdout.count(PROGRAM) == 1
 
 
 def test_ask_highlights_the_program_on_a_terminal(scripted: Scripted) -> None:
     scripted([first("42")], [program(PROGRAM)])
     output = run_in_terminal("ask", "Q")
-    line = next(line for line in output.splitlines() if "print" in line and "it printed" not in line)
+    line = next(line for line in output.splitlines() if "(" in line and "print" in line)
     assert line.count(CSI) > 4
-    assert re.sub(r"\x1b\[[\d;]*m", "", line).strip() == PROGRAM
+    assert re.sub(r"\x1b\[[\d;]*[mK]", "", line).strip() == PROGRAM
 
 
 def test_ask_prints_a_program_once_and_each_verdict(scripted: Scripted) -> None:
     scripted([first("41"), first("42")], [program(PROGRAM)])
     output = llamaberry("ask", "Q").stdout
     assert output.count(PROGRAM) == 1
-    verdicts = re.findall("^check · (.*)$", output, re.MULTILINE)
+    verdicts = re.findall(r"^check · (The .*)$", output, re.MULTILINE)
     assert verdicts == ["The program's answer is 42: not turn 1's.", "The program's answer is 42: turn 2's."]
 
 
@@ -53,10 +54,11 @@ def test_ask_says_why_there_is_no_evidence(scripted: Scripted, programs: list[st
     assert f"\ncheck · {sentence}\n" in llamaberry("ask", "Q", "--turns", "2").stdout
 
 
-def test_the_short_forms_print_one_line_for_the_check(scripted: Scripted) -> None:
+def test_the_shortest_form_prints_one_line_for_the_check(scripted: Scripted) -> None:
     scripted([first("42")], [program(PROGRAM)])
-    lines = llamaberry("ask", "Q", "--show", "full").stdout.splitlines()
-    assert lines[1:4] == ["check · The program's answer is 42: turn 1's.", "── answer ──", "42"]
+    lines = llamaberry("ask", "Q", "--show", "concise").stdout.splitlines()
+    assert lines[1] == "check · The program's answer is 42: turn 1's."
+    assert lines[-2:] == ["── answer ──", "42"]
 
 
 def test_quiet_prints_only_the_answer(scripted: Scripted) -> None:
@@ -83,7 +85,7 @@ def test_show_has_the_check_below_its_turn(scripted: Scripted) -> None:
     llamaberry("ask", "-q", "Q", "--thread", "T")
     tree = re.sub(r" · [\d.]+ s.*", "", llamaberry("show", "T").stdout)
     *lines, figures = tree.splitlines()[1:]
-    assert figures.startswith("thread T · 2 turns · verified · ")
+    assert figures.startswith("thread T · 2 turns · verified by a program · ")
     assert lines == [
         "├── first_turn",
         "│   └── 41",

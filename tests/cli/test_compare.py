@@ -32,7 +32,7 @@ def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> No
         "",
         "It is 41",
         "",
-        f"1 turn · max_turns · groq:openai/gpt-oss-120b · {figures.removeprefix('… s · ')} · … s",
+        f"1 turn · all turns used · groq:openai/gpt-oss-120b · {figures.removeprefix('… s · ')} · … s",
         "",
         "turns:2",
         f"├── first_turn · {figures}",
@@ -50,7 +50,8 @@ def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> No
         "",
         "Six times seven is 42.",
         "",
-        "2 turns · max_turns · groq:openai/gpt-oss-120b · 3,000 prompt (0 cached) + 30 output tokens · $0.000468 · … s",
+        "2 turns · all turns used · groq:openai/gpt-oss-120b · 3,000 prompt (0 cached) + 30 output tokens · $0.000468 "
+        "· … s",
         "",
         "the answers differ: It is 41 / 42 · turns:2 took 3.0 times the tokens, 3.0 times the cost and … times the "
         "seconds",

@@ -54,7 +54,7 @@ def test_ctrl_c_prints_finished_turns(scripted: Scripted, how: tuple[str, ...]) 
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=10)
     assert (run.returncode, err) == (130, "")
-    assert "1 turn · max_turns ·" in out
+    assert "1 turn · all turns used ·" in out
     assert "1 turn · interrupted ·" in out
     assert "the answers" not in out
 

@@ -52,7 +52,7 @@ def test_show_prints_each_node_with_its_figures_and_changes(scripted: Scripted) 
         "",
         "The answer is 42.",
         "",
-        "thread T · 3 turns · max_turns · groq:openai/gpt-oss-120b · "
+        "thread T · 3 turns · all turns used · groq:openai/gpt-oss-120b · "
         "4,000 prompt (2,700 cached) + 40 output tokens · $0.000421 · … s",
         "",
     ]
@@ -78,7 +78,7 @@ def test_show_prints_degraded_interrupted_and_single_turn_runs(scripted: Scripte
     assert "synthesize" not in lost
     scripted([first("41")])
     llamaberry("ask", "Q", "--thread", "single", "--turns", "1")
-    assert "1 turn · max_turns" in llamaberry("show", "single").stdout
+    assert "1 turn · all turns used" in llamaberry("show", "single").stdout
     scripted([first("41"), Reply(hang=True)])
     llamaberry("ask", "Q", "--thread", "cut", "--turns", "1")
     scripted([Reply(status=503, headers=NO_RETRY)])

@@ -118,10 +118,10 @@ def test_a_degraded_answer_has_its_own_exit_code(
     scripted([*before, REFUSED])
     run = llamaberry("ask", "6 x 7?", *words)
     assert (run.returncode, run.stderr) == (code, "")
-    answer = run.stdout.partition("── answer ──\n")[2].split("\n")
-    assert answer[0] == "41"
-    assert re.match(r"(Turn 2|The synthesis) failed, .*answered 400: .*\(Out of luck\)\.$", answer[1])
-    assert answer[2].startswith(f"{len(before)} turn")
+    *_, degraded, figures, heading, answer = run.stdout.splitlines()
+    assert re.match(r"(Turn 2|The synthesis) failed, .*answered 400: .*\(Out of luck\)\.$", degraded)
+    assert figures.startswith(f"{len(before)} turn")
+    assert (heading, answer) == ("── answer ──", "41")
 
 
 def test_a_truncated_reply_names_its_option_and_exits_with_0(scripted: Scripted) -> None:
