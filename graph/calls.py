@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from llamaberry.graph.turn import Turn
 
-VERIFY, SYNTHESIZE = "verify", "synthesize"
+VERIFY, SYNTHESIZE, STRUCTURE = "verify", "synthesize", "structure"
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))
@@ -17,7 +17,7 @@ class Call(TypedDict):
     """A model call that returned a reply."""
 
     step: str
-    """The node that made it, as traces name it: "first_turn", "verify", "refine_turn 2", "synthesize"."""
+    """The node that made it, as traces name it: "first_turn", "verify", "refine_turn 2", "synthesize", "structure"."""
     model: str
     """The model that replied, as "provider:name"."""
     usage: UsageMetadata | None

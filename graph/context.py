@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llamaberry.graph.answer_schema import AnswerSchema
 from llamaberry.graph.system_prompt import SYSTEM_PROMPT
 
 PROGRAM_TEMPERATURE = 0.2
-"""The highest sampling temperature of a program: variety helps reasoning, and breaks code."""
+"""The highest sampling temperature of a program or JSON: variety helps reasoning, and breaks code."""
 StepName = Literal["first_turn", "verify", "refine_turn", "synthesize"]
 STEPS: tuple[StepName, ...] = get_args(StepName)
 """The steps that call a model."""
@@ -168,15 +169,26 @@ class Context(BaseModel):
         },
     )
 
+    answer_schema: AnswerSchema = Field(
+        default=None,
+        title="Schema of the answer",
+        description="JSON schema for the output `structured`: the final answer is also written as JSON that fits it.",
+    )
+
     def __hash__(self) -> int:
         """Return a hash of all settings: pydantic's own fails at a dict."""
         return hash(self.model_dump_json())
 
     def for_step(self, step: str) -> "Context":
-        """Return the settings of a step's call: its own model, and for a program a low temperature."""
-        own = {"refine_turn": self.refine_model, "verify": self.verify_model, "synthesize": self.synthesis_model}
+        """Return the settings of a step's call: its own model, and for a program or JSON a low temperature."""
+        own = {
+            "refine_turn": self.refine_model,
+            "verify": self.verify_model,
+            "synthesize": self.synthesis_model,
+            "structure": self.synthesis_model,
+        }
         changes: dict[str, Any] = {"model": own[step]} if own.get(step) else {}
-        if step == "verify":
+        if step in ("verify", "structure"):
             changes["temperature"] = min(self.temperature, PROGRAM_TEMPERATURE)
         return self.model_copy(update=changes) if changes else self
 

@@ -22,6 +22,11 @@ def after_turn(state: State) -> Literal["verify", "refine_turn", "synthesize"]:
     return "synthesize" if state.get("stop_reason") else "refine_turn"
 
 
+def after_synthesis(state: State) -> Literal["synthesize", "__end__"]:
+    """Put the answer into the requested schema, if that is to be done."""
+    return "synthesize" if state.get("to_structure") else "__end__"
+
+
 def is_to_check(turns: Sequence[Turn], check: Check | None, stop_reason: StopReason | None, context: Context) -> bool:
     """Return whether the newest turn is to be checked.
 

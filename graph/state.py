@@ -131,6 +131,8 @@ class Output(TypedDict):
     """The answer to read."""
     concise_answer: str
     """The answer in a sentence or less, comparable by a program."""
+    structured: Any
+    """The answer in the requested schema (`answer_schema`), as JSON; None if none was requested, or none fits."""
     usage: Usage
     """Totals of the calls: tokens, seconds, cost."""
     stop_reason: StopReason | None
@@ -144,3 +146,5 @@ class State(Output):
 
     to_check: bool
     """Whether verify is next. Each step writes it, because a router sees no settings."""
+    to_structure: Literal["write", "repair"] | None
+    """Whether the answer is put into the requested schema next, for the first or the second time."""

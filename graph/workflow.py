@@ -13,7 +13,7 @@ from langgraph.types import Checkpointer, RetryPolicy
 from llamaberry.graph.compiled import ReasoningGraph as ReasoningGraph
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
-from llamaberry.graph.routing import after_turn
+from llamaberry.graph.routing import after_synthesis, after_turn
 from llamaberry.graph.state import Input, Output, RawInput, State
 from llamaberry.models.objects import Model, ModelObject, inspect_models
 from llamaberry.models.retry import BACKOFF_S, MAX_ATTEMPTS
@@ -94,7 +94,7 @@ def build_graph(
     builder.add_edge(START, "first_turn")
     for name in ("first_turn", "verify", "refine_turn"):
         builder.add_conditional_edges(name, _Router(after_turn), ["verify", "refine_turn", "synthesize"])
-    builder.add_edge("synthesize", END)
+    builder.add_conditional_edges("synthesize", _Router(after_synthesis), ["synthesize", END])
     compiled = builder.compile(checkpointer=checkpointer, store=store, cache=cache, name="llamaberry")
     return cast("ReasoningGraph", compiled.with_config(tags=["llamaberry"]))
 

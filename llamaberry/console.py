@@ -41,7 +41,7 @@ def one_line(text: str) -> str:
     return line if len(line) <= 80 else f"{line[:79]}…"
 
 
-def as_json(document: dict[str, Any]) -> str:
+def as_json(document: Any) -> str:
     """Return a document as JSON without control characters, also without bidirectional ones."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
     # json escapes only the control characters of ASCII.

@@ -1,5 +1,6 @@
 """Llamaberry as a tool for an agent: it takes a hard question, and returns a short answer with the turns."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from langgraph.config import get_stream_writer
 from langgraph.types import StreamMode
 from pydantic import BaseModel, Field, ValidationError
 
+from llamaberry.graph.answer_schema import JsonSchema
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, describe_validation_error
 from llamaberry.graph.workflow import ReasoningGraph
@@ -39,6 +41,7 @@ def as_tool(
     name: str = "think_in_turns",
     description: str = DESCRIPTION,
     graph: ReasoningGraph = default_graph,
+    answer_schema: JsonSchema | type[Any] | None = None,
 ) -> StructuredTool:
     """Return a tool for `create_agent`, or for any model that calls tools; it works with `invoke` and `ainvoke`.
 
@@ -47,12 +50,16 @@ def as_tool(
         name: the tool's name, for the model.
         description: what the model reads about the tool.
         graph: another graph of `build_graph`.
+        answer_schema: the context's, as a JSON schema, a pydantic class or a TypedDict.
 
-    The model gets the concise answer; the graph's output (an Output, with the turns) is the message's `artifact`. In a
-    LangGraph agent the graph's events appear in the agent's stream mode "custom". A failed model call is returned to
-    the agent's model as the tool's error; a SetupError is raised, because only the operator can fix it.
+    The model gets the concise answer, or with an `answer_schema` the structured one as JSON; the graph's output (an
+    Output, with the turns) is the message's `artifact`. In a LangGraph agent the graph's events appear in the agent's
+    stream mode "custom". A failed model call is returned to the agent's model as the tool's error; a SetupError is
+    raised, because only the operator can fix it.
     """
     context = context or Context()
+    if answer_schema is not None:
+        context = Context(**context.model_dump() | {"answer_schema": answer_schema})
 
     def think(question: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         with _tool_run() as run:
@@ -96,7 +103,10 @@ class _ToolRun:
     @property
     def result(self) -> tuple[str, dict[str, Any]]:
         """The content and the artifact of the tool's message."""
-        return self.state["concise_answer"] or self.state["answer"], self.state
+        state = self.state
+        if state["structured"] is not None:
+            return json.dumps(state["structured"], ensure_ascii=False), state
+        return state["concise_answer"] or state["answer"], state
 
 
 @contextmanager

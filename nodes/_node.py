@@ -9,7 +9,8 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.messages.ai import add_usage
 from langchain_core.tools import BaseTool
 
-from llamaberry.graph.calls import Call, Usage
+from llamaberry.graph.answer_schema import JsonSchema
+from llamaberry.graph.calls import STRUCTURE, Call, Usage
 from llamaberry.graph.context import MAX_TOKENS, Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.reply import finish_reason, why_unusable
@@ -48,13 +49,14 @@ class Attempt(NamedTuple):
     models: Mapping[str, ModelObject] = {}
     """The model objects of the steps that have one."""
 
-    async def ask(self, messages: list[AnyMessage]) -> ModelReply:
+    async def ask(self, messages: list[AnyMessage], schema: JsonSchema | None = None) -> ModelReply:
         """Call the step's model: its object, or the one that the context names; and the tools that it asks for.
 
+        `schema` is that of the reply, if it has one.
         Raises SetupError before the call, ModelError if it fails or its reply is unusable.
         """
         if not self.tools or not self.trace.turn or not self.context.max_tool_calls:
-            return await self._ask(messages, self.started_at)
+            return await self._ask(messages, self.started_at, schema=schema)
         context, model = self.context.for_step(self.trace.node), self.models.get(self.trace.node)
         secrets = model.secrets if model else client_settings(context).secrets
         limit = context.max_tool_calls
@@ -103,23 +105,36 @@ class Attempt(NamedTuple):
         seconds = sum(call["seconds"] for call in self.paid)
         return ModelReply(message, reply.model, seconds, tuple(tool_calls))
 
-    async def _ask(self, messages: list[AnyMessage], since: float, tools: Tools = NO_TOOLS) -> ModelReply:
+    async def _ask(
+        self,
+        messages: list[AnyMessage],
+        since: float,
+        tools: Tools = NO_TOOLS,
+        schema: JsonSchema | None = None,
+    ) -> ModelReply:
         """Call the model once; `since` is the time.time() from which the reply's seconds count."""
-        context, model = self.context.for_step(self.trace.node), self.models.get(self.trace.node)
-        reply = await acall_model(context, messages, self.trace.call_config, since, model, tools)
+        context = self.context.for_step(self.trace.node)
+        model = self.models.get("synthesize" if self.trace.node == STRUCTURE else self.trace.node)
+        reply = await acall_model(context, messages, self.trace.call_config, since, model, tools, schema)
         # The integrations of LangChain name the provider and give a finish reason; other chat models may not.
         needs_reason = model is None or "model_provider" in reply.message.response_metadata
         reason = why_unusable(reply.message, needs_reason=needs_reason, may_call_tools=tools.offered)
         if reason and finish_reason(reply.message) == "length":
             if model:
                 raise ModelError(f"{reply.model} {reason}: raise its own limit, or choose a model that reasons less")
-            return await self._ask_with_more_tokens(messages, context, reply, since, tools)
+            return await self._ask_with_more_tokens(messages, context, reply, since, tools, schema)
         if reason:
             raise ModelError(f"{reply.model} {reason}: try again, or another model", retryable=True)
         return reply
 
     async def _ask_with_more_tokens(
-        self, messages: list[AnyMessage], context: Context, empty: ModelReply, since: float, tools: Tools
+        self,
+        messages: list[AnyMessage],
+        context: Context,
+        empty: ModelReply,
+        since: float,
+        tools: Tools,
+        schema: JsonSchema | None,
     ) -> ModelReply:
         """Ask again with twice the tokens, where a model's reasoning has used them all. Both calls are in the usage."""
         limit = context.max_tokens
@@ -130,7 +145,7 @@ class Attempt(NamedTuple):
             raise ModelError(f"{problem}: choose a model that reasons less")
         try:
             larger = context.model_copy(update={"max_tokens": more})
-            reply = await acall_model(larger, messages, self.trace.call_config, since, None, tools)
+            reply = await acall_model(larger, messages, self.trace.call_config, since, None, tools, schema)
         except ModelError as error:
             if error.retryable:
                 raise
@@ -161,16 +176,24 @@ class Node:
     ModelReply (None without a call) into an update of the state. `on_failure(attempt, error)` returns the update for a
     call that failed for good, so that the turns before it are kept; without it, the run fails. If the reply is to be
     worked on outside of the event loop, such as a program that is to be run, `use(reply)` is awaited, and its result
-    takes the reply's place in `update`.
+    takes the reply's place in `update`. `schema(attempt)` returns the JSON schema of the reply, for models whose
+    provider has structured output; other models do not see it.
     """
 
     def __init__(
-        self, prompt: Prompt, update: Update, on_failure: OnFailure | None = None, *, use: Use | None = None
+        self,
+        prompt: Prompt,
+        update: Update,
+        on_failure: OnFailure | None = None,
+        *,
+        use: Use | None = None,
+        schema: Callable[[Attempt], JsonSchema] | None = None,
     ) -> None:
         self.prompt = prompt
         self.update = update
         self.on_failure = on_failure
         self.use = use
+        self.schema = schema
 
     def run(self, attempt: Attempt) -> dict[str, Any]:
         """Run one attempt as `arun` does, from a thread without an event loop."""
@@ -182,7 +205,7 @@ class Node:
         if messages is None:
             return self.update(attempt, None)
         try:
-            reply = await attempt.ask(messages)
+            reply = await attempt.ask(messages, self.schema(attempt) if self.schema else None)
         except ModelError as error:
             if (delay := attempt.retry_delay(error)) is None:
                 return self._fail(attempt, error)

@@ -12,7 +12,7 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Command
 from typing_extensions import is_typeddict
 
-from llamaberry.graph.calls import add_calls, stored_calls, total
+from llamaberry.graph.calls import STRUCTURE, add_calls, stored_calls, total
 from llamaberry.graph.context import resolve_context
 from llamaberry.graph.events import check_finished, check_started, refining_ended, turn_finished, turn_started
 from llamaberry.graph.routing import is_to_check, why_stop
@@ -26,9 +26,18 @@ from llamaberry.models.tools import check_tools
 from llamaberry.nodes._conversation import read_conversation
 from llamaberry.nodes._node import Attempt
 from llamaberry.nodes._review import Reviewed, review
+from llamaberry.nodes._structure import structure
 from llamaberry.tracing.node_trace import NodeTrace
 
-_NEW_RUN = {"calls": None, "check": None, "answer": "", "concise_answer": "", "degraded": None}
+_NEW_RUN = {
+    "calls": None,
+    "check": None,
+    "answer": "",
+    "concise_answer": "",
+    "structured": None,
+    "to_structure": None,
+    "degraded": None,
+}
 """What a first turn resets, if it does not write it."""
 
 
@@ -87,12 +96,13 @@ class Step(Runnable[Any, Any]):
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run one attempt in this thread."""
         attempt, reviewed = self._start(input, config)
-        return self._finish(attempt, reviewed, {"stop_reason": "review"} if reviewed.stop else self.node.run(attempt))
+        update = {"stop_reason": "review"} if reviewed.stop else self._node(attempt).run(attempt)
+        return self._finish(attempt, reviewed, update)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run one attempt in this event loop."""
         attempt, reviewed = self._start(input, config)
-        update = {"stop_reason": "review"} if reviewed.stop else await self.node.arun(attempt)
+        update = {"stop_reason": "review"} if reviewed.stop else await self._node(attempt).arun(attempt)
         return self._finish(attempt, reviewed, update)
 
     def _start(self, input: Any, config: RunnableConfig | None) -> tuple[Attempt, Reviewed]:
@@ -102,14 +112,15 @@ class Step(Runnable[Any, Any]):
         state = cast("State", input if isinstance(input, Mapping) else dict(input))
         context = resolve_context(runtime.context, (config or {}).get("configurable"))
         conversation = read_conversation(state)
-        trace = NodeTrace(self.name, self._turn_index(state), number, config)
+        name = STRUCTURE if self.name == "synthesize" and state.get("to_structure") else self.name
+        trace = NodeTrace(name, self._turn_index(state), number, config)
         # In each step: a run may begin at any checkpoint, with other settings.
         check_limits(context, tools=bool(self.tools))
         if trace.turn == 1:
             if self.tools:
                 check_tools(context, self.models)
             check_models(context, self.models)
-        reviewed = review(self.name, state, context, conversation.query)
+        reviewed = review(name, state, context, conversation.query)
         if reviewed.edits:
             state = {**state, "turns": keep_turns(state["turns"], reviewed.edits)}
         if trace.turn and not reviewed.stop:
@@ -123,6 +134,10 @@ class Step(Runnable[Any, Any]):
             state, context, conversation, number, started_at, usage, trace, [], write, self.tools, self.models
         )
         return attempt, reviewed
+
+    def _node(self, attempt: Attempt) -> Runs:
+        """Return the node to run: once synthesize has written the answer, what puts it into the requested schema."""
+        return structure if attempt.trace.node == STRUCTURE else self.node
 
     def _turn_index(self, state: State) -> int | None:
         """Return the index of the turn that this node writes; None if it writes none."""
@@ -157,6 +172,8 @@ class Step(Runnable[Any, Any]):
             result["to_check"] = is_to_check(turns, check, result.get("stop_reason"), attempt.context)
         elif self.name == "verify":
             result.setdefault("to_check", False)
+        elif attempt.trace.node == "synthesize" and attempt.context.answer_schema:
+            result["to_structure"] = "write"
         self._report(attempt, result, turn, turns)
         return result
 

@@ -113,16 +113,37 @@ def program(source: str = "print(6 * 7)") -> str:
     return f"```python\n{source}\n```"
 
 
+def example_of(schema: Any, root: Any = None) -> Any:
+    """Return the simplest value that fits a schema, with all properties of an object and one item of an array."""
+    root = schema if root is None else root
+    if "$ref" in schema:
+        *_, group, name = schema["$ref"].split("/")
+        return example_of(root[group][name], root)
+    if "const" in schema or "enum" in schema:
+        return schema["const"] if "const" in schema else schema["enum"][0]
+    for choices in ("anyOf", "oneOf", "allOf"):
+        if choices in schema:
+            return example_of(schema[choices][0], root)
+    kind = schema.get("type", "object")
+    if kind == "object":
+        return {name: example_of(part, root) for name, part in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [example_of(schema["items"], root)] if "items" in schema else []
+    return {"string": "42", "integer": 42, "number": 42.0, "boolean": True, "null": None}[kind]
+
+
 def wants_program(request: Request) -> bool:
     """Return whether a request is for a program that checks the answer."""
     return bool(request.messages) and _text(request.messages[0]).startswith("You write Python programs")
 
 
 def good_model(request: Request) -> str:
-    """Reply in the format whose headings the last user message names; no program can answer its questions."""
+    """Reply in the format that the last user message names, headings or a schema; no program can answer."""
     if wants_program(request):
         return "NONE"
     instruction = next((_text(m) for m in reversed(request.messages) if m.get("role") == "user"), "")
+    if schema := re.search(r"^The JSON schema:\n\n(.*)$", instruction, re.M):
+        return json.dumps(example_of(json.loads(schema[1])))
     return synthesis() if "Concise Answer" in instruction else refine() if "Verdict" in instruction else first()
 
 

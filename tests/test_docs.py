@@ -20,6 +20,7 @@ PRINTED = {
         *["turn 1 answers 42", "turn 2 answers 42", "the answer: The answer is 42."],
         "['groq:openai/gpt-oss-20b', 'groq:openai/gpt-oss-120b']",
         "keep",
+        "factors=[42] value=42",
         *["The answer is 42. 2"] * 2,
         "42 42",
     ],

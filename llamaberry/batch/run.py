@@ -160,6 +160,8 @@ class _Batch:
         except ModelError as error:
             return item._asdict() | {"error": str(error)}
         output = {key: state[key] for key in ("answer", "concise_answer", "stop_reason", "degraded", "check")}
+        if self.context.answer_schema:
+            output["structured"] = state["structured"]
         turns = {"turns": len(state["turns"]), "model": state["turns"][-1]["model"]}
         return item._asdict() | output | turns | {"usage": state["usage"]}
 

@@ -9,7 +9,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 
 
-@context_options()
+@context_options(exclude=("answer_schema",))
 def compare(
     question: QuestionArgument,
     settings: dict[str, Any],

@@ -115,9 +115,11 @@ class Display:
         turns = state.get("turns") or []
         concise = state.get("concise_answer") if self.mode == "concise" else None
         answer = plain(concise or state.get("answer") or latest_answer(turns) or "")
+        structured = state.get("structured")
+        structured_text = None if structured is None else as_json(structured)
         if self.mode == "quiet":
-            if answer:
-                self.console.out(answer, highlight=False)
+            if text := structured_text or answer:
+                self.console.out(text, highlight=False)
             return
         stop_reason = state.get("stop_reason") if complete else None
         models = [turn["model"] for turn in turns]
@@ -130,6 +132,9 @@ class Display:
                 self.console.print(rendered(answer), soft_wrap=False)
             else:
                 self.console.out(answer, highlight=False)
+        if structured_text:
+            self.console.print(Text("── structured ──", "bold green"))
+            self.console.out(structured_text, highlight=False)
         if self.console.is_terminal:
             self._figures(state, figures)
 

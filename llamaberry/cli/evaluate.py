@@ -21,7 +21,10 @@ ARMS = "single,program,self-consistency:3,turns:3,turns:3+noverify"
 
 # An arm's name sets its turns.
 @context_options(
-    exclude=("max_turns", "early_stop", "verify", "second_turn", "token_budget", "max_cost_usd", "deadline_s")
+    exclude=(
+        *("max_turns", "early_stop", "verify", "second_turn", "token_budget", "max_cost_usd", "deadline_s"),
+        "answer_schema",
+    )
 )
 def evaluate(
     settings: dict[str, Any],

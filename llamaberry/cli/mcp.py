@@ -11,7 +11,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 
 
-@context_options()
+@context_options(exclude=("answer_schema",))
 def mcp(
     settings: dict[str, Any],
     http: Annotated[

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal, get_origin
 import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import from_json
 
 from llamaberry.folders import expand_user
+from llamaberry.graph.answer_schema import to_json_schema
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError, describe_validation_error
 
@@ -37,7 +39,12 @@ AcceptDegradedOption = Annotated[
     bool, typer.Option("--accept-degraded", help="Exit with 0 instead of 3 if a failed call cost a turn.")
 ]
 
-_OPTION_NAMES = {"model": ("--model", "-m"), "max_turns": ("--turns", "-t"), "instructions": ("--instruction",)}
+_OPTION_NAMES = {
+    "model": ("--model", "-m"),
+    "max_turns": ("--turns", "-t"),
+    "instructions": ("--instruction",),
+    "answer_schema": ("--schema",),
+}
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
@@ -68,6 +75,8 @@ def context_options(
             for name in settings:
                 if get_origin(fields[name].annotation) is dict:
                     settings[name] = _read_pairs(settings[name], option_names(name)[0])
+            if "answer_schema" in settings:
+                settings["answer_schema"] = _read_schema(settings["answer_schema"], option_names("answer_schema")[0])
             try:
                 return command(**arguments, settings=settings)
             except ValidationError as error:
@@ -88,7 +97,9 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         kind = list[str]
     if kind is bool:
         names[0] += f"/--no-{names[0].removeprefix('--')}"
-    shown = "STEP=TEXT|STEP=@FILE" if kind == list[str] else None
+    if name == "answer_schema":
+        kind = str
+    shown = "STEP=TEXT|STEP=@FILE" if kind == list[str] else "FILE" if name == "answer_schema" else None
     option = typer.Option(None, *names, help=_help(field), show_default=False, metavar=shown)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None)
 
@@ -126,6 +137,24 @@ def _read_pairs(words: list[str], option: str) -> dict[str, str]:
                 raise SetupError(f"{option}: {path} cannot be read ({cause})") from error
         pairs[step.strip()] = text
     return pairs
+
+
+def _read_schema(name: str, option: str) -> dict[str, Any]:
+    """Return the JSON schema in a file.
+
+    Raises:
+        SetupError: it cannot be read, or is no JSON schema.
+    """
+    path = expand_user(Path(name), option)
+    try:
+        schema = from_json(path.read_bytes(), allow_inf_nan=False)
+        if not (isinstance(schema, dict) and to_json_schema(schema)):
+            raise ValueError("it should be a JSON object that is not empty")
+    except OSError as error:
+        raise SetupError(f"{option} {path}: it cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise SetupError(f"{option} {path}: {error}: write a JSON schema into it") from error
+    return schema
 
 
 def output_mode(show: Show, *, verbose: bool, quiet: bool, json: bool) -> OutputMode:

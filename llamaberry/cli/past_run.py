@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from llamaberry.cli.display import describe_usage, run_figures
 from llamaberry.graph.answers import answer_changed
-from llamaberry.graph.calls import SYNTHESIZE, VERIFY, Call, Usage, total, turn_calls
+from llamaberry.graph.calls import STRUCTURE, SYNTHESIZE, VERIFY, Call, Usage, total, turn_calls
 from llamaberry.graph.check import Check, describe_check
 from llamaberry.graph.program_reply import parse_program
 from llamaberry.graph.turn import Turn
@@ -68,7 +68,7 @@ class Run(NamedTuple):
     @property
     def figures(self) -> list[str]:
         """The turns, stop reason, models, tokens and seconds of the run, in words."""
-        turns = sum(node.name not in (VERIFY, SYNTHESIZE) for node in self.nodes)
+        turns = sum(node.name not in (VERIFY, SYNTHESIZE, STRUCTURE) for node in self.nodes)
         models = [node.call["model"] for node in self.nodes]
         return run_figures(turns, self.stop_reason, models, self.usage, self.usage["seconds"])
 
@@ -86,7 +86,9 @@ def read_run(thread: str, state: dict[str, Any]) -> Run:
         nodes += checks.get(turn["index"], [])
         before = turn["answer"] or before
     for call in state.get("calls") or []:
-        if "text" in call and call["step"] != VERIFY:
+        if call["step"] == STRUCTURE:
+            nodes.append(Node(call, call["text"], None, [], [("same", call["text"])], False))
+        elif "text" in call and call["step"] != VERIFY:
             answer = state.get("concise_answer") or None
             changed = answer_changed(before, answer, concise=True)
             nodes.append(Node(call, call["text"], None, [], _change(before, answer), changed))

@@ -6,28 +6,32 @@ import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
+from llamaberry.graph.answer_schema import JsonSchema
 from llamaberry.graph.calls import NO_TOKENS, cost_usd
 from llamaberry.graph.context import STEPS, Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.tool_calls import ToolCall
 from llamaberry.models.clients import Client, get_client
-from llamaberry.models.errors import to_model_error
+from llamaberry.models.errors import status_of, to_model_error
 from llamaberry.models.guard import Guard, close_abandoned_response, with_guard_first
 from llamaberry.models.local import activity
 from llamaberry.models.local import server as local_server
 from llamaberry.models.objects import Model, ModelObject, ObjectGuard, ObjectSettings, warn_about_ignored_names
 from llamaberry.models.pacer import current_pacer
 from llamaberry.models.settings import client_settings as client_settings
+from llamaberry.models.structured_output import structured_output
 from llamaberry.models.tools import bind_tools
 
 T = TypeVar("T")
 
+_REFUSED_STATUS = (400, 422)  # also Groq's answer to a reply that does not fit the schema
 _CHARS_PER_TOKEN = 32  # well above any tokenizer's average: a reply beyond max_tokens times this does not end
 
 
@@ -62,10 +66,12 @@ async def acall_model(
     started_at: float,
     model: ModelObject | None = None,
     tools: Tools = NO_TOOLS,
+    schema: JsonSchema | None = None,
 ) -> ModelReply:
     """Send `messages` in this event loop, to a model object or else to the model that the context names.
 
-    `started_at` is the time.time() of the first attempt.
+    `started_at` is the time.time() of the first attempt. With a `schema` the provider's structured output is used, if
+    the model is known to have it.
 
     Raises:
         SetupError: no call was made: a key, a package, a model or its name is missing, or it cannot call `tools`.
@@ -81,8 +87,11 @@ async def acall_model(
     bound = (
         bind_tools(client.model, client.settings.model, tools.tools, may_call=tools.may_call) if tools.tools else None
     )
+    options = structured_output(client.settings.provider, client.model, schema) if schema else {}
     if client.settings.provider == "local":
-        call = partial(_call_local, context, client, messages, config)
+        call = partial(_call_local, context, client, messages, config, options)
+    elif options:
+        call = partial(_call_with_schema, client, messages, config, options)
     else:
         call = partial(_call, client, messages, config, bound)
     if pacer := current_pacer.get():
@@ -93,18 +102,34 @@ async def acall_model(
     return ModelReply(message, name, time.time() - started_at)
 
 
+async def _call_with_schema(
+    client: Client, messages: Sequence[AnyMessage], config: RunnableConfig | None, options: Mapping[str, Any]
+) -> tuple[AIMessage, str]:
+    """Call a model with the options of structured output; if its provider refuses them, without."""
+    try:
+        return await _call(client, messages, config, options=options)
+    except ModelError as error:
+        if status_of(error) not in _REFUSED_STATUS:
+            raise
+    return await _call(client, messages, config)
+
+
 async def _call_local(
-    context: Context, client: Client, messages: Sequence[AnyMessage], config: RunnableConfig | None
+    context: Context,
+    client: Client,
+    messages: Sequence[AnyMessage],
+    config: RunnableConfig | None,
+    options: Mapping[str, Any],
 ) -> tuple[AIMessage, str]:
     """Call the local model. If its server dies during the call, start it again and repeat the call once."""
     try:
-        return await _call(client, messages, config)
+        return await _call_with_schema(client, messages, config, options)
     except ModelError as error:
         if not error.retryable or not await asyncio.to_thread(local_server.how_it_ended, client.settings.environment):
             raise
     client = await get_client(client_settings(context))
     try:
-        return await _call(client, messages, config)
+        return await _call_with_schema(client, messages, config, options)
     except ModelError as error:
         if cause := await asyncio.to_thread(local_server.how_it_ended, client.settings.environment):
             raise ModelError(
@@ -115,7 +140,11 @@ async def _call_local(
 
 
 async def _call(
-    client: Client, messages: Sequence[AnyMessage], config: RunnableConfig | None, bound: Model | None = None
+    client: Client,
+    messages: Sequence[AnyMessage],
+    config: RunnableConfig | None,
+    bound: Model | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[AIMessage, str]:
     """Return the reply, and the name of the model that wrote it. `bound` is the client's model with tools."""
     settings = client.settings
@@ -123,7 +152,8 @@ async def _call(
     guard = (
         ObjectGuard(max_chars, settings) if isinstance(settings, ObjectSettings) else Guard(max_chars, settings.secrets)
     )
-    call = asyncio.ensure_future((bound or client.model).ainvoke(list(messages), with_guard_first(config, guard)))
+    invoked = (bound or client.model).ainvoke(list(messages), with_guard_first(config, guard), **options)
+    call = asyncio.ensure_future(invoked)
     guard.call = call
     try:
         if settings.provider == "local":
@@ -197,7 +227,7 @@ def check_models(context: Context, objects: Mapping[str, ModelObject] | None = N
     warn_about_ignored_names(context, objects)
     later = {context.for_step(step).model for step in STEPS[1:] if step not in objects}
     checked = set() if "first_turn" in objects else {context.model}  # by the first turn's own call
-    if objects and context.max_turns == 1:
+    if objects and context.max_turns == 1 and not context.answer_schema:
         return
     if context.max_cost_usd is not None:
         later, checked = later | checked, set()

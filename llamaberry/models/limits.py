@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
+from llamaberry.graph.answer_schema import MAX_EXPANDED_PARTS, expanded_parts
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.models.settings import full_name
@@ -13,6 +14,8 @@ ALLOWED_MODELS = "local, groq:*"
 MAX_TOKENS_PER_RUN = 250_000
 _MAX_PROGRAM_CALLS = 3
 """A program is written, repaired, and written once more."""
+_MAX_STRUCTURE_CALLS = 2
+"""The answer is put into a schema, and repaired."""
 
 _servers: list[str] = []
 
@@ -39,6 +42,11 @@ def check_limits(context: Context, *, tools: bool = False) -> None:
                 f"{field} {model[:100]!r} is not allowed on this server: choose one of {allowed} (its operator sets "
                 "LLAMABERRY_MODELS)"
             )
+    if isinstance(schema := context.answer_schema, dict) and expanded_parts(schema) > MAX_EXPANDED_PARTS:
+        raise SetupError(
+            "answer_schema is recursive, or too large with its references written out "
+            f"({MAX_EXPANDED_PARTS:,} parts): this server allows no such schema"
+        )
     calls, limit = max_calls(context, tools=tools), _max_tokens_per_run()
     if calls * context.max_tokens > limit:
         fewer = "max_tool_calls" if tools else "max_turns"
@@ -51,10 +59,11 @@ def check_limits(context: Context, *, tools: bool = False) -> None:
 
 def max_calls(context: Context, *, tools: bool = False) -> int:
     """Return the highest number of model calls of a run, repeated ones apart; with `tools`, each may take one more."""
-    in_turns = context.max_turns * (1 + (context.max_tool_calls if tools else 0))
+    calls = context.max_turns * (1 + (context.max_tool_calls if tools else 0))
+    calls += _MAX_STRUCTURE_CALLS if context.answer_schema else 0
     if context.max_turns == 1:
-        return in_turns
-    return in_turns + 1 + (_MAX_PROGRAM_CALLS if context.verify == "program" else 0)
+        return calls
+    return calls + 1 + (_MAX_PROGRAM_CALLS if context.verify == "program" else 0)
 
 
 def max_tokens_allowed(context: Context) -> int:

@@ -21,6 +21,7 @@ _NEW_QUESTION: dict[str, Any] = {
     "calls": [],
     "answer": "",
     "concise_answer": "",
+    "structured": None,
     "usage": NO_USAGE,
     "stop_reason": None,
     "degraded": None,

@@ -9,9 +9,10 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
+from langgraph.constants import TAG_NOSTREAM
 
 from llamaberry.graph.answers import answer_changed, latest_answer, normalise
-from llamaberry.graph.calls import call_cost_usd
+from llamaberry.graph.calls import STRUCTURE, call_cost_usd
 from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn
 
@@ -41,7 +42,9 @@ class NodeTrace:
     @property
     def call_config(self) -> RunnableConfig:
         """The config of the model call below the node."""
-        call: RunnableConfig = {"run_name": f"{self.name} model call", "tags": self._tags, "metadata": self._metadata}
+        # The answer as JSON is no message to read: LangGraph leaves it out of the stream of messages.
+        tags = [*self._tags, TAG_NOSTREAM] if self.node == STRUCTURE else self._tags
+        call: RunnableConfig = {"run_name": f"{self.name} model call", "tags": tags, "metadata": self._metadata}
         return merge_configs(self.config, call)
 
     def fail(self, error: Exception) -> None:
