@@ -1,5 +1,6 @@
 """`langgraph dev` as a user runs it: a subprocess that serves the project's langgraph.json on an unused port."""
 
+import json
 import os
 import socket
 import subprocess
@@ -30,8 +31,12 @@ def server_environment(home: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def serve(environment: Mapping[str, str] | None = None, log: Path | None = None, **more: str) -> Iterator[str]:
+def serve(
+    environment: Mapping[str, str] | None = None, log: Path | None = None, graph: str = "", **more: str
+) -> Iterator[str]:
     """Serve in this environment plus `more`, and yield the address. The server's output goes to `log`.
+
+    `graph` is the source of a module with another `graph`, to be served in place of the project's.
 
     The server stores its threads and assistants in the current folder. That is a new folder each time, so that it
     also finds no .env of the developer.
@@ -43,6 +48,13 @@ def serve(environment: Mapping[str, str] | None = None, log: Path | None = None,
     with tempfile.TemporaryDirectory() as folder, open(log or os.devnull, "wb") as out:
         for name in ("langgraph.json", "graph", "llamaberry"):
             Path(folder, name).symlink_to(ROOT / name)
+        if graph:
+            Path(folder, "own.py").write_text(graph, encoding="utf-8")
+            config = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
+            Path(folder, "langgraph.json").unlink()
+            Path(folder, "langgraph.json").write_text(
+                json.dumps({**config, "graphs": {"llamaberry": "./own.py:graph"}})
+            )
         with subprocess.Popen(command, cwd=folder, env=env, stdout=out, stderr=out) as server:
             address = f"http://127.0.0.1:{port}"
             while server.poll() is None:

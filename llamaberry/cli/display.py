@@ -15,6 +15,7 @@ from llamaberry.graph.answers import answer_changed, latest_answer
 from llamaberry.graph.calls import NO_USAGE, Usage
 from llamaberry.graph.check import Check, describe_check
 from llamaberry.graph.state import StopReason
+from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
 from llamaberry.graph.turn import Turn
 
 
@@ -88,6 +89,13 @@ class Display:
         self.console.print(line)
         if self.mode == "turns":
             self.console.print()
+
+    def tool(self, call: ToolCall) -> None:
+        """Print a tool call of the turn that is being written in one line."""
+        if self.mode in ("quiet", "json"):
+            return
+        self.end_line()
+        self.console.print(Text(plain(f"tool · {describe_tool_call(call)}"), "cyan"))
 
     def check(self, check: Check, turn: dict[str, Any]) -> None:
         """Print the program that checks a turn, once, what it printed, and in a sentence what follows."""

@@ -5,6 +5,7 @@ from xml.etree.ElementTree import Element
 
 from llamaberry.cli.past_run import Evidence, Node, Run
 from llamaberry.console import plain
+from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
 from llamaberry.html import document, tag
 
 _CSS = """
@@ -50,9 +51,15 @@ def _node(node: Node) -> Element:
         {"class": "node changed" if node.changed else "node"},
         tag("h2", node.name),
         _figures(node.figures),
+        *map(_tool_call, node.tool_calls),
         tag("div", {"class": "text"}, *(words or ["no answer stated"])),
         tag("details", tag("summary", "the full reply"), tag("pre", node.text)),
     )
+
+
+def _tool_call(call: ToolCall) -> Element:
+    outcome = tag("pre", call["error"] or call["result"] or "")
+    return tag("details", tag("summary", f"tool · {describe_tool_call(call)}"), outcome)
 
 
 def _check(node: Node, evidence: Evidence) -> Element:

@@ -1,7 +1,7 @@
 """A past run, read from its last checkpoint: each node, what it cost, and what it did to the answer."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from llamaberry.cli.display import describe_usage, run_figures
@@ -9,6 +9,7 @@ from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.calls import STRUCTURE, SYNTHESIZE, VERIFY, Call, Usage, total, turn_calls
 from llamaberry.graph.check import Check, describe_check
 from llamaberry.graph.program_reply import parse_program
+from llamaberry.graph.tool_calls import ToolCall
 from llamaberry.graph.turn import Turn
 
 MAX_DIFF_WORDS = 5_000
@@ -39,6 +40,7 @@ class Node(NamedTuple):
     changed: bool
     """Whether this is a different answer."""
     evidence: Evidence | None = None
+    tool_calls: Sequence[ToolCall] = ()
 
     @property
     def name(self) -> str:
@@ -82,7 +84,8 @@ def read_run(thread: str, state: dict[str, Any]) -> Run:
         (call,) = turn_calls([turn])
         steps = [step["statement"] for step in turn["steps"]]
         change, changed = _change(before, turn["answer"]), answer_changed(before, turn["answer"])
-        nodes.append(Node(call, turn["text"], turn["verdict"], steps, change, changed))
+        tool_calls = turn.get("tool_calls", [])
+        nodes.append(Node(call, turn["text"], turn["verdict"], steps, change, changed, tool_calls=tool_calls))
         nodes += checks.get(turn["index"], [])
         before = turn["answer"] or before
     for call in state.get("calls") or []:

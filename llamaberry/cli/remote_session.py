@@ -160,7 +160,7 @@ class RemoteSession(Session):
         elif part.event == "updates":
             self.update_node(data)
         elif part.event == "custom":
-            self.update_status(data)
+            self.handle_event(data)
         elif part.event == "values":
             self.update_state(data)
         elif part.event == "error":

@@ -25,6 +25,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import LlamaberryError, ModelError, SetupError
 from llamaberry.graph.events import step_of
 from llamaberry.graph.state import Input, Output
+from llamaberry.graph.tool_calls import ToolCall
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.models.client import client_settings
 from llamaberry.models.errors import RETRYABLE_STATUS, status_of
@@ -89,9 +90,13 @@ class Session(ABC):
         for turn in self.state.get("turns", []):
             self.display.turn(turn)
 
-    def update_status(self, event: dict[str, Any]) -> None:
-        """Show what the graph's event says is waited for."""
-        steps = {"turn_started": f"turn {event.get('turn')}", "check_started": "check", "refining_ended": "synthesis"}
+    def handle_event(self, event: dict[str, Any]) -> None:
+        """Show what the graph's event says is waited for, or print the tool call that has ended."""
+        if event.get("type") == "tool_finished":
+            self.display.tool(cast("ToolCall", event))
+        turn = f"turn {event.get('turn')}"
+        steps = {"turn_started": turn, "check_started": "check", "refining_ended": "synthesis"}
+        steps |= {"tool_started": f"{turn} · {event.get('name')}", "tool_finished": turn}
         if step := steps.get(event.get("type", "")):
             self.display.waiting(step, self.state.get("usage", NO_USAGE)["total_tokens"] if self.is_current else 0)
 
@@ -273,7 +278,7 @@ class LocalSession(Session):
                         pause = next(iter(part["data"].get("__interrupt__", ())), None)
                         self._unsaved = {} if pause else part["data"]
                     elif part["type"] == "custom" and isinstance(part["data"], dict):
-                        self.update_status(part["data"])
+                        self.handle_event(part["data"])
                     elif part["type"] == "values":
                         self.update_state(part["data"])
                         self._unsaved = {}

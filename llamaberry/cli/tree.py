@@ -11,6 +11,7 @@ from rich.tree import Tree
 from llamaberry.cli.display import program_text
 from llamaberry.cli.past_run import Node, Run
 from llamaberry.console import plain, plain_console
+from llamaberry.graph.tool_calls import describe_tool_call
 
 MIN_WIDTH = 100
 """The terminal width from which two runs are printed side by side."""
@@ -75,9 +76,10 @@ def _heading(node: Node) -> Text:
 
 
 def _content(node: Node, console: Console) -> list[RenderableType]:
-    """Return a node's answer with its changes, or its program, what that printed, and what follows."""
+    """Return a node's tool calls and its answer with its changes, or its program, what that printed, what follows."""
     if node.evidence is None:
-        return [_answer_diff(node, console)]
+        tools = [Text(plain(f"tool · {describe_tool_call(call)}"), "dim") for call in node.tool_calls]
+        return [*tools, _answer_diff(node, console)]
     parts: list[RenderableType] = []
     if node.evidence.program:
         parts.append(program_text(node.evidence.program, console))

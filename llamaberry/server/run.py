@@ -8,16 +8,22 @@ from uuid import UUID
 from langchain_core.messages import AIMessageChunk
 from langgraph.types import StreamPart
 
+from llamaberry.console import plain
 from llamaberry.graph.answers import best_turn
 from llamaberry.graph.calls import SYNTHESIZE, VERIFY, Call, Usage
 from llamaberry.graph.check import Check, standing_answer, verified_turn
 from llamaberry.graph.context import Context
 from llamaberry.graph.events import step_of
+from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
 from llamaberry.graph.turn import Turn
-from llamaberry.graph.workflow import graph
+from llamaberry.graph.workflow import ReasoningGraph
+from llamaberry.graph.workflow import graph as default_graph
 from llamaberry.models.client import check_models, client_settings
 from llamaberry.models.limits import check_limits
 from llamaberry.server.openai_check import CHECK, render_check
+
+TOOL = "tool"
+"""The name of the step that a tool call is, between those of a turn."""
 
 
 class Delta(NamedTuple):
@@ -31,12 +37,18 @@ class Run:
     """A run. Iterate over `deltas()` to the end; then the other attributes are its result."""
 
     def __init__(
-        self, messages: list[dict[str, Any]], context: Context, run_id: UUID, stop: Sequence[str] = ()
+        self,
+        messages: list[dict[str, Any]],
+        context: Context,
+        run_id: UUID,
+        stop: Sequence[str] = (),
+        graph: ReasoningGraph = default_graph,
     ) -> None:
         self.run_id = run_id
         self._input = {"messages": messages}
         self._context = context
         self._stop = stop
+        self._graph = graph
         self._state: dict[str, Any] = {}
 
     def check(self) -> None:
@@ -57,7 +69,7 @@ class Run:
                 if step != current_step:
                     yield Delta(True, f"# {step}\n\n")
                     current_step = step
-                elif step == CHECK:
+                elif step in (CHECK, TOOL):
                     yield Delta(False, "\n\n")
                 yield Delta(False, text)
         if self.degraded:
@@ -66,7 +78,7 @@ class Run:
 
     async def _steps(self) -> AsyncGenerator[tuple[str, str]]:
         """Run the graph; yield pieces of text with the name of their step. A program and its output are one piece."""
-        stream = graph.astream(
+        stream = self._graph.astream(
             self._input,
             {"run_id": self.run_id},
             context=self._context,
@@ -79,7 +91,9 @@ class Run:
                 if part["type"] == "values":
                     self._state = cast("dict[str, Any]", part["data"])
                 elif part["type"] == "custom":
-                    if part["data"]["type"] == "check_finished":
+                    if part["data"]["type"] == "tool_finished":
+                        yield TOOL, plain(describe_tool_call(cast("ToolCall", part["data"])))
+                    elif part["data"]["type"] == "check_finished":
                         before, check = check, cast("Check", part["data"])
                         yield CHECK, render_check(check, self._state["turns"][-1], before)
                 elif part["type"] == "messages":
