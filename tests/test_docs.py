@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testing.scripted_groq import ScriptedGroq
+from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from testing.server import PYTHON, ROOT
 
 DOCS = ROOT / "docs"
@@ -19,6 +19,7 @@ PRINTED = {
         "1",
         *["turn 1 answers 42", "turn 2 answers 42", "the answer: The answer is 42."],
         "['groq:openai/gpt-oss-20b', 'groq:openai/gpt-oss-120b']",
+        "multiply {'a': 17, 'b': 23} 391",
         "keep",
         "factors=[42] value=42",
         *["The answer is 42. 2"] * 2,
@@ -29,10 +30,17 @@ PRINTED = {
 }
 
 
+def first_calling_tools(request: Request) -> Reply | str:
+    """Reply like a good model, which calls a tool in a first turn that has one."""
+    if "tools" in request.body and len(request.messages) == 2:
+        return Reply(calls=[("multiply", {"a": 17, "b": 23})], finish_reason="tool_calls")
+    return good_model(request)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_snippets_of_a_page_run(server: tuple[str, ScriptedGroq], page: str, tmp_path: Path) -> None:
     address, groq = server
-    groq.play()
+    groq.play(first_calling_tools)
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
     code = "\n".join(blocks).replace("http://127.0.0.1:2024", address)
     env = os.environ | {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url}

@@ -223,3 +223,26 @@ def test_a_failed_program_records_its_error(scripted: Scripted, collector: Colle
     failed, repaired = [metadata(run) for run in collector.runs if run["name"] == "verify"]
     assert (failed["verdict"], "division by zero" in failed["error"]) == ("failed", True)
     assert (repaired["verdict"], repaired["program"], "error" in repaired) == ("agrees", "print(6 * 7)", False)
+
+
+TOOLS = """
+from langsmith.run_trees import get_cached_client
+from llamaberry import Context, build_graph
+
+def multiply(a: int, b: int) -> int:
+    \"\"\"Multiply two numbers.\"\"\"
+    return a * b
+
+build_graph(tools=[multiply]).invoke({"query": "Q"}, context=Context(max_turns=1))
+get_cached_client().flush(timeout=10)
+"""
+
+
+def test_tool_runs_are_below_their_turn(scripted: Scripted, collector: Collector) -> None:
+    scripted([Reply(calls=[("multiply", {"a": 6, "b": 7})], finish_reason="tool_calls"), first("42")])
+    run_python(TOOLS)
+    call = "    first_turn model call"
+    assert collector.tree() == ["llamaberry", "  first_turn", call, "    multiply", call, "  synthesize"]
+    tool = collector.run("multiply")
+    assert (tool["run_type"], bool(tool["end_time"])) == ("tool", True)
+    assert "42" in str(tool["outputs"])
