@@ -18,13 +18,14 @@ class ChatCompletion:
     def __init__(self, request: ChatRequest, run: Run) -> None:
         self.run = run
         self._frame = {"id": f"chatcmpl-{run.run_id}", "created": int(time.time()), "model": request.model}
+        self._tool = request.tool
         self._with_usage = bool(request.stream_options and request.stream_options.include_usage)
 
     async def whole(self) -> dict[str, Any]:
         """Run the graph and return the reply. Raises LlamaberryError if it fails."""
         reasoning = "".join([text async for text in self._reasoning()])
-        message = {"role": "assistant", "content": self.run.answer, "reasoning_content": reasoning}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.run.finish_reason}
+        message = {"role": "assistant", "content": None, **self._answer(), "reasoning_content": reasoning}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}
         return self._body("chat.completion", [choice], usage=self._usage) | self._degraded
 
     async def events(self) -> AsyncGenerator[Event]:
@@ -34,8 +35,8 @@ class ChatCompletion:
             async for text in reasoning:
                 yield self._chunk({**role, "reasoning_content": text})
                 role = {}
-        yield self._chunk({"content": self.run.answer})
-        yield self._chunk({}, self.run.finish_reason, **self._degraded)
+        yield self._chunk(self._answer(streamed=True))
+        yield self._chunk({}, self._finish_reason, **self._degraded)
         if self._with_usage:
             yield {"data": json.dumps(self._body("chat.completion.chunk", [], usage=self._usage))}
         yield {"data": "[DONE]"}
@@ -43,6 +44,20 @@ class ChatCompletion:
     def failure(self, error: ApiError) -> list[Event]:
         """Return the event of an error."""
         return [{"data": json.dumps(error.body)}]
+
+    def _answer(self, *, streamed: bool = False) -> dict[str, Any]:
+        """Return the part of a message with the answer: a text, the call of a tool, or why there is no JSON."""
+        if self.run.refusal:
+            return {"refusal": self.run.refusal}
+        if self._tool is None:
+            return {"content": self.run.answer}
+        function = {"name": self._tool.name, "arguments": self.run.answer}
+        call = {"id": f"call_{self.run.run_id.hex}", "type": "function", "function": function}
+        return {"tool_calls": [{"index": 0, **call} if streamed else call]}
+
+    @property
+    def _finish_reason(self) -> str:
+        return "tool_calls" if self._tool and not self.run.refusal else self.run.finish_reason
 
     async def _reasoning(self) -> AsyncGenerator[str]:
         """Run the graph; yield its text, with a blank line between the steps."""
@@ -52,7 +67,7 @@ class ChatCompletion:
                 yield f"{separator}{text}" if starts_step else text
                 separator = "\n\n"
 
-    def _chunk(self, delta: dict[str, str], finish_reason: str | None = None, **more: Any) -> Event:
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> Event:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return {"data": json.dumps(self._body("chat.completion.chunk", [choice], **more))}
 

@@ -12,6 +12,7 @@ from llamaberry.models.limits import max_tokens_allowed
 from llamaberry.presets import PRESETS
 from llamaberry.server.openai_errors import InvalidRequestError
 from llamaberry.server.openai_messages import Message, check_size, to_graph
+from llamaberry.server.openai_structured import ForcedTool, forced_tool, format_schema
 from llamaberry.server.run import Run
 
 MODELS = {"llamaberry" if name == "standard" else f"llamaberry-{name}": preset for name, preset in PRESETS.items()}
@@ -49,7 +50,8 @@ def parse(body: bytes, messages: str) -> dict[str, Any]:
 
 def ignored_fields(request: Mapping[str, Any]) -> list[str]:
     """Return the fields of a request that have no effect."""
-    return [name for name in IGNORED if request.get(name)]
+    called = request.get("tool_choice") not in (None, "none", "auto")
+    return [name for name in IGNORED if request.get(name) and not (called and name == "tools")]
 
 
 def check_choice(value: Any, choices: tuple[Any, ...]) -> Any:
@@ -79,6 +81,7 @@ class ChatRequest(BaseModel):
     stop: list[str] | None = Field(default=None, max_length=MAX_STOPS)
     n: Any = None
     response_format: Any = None
+    tools: Any = None  # before tool_choice, whose validation reads it
     tool_choice: Any = None
 
     @field_validator("stop", mode="before")
@@ -86,15 +89,36 @@ class ChatRequest(BaseModel):
     def _to_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
-    @field_validator("n", "response_format", "tool_choice")
+    @field_validator("n")
     @classmethod
-    def _check_supported(cls, value: Any, info: ValidationInfo) -> Any:
-        choices = {"n": (None, 1), "response_format": (None, "text"), "tool_choice": (None, "none", "auto")}
-        return check_choice(value, choices[info.field_name or ""])
+    def _check_number(cls, value: Any) -> Any:
+        return check_choice(value, (None, 1))
+
+    @field_validator("response_format")
+    @classmethod
+    def _check_format(cls, value: Any) -> Any:
+        format_schema(value)
+        return value
+
+    @field_validator("tool_choice")
+    @classmethod
+    def _check_tool_choice(cls, value: Any, info: ValidationInfo) -> Any:
+        forced_tool(value, info.data.get("tools"))
+        return value
+
+    @property
+    def tool(self) -> ForcedTool | None:
+        """The tool that has to be called."""
+        return forced_tool(self.tool_choice, self.tools)
 
     def run(self, run_id: UUID) -> Run:
         """Return the run for this request; raises InvalidRequestError for a conversation that cannot be used."""
-        settings = {"temperature": self.temperature, "max_tokens": self.max_completion_tokens or self.max_tokens}
+        schema = self.tool.parameters if self.tool else format_schema(self.response_format)
+        settings = {
+            "temperature": self.temperature,
+            "max_tokens": self.max_completion_tokens or self.max_tokens,
+            "answer_schema": schema,
+        }
         conversation = to_graph(
             [(f"messages.{number}.content", message) for number, message in enumerate(self.messages)], "messages"
         )

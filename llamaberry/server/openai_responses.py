@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from llamaberry.graph.context import MAX_SYSTEM_PROMPT_CHARS
 from llamaberry.server.openai_errors import ApiError, InvalidRequestError
 from llamaberry.server.openai_messages import Message, Part, Role, to_graph
-from llamaberry.server.openai_request import Temperature, TokenLimit, check_choice, make_context
+from llamaberry.server.openai_request import Temperature, TokenLimit, make_context
+from llamaberry.server.openai_structured import ForcedTool, forced_tool, format_schema
 from llamaberry.server.reply import Event
 from llamaberry.server.run import Run
 
@@ -35,7 +36,8 @@ class TextOptions(BaseModel):
     @field_validator("format")
     @classmethod
     def _check_format(cls, value: Any) -> Any:
-        return check_choice(value, (None, "text"))
+        format_schema(value)
+        return value
 
 
 class ResponsesRequest(BaseModel):
@@ -49,6 +51,7 @@ class ResponsesRequest(BaseModel):
     max_output_tokens: TokenLimit | None = None
     metadata: dict[str, str] | None = None
     text: TextOptions | None = None
+    tools: Any = None  # before tool_choice, whose validation reads it
     tool_choice: Any = None
     background: bool | None = None
     previous_response_id: Any = None
@@ -62,8 +65,14 @@ class ResponsesRequest(BaseModel):
 
     @field_validator("tool_choice")
     @classmethod
-    def _check_tool_choice(cls, value: Any) -> Any:
-        return check_choice(value, (None, "none", "auto"))
+    def _check_tool_choice(cls, value: Any, info: ValidationInfo) -> Any:
+        forced_tool(value, info.data.get("tools"))
+        return value
+
+    @property
+    def tool(self) -> ForcedTool | None:
+        """The tool that has to be called."""
+        return forced_tool(self.tool_choice, self.tools)
 
     @field_validator("background", "previous_response_id", "conversation", "prompt")
     @classmethod
@@ -80,7 +89,12 @@ class ResponsesRequest(BaseModel):
         instructions = (
             [("instructions", Message(role="system", content=self.instructions))] if self.instructions else []
         )
-        settings = {"temperature": self.temperature, "max_tokens": self.max_output_tokens}
+        schema = self.tool.parameters if self.tool else format_schema(self.text.format if self.text else None)
+        settings = {
+            "temperature": self.temperature,
+            "max_tokens": self.max_output_tokens,
+            "answer_schema": schema,
+        }
         conversation = to_graph([*instructions, *self._messages()], "input")
         return Run(conversation, make_context(self.model, settings), run_id)
 
@@ -160,20 +174,37 @@ class ResponsesReply:
 
     def _end(self, summary: list[str]) -> list[Event]:
         """Return the events from the end of the reasoning on."""
-        answer, response = self.run.answer, self._complete(summary)
-        reasoning, message = response["output"]
-        place = {"item_id": message["id"], "output_index": 1, "content_index": 0}
+        response = self._complete(summary)
+        reasoning, item = response["output"]
+        empty: Json = {"arguments": ""} if item["type"] == "function_call" else {"content": []}
+        started = item | empty | {"status": "in_progress"}
         return [
             self._event("response.output_item.done", output_index=0, item=reasoning),
-            self._event(
-                "response.output_item.added", output_index=1, item=message | {"status": "in_progress", "content": []}
-            ),
-            self._event("response.content_part.added", **place, part=_output_text("")),
-            self._event("response.output_text.delta", **place, delta=answer, logprobs=[]),
-            self._event("response.output_text.done", **place, text=answer, logprobs=[]),
-            self._event("response.content_part.done", **place, part=_output_text(answer)),
-            self._event("response.output_item.done", output_index=1, item=message),
+            self._event("response.output_item.added", output_index=1, item=started),
+            *self._answer_events(item),
+            self._event("response.output_item.done", output_index=1, item=item),
             self._event(f"response.{response['status']}", response=response),
+        ]
+
+    def _answer_events(self, item: Json) -> list[Event]:
+        """Return the events of an answer's text: of a message, a refusal, or the arguments of a tool."""
+        place = {"item_id": item["id"], "output_index": 1}
+        if item["type"] == "function_call":
+            arguments, name = item["arguments"], item["name"]
+            return [
+                self._event("response.function_call_arguments.delta", **place, delta=arguments),
+                self._event("response.function_call_arguments.done", **place, arguments=arguments, name=name),
+            ]
+        place["content_index"] = 0
+        (part,) = item["content"]
+        is_refusal = part["type"] == "refusal"
+        field, kind = ("refusal", "refusal") if is_refusal else ("text", "output_text")
+        more: Json = {} if is_refusal else {"logprobs": []}
+        return [
+            self._event("response.content_part.added", **place, part=part | {field: ""}),
+            self._event(f"response.{kind}.delta", **place, delta=part[field], **more),
+            self._event(f"response.{kind}.done", **place, **{field: part[field]}, **more),
+            self._event("response.content_part.done", **place, part=part),
         ]
 
     def _event(self, kind: str, **fields: Any) -> Event:
@@ -182,8 +213,7 @@ class ResponsesReply:
     def _complete(self, summary: list[str]) -> Json:
         """Return the reply at the end of the run."""
         status = "completed" if self.run.finish_reason == "stop" else "incomplete"
-        message = {"type": "message", "id": self._id("msg"), "status": status, "role": "assistant"}
-        output = [self._reasoning(summary), message | {"content": [_output_text(self.run.answer)]}]
+        output = [self._reasoning(summary), self._answer(status)]
         usage = self.run.usage
         tokens = {
             "input_tokens": usage["input_tokens"],
@@ -196,6 +226,16 @@ class ResponsesReply:
         details = None if status == "completed" else {"reason": "max_output_tokens"}
         degraded = {"degraded": self.run.degraded} if self.run.degraded else {}
         return self._response(status, output=output, usage=tokens, incomplete_details=details, **degraded)
+
+    def _answer(self, status: str) -> Json:
+        """Return the item with the answer: a message, or the call of a tool."""
+        refusal, tool = self.run.refusal, self._request.tool
+        if tool and not refusal:
+            call = {"type": "function_call", "id": self._id("fc"), "call_id": self._id("call"), "status": "completed"}
+            return call | {"name": tool.name, "arguments": self.run.answer}
+        part = {"type": "refusal", "refusal": refusal} if refusal else _output_text(self.run.answer)
+        message = {"type": "message", "id": self._id("msg"), "status": status, "role": "assistant"}
+        return message | {"content": [part]}
 
     def _response(self, status: str, **fields: Any) -> Json:
         request = self._request
@@ -215,9 +255,9 @@ class ResponsesReply:
             "previous_response_id": None,
             "store": False,
             "temperature": request.temperature,
-            "text": {"format": {"type": "text"}},
-            "tool_choice": "auto",
-            "tools": [],
+            "text": {"format": (request.text and request.text.format) or {"type": "text"}},
+            "tool_choice": request.tool_choice if request.tool else "auto",
+            "tools": request.tools if request.tool else [],
             "top_p": None,
             "truncation": "disabled",
             "usage": None,

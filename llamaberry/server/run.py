@@ -1,5 +1,6 @@
 """One run of the graph for one request: its text as it is written, and its result in the terms of OpenAI's APIs."""
 
+import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, NamedTuple, cast
@@ -10,7 +11,7 @@ from langgraph.types import StreamPart
 
 from llamaberry.console import plain
 from llamaberry.graph.answers import best_turn
-from llamaberry.graph.calls import SYNTHESIZE, VERIFY, Call, Usage
+from llamaberry.graph.calls import STRUCTURE, SYNTHESIZE, VERIFY, Call, Usage
 from llamaberry.graph.check import Check, standing_answer, verified_turn
 from llamaberry.graph.context import Context
 from llamaberry.graph.events import step_of
@@ -109,9 +110,17 @@ class Run:
 
     @property
     def answer(self) -> str:
-        """The answer, up to the first stop sequence in it."""
+        """The answer, up to the first stop sequence in it; if JSON is requested, the JSON ("" with a `refusal`)."""
+        if self._context.answer_schema:
+            return "" if self.refusal else json.dumps(self._state["structured"], ensure_ascii=False)
         answer = cast("str", self._state["answer"])
         return answer[: min((answer.find(stop) for stop in self._stop if stop in answer), default=len(answer))]
+
+    @property
+    def refusal(self) -> str | None:
+        """Why there is no JSON, though it was requested."""
+        missing = self._context.answer_schema and self._state["structured"] is None
+        return self.degraded if missing else None
 
     @property
     def degraded(self) -> str | None:
@@ -135,14 +144,16 @@ class Run:
 
     @property
     def finish_reason(self) -> Literal["stop", "length"]:
-        """Whether the reply with the answer was truncated."""
-        reply = self._reply
+        """Whether the reply with the answer was truncated; JSON that fits a schema was not."""
+        reply = None if self._context.answer_schema else self._reply
         return "length" if reply and reply["finish_reason"] == "length" else "stop"
 
     @property
     def _reply(self) -> Turn | Call | None:
-        """The reply with the answer: the synthesis, or the turn whose answer is used; None for a program's answer."""
+        """The reply with the answer: the JSON, the synthesis or the turn used; None for a program's answer."""
         turns, check, last_call = self._state["turns"], self._state["check"], self._state["calls"][-1]
+        if last_call["step"] == STRUCTURE:
+            return cast("Call", last_call)
         if self._state["answer"] == standing_answer(turns, check):
             return None
         turn = verified_turn(turns, check) or best_turn(turns) or turns[-1]
