@@ -179,11 +179,22 @@ def test_a_tools_own_message_of_failure_is_an_error(scripted: Scripted) -> None:
 
     def search() -> str:
         """Search."""
-        raise ToolException("the index is empty")
+        raise ToolException(f"the index of {os.environ['GROQ_API_KEY']} is empty")
 
     handled = tool(search)
     handled.handle_tool_error = True
-    assert run(handled)["turns"][0]["tool_calls"][0]["error"] == "the index is empty"
+    assert run(handled)["turns"][0]["tool_calls"][0]["error"] == "the index of [secret] is empty"
+
+
+def test_a_result_never_has_the_models_key(scripted: Scripted) -> None:
+    groq = scripted([calls(("settings", {})), first("42")])
+
+    def settings() -> str:
+        """List the settings."""
+        return f"key={os.environ['GROQ_API_KEY']}"
+
+    assert run(settings)["turns"][0]["tool_calls"][0]["result"] == "key=[secret]"
+    assert tool_messages(groq) == ["key=[secret]"]
 
 
 def test_a_tool_that_takes_too_long_is_given_up(scripted: Scripted) -> None:
