@@ -1,6 +1,7 @@
-"""`stream_events` and `astream_events`: a run as typed events."""
+"""`stream_events` and `astream_events`, a run as typed events; and the ids in the stream mode "messages"."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import aclosing, closing
 from itertools import groupby
@@ -98,3 +99,20 @@ def test_a_failed_run_raises(scripted: Scripted) -> None:
     scripted([Reply(status=400, error="No luck")])
     with pytest.raises(ModelError, match="No luck"):
         list(stream_events(graph, QUESTION))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_ids_of_replies_alone_begin_as_front_ends_hide_them(streamed: bool) -> None:
+    replies = [first("41"), refine("42", "revise"), synthesis()]
+    model = GenericFakeChatModel(messages=iter(map(AIMessage, replies)), disable_streaming=not streamed)
+    hidden, shown = defaultdict(str), {}
+    settings = Context(max_turns=2, verify="none")
+    for message, metadata in build_graph(model=model).stream(QUESTION, context=settings, stream_mode="messages"):
+        if "attempt" in metadata:
+            hidden[message.id] += message.text
+        else:
+            shown[message.id] = message.text
+    assert list(hidden.values()) == replies
+    assert list(shown.values()) == [QUESTION["query"], "The answer is 42."]
+    assert all(name.startswith("do-not-render-") for name in hidden)
+    assert not any(name.startswith("do-not-render-") for name in shown)

@@ -1,6 +1,7 @@
 """`as_tool`: an agent's model calls it and reads the short answer; the artifact has the turns."""
 
 import asyncio
+from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -53,6 +54,16 @@ def test_the_agents_own_context_is_never_read(scripted: Scripted) -> None:
     messages: Any = {"messages": [("user", "Compare.")]}
     agent.invoke(messages, context={"llamaberry": {"max_turns": 1, "unknown": True}})
     assert len(groq.requests) == 2 + 2 * 4  # the agent's model twice, and two questions with three turns each
+
+
+def test_an_agent_that_streams_its_subgraphs_streams_the_turns_tokens(scripted: Scripted) -> None:
+    scripted(agent_model)
+    agent: Any = create_agent("groq:x", tools=[as_tool(Context(max_turns=2))])
+    question, texts = {"messages": [("user", "Compare.")]}, defaultdict[tuple[str, ...], str](str)
+    for namespace, (message, metadata) in agent.stream(question, stream_mode="messages", subgraphs=True):
+        if metadata.get("turn") == 2:
+            texts[namespace] += message.text
+    assert list(texts.values()) == [refine()] * 2  # a namespace for each call of the tool
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

@@ -4,17 +4,24 @@ import asyncio
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 
+HIDDEN_ID = "do-not-render-"
+"""How the ids of replies begin: front ends of LangGraph's show no message with such an id (docs/studio.md)."""
+
 
 class Guard(BaseCallbackHandler):
-    """Cancels a streamed call whose reply exceeds `max_chars`, and redacts `secrets` in the error of a failed one."""
+    """Cancels a streamed call whose reply exceeds `max_chars`, and redacts `secrets` in the error of a failed one.
+
+    It also marks the reply, before LangGraph streams it, as none of the conversation's messages.
+    """
 
     run_inline = True
     ignore_chat_model = True  # otherwise LangChain formats the whole prompt for this handler in each call
@@ -35,9 +42,16 @@ class Guard(BaseCallbackHandler):
         if isinstance(message, AIMessage):
             self.size += _characters(message.additional_kwargs.get("reasoning_content"))
             self.size += _characters(getattr(message, "tool_call_chunks", None))
+            _hide(message)
         self.on_token()
         if self.exceeded and self.call:
             self.call.cancel()
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Mark a reply that was not streamed."""
+        for generation in (one for several in response.generations for one in several):
+            if isinstance(generation, ChatGeneration):
+                _hide(generation.message)
 
     def on_llm_error(self, error: BaseException, *, response: LLMResult | None = None, **kwargs: Any) -> None:
         """Redact the error before a tracer sees it."""
@@ -87,6 +101,11 @@ async def close_abandoned_response(error: Exception) -> None:
         for value in list(frame.f_locals.values()):
             if isinstance(value, httpx.Response):
                 await value.aclose()
+
+
+def _hide(message: BaseMessage) -> None:
+    if not (message.id or "").startswith(HIDDEN_ID):
+        message.id = f"{HIDDEN_ID}{message.id or uuid4()}"
 
 
 def _characters(value: Any) -> int:

@@ -77,9 +77,10 @@ class ObjectGuard(Guard):
         self.chunks.clear()
         self.size = 0
 
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
         """Take the name of the model that replied."""
-        self.model = self._names.get(run_id) or self.model
+        super().on_llm_end(response, **kwargs)
+        self.model = self._names.get(kwargs["run_id"]) or self.model
 
     def on_llm_error(self, error: BaseException, *, response: LLMResult | None = None, **kwargs: Any) -> None:
         """Redact the error, and note which model raised it."""
