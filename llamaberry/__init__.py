@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from llamaberry.graph.events import CheckFinished as CheckFinished
     from llamaberry.graph.events import CheckStarted as CheckStarted
     from llamaberry.graph.events import RefiningEnded as RefiningEnded
+    from llamaberry.graph.events import ToolFinished as ToolFinished
+    from llamaberry.graph.events import ToolStarted as ToolStarted
     from llamaberry.graph.events import TurnFinished as TurnFinished
     from llamaberry.graph.events import TurnStarted as TurnStarted
     from llamaberry.graph.review import Decision as Decision
@@ -69,7 +71,10 @@ _MODULES = {
     "graph.check": ("Check",),
     "graph.context": ("Context",),
     "graph.errors": ("LlamaberryError", "ModelError", "SetupError"),
-    "graph.events": ("CheckFinished", "CheckStarted", "RefiningEnded", "TurnFinished", "TurnStarted"),
+    "graph.events": (
+        *("CheckFinished", "CheckStarted", "RefiningEnded"),
+        *("ToolFinished", "ToolStarted", "TurnFinished", "TurnStarted"),
+    ),
     "graph.review": ("Decision",),
     "graph.state": ("Input", "Output", "State"),
     "graph.tool_calls": ("ToolCall",),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, closing
 from itertools import groupby
 from typing import Any
@@ -102,12 +102,13 @@ def test_a_failed_run_raises(scripted: Scripted) -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_the_ids_of_replies_alone_begin_as_front_ends_hide_them(streamed: bool) -> None:
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: model.bind().with_retry()])
+def test_the_ids_of_replies_alone_begin_as_front_ends_hide_them(wrap: Callable[[Any], Any], streamed: bool) -> None:
     replies = [first("41"), refine("42", "revise"), synthesis()]
     model = GenericFakeChatModel(messages=iter(map(AIMessage, replies)), disable_streaming=not streamed)
     hidden, shown = defaultdict(str), {}
     settings = Context(max_turns=2, verify="none")
-    for message, metadata in build_graph(model=model).stream(QUESTION, context=settings, stream_mode="messages"):
+    for message, metadata in build_graph(model=wrap(model)).stream(QUESTION, context=settings, stream_mode="messages"):
         if "attempt" in metadata:
             hidden[message.id] += message.text
         else:

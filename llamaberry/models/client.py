@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import set_config_context
 from langchain_core.tools import BaseTool
 
 from llamaberry.graph.answer_schema import JsonSchema
@@ -152,8 +153,11 @@ async def _call(
     guard = (
         ObjectGuard(max_chars, settings) if isinstance(settings, ObjectSettings) else Guard(max_chars, settings.secrets)
     )
-    invoked = (bound or client.model).ainvoke(list(messages), with_guard_first(config, guard), **options)
-    call = asyncio.ensure_future(invoked)
+    guarded = with_guard_first(config, guard)
+    # A bound model merges these callbacks with those of the context: the guard has to be the first of both.
+    with set_config_context(guarded) as here:
+        invoked = (bound or client.model).ainvoke(list(messages), guarded, **options)
+        call = asyncio.create_task(invoked, context=here)
     guard.call = call
     try:
         if settings.provider == "local":

@@ -34,6 +34,13 @@ class Guard(BaseCallbackHandler):
         self.size = 0  # characters in all chunks, with those of the model's own reasoning
         self.on_token: Callable[[], None] = lambda: None
 
+    def __hash__(self) -> int:
+        """Keep the guard first where a bound model (`bind_tools`, `with_retry`) merges the callbacks by way of sets.
+
+        What has the hash 0 and is put into a set first is in its first slot.
+        """
+        return 0
+
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
         """Add up the reply's characters, and cancel the call when there are too many."""
         self.chunks.append(token if isinstance(token, str) else "")

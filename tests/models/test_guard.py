@@ -6,8 +6,10 @@ import socket
 import threading
 
 import pytest
+from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackHandler
 
 from llamaberry import ModelError, graph
+from llamaberry.models.guard import Guard, with_guard_first
 from testing.scripted_groq import Reply, Scripted
 
 EVENT = b'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {"error": {"message": "no"}}\n\n'
@@ -57,3 +59,15 @@ async def test_reasoning_that_does_not_end_is_cut(scripted: Scripted) -> None:
         await read()
     assert 64 * 32 < sum(sizes) < 20_000
     await asyncio.to_thread(groq.wait)
+
+
+def test_the_guard_stays_first_when_a_bound_model_merges_the_callbacks() -> None:
+    """It redacts errors before tracers see them, and marks replies before LangGraph streams them."""
+    for size in range(1, 60):
+        others, guard = [BaseCallbackHandler() for _ in range(size)], Guard(1, [])
+        manager = AsyncCallbackManager(handlers=[*others], inheritable_handlers=[*others])
+        merged = with_guard_first({"callbacks": manager}, guard)["callbacks"]
+        for _ in range(3):
+            merged = merged.merge(merged)
+            assert merged.handlers[0] is merged.inheritable_handlers[0] is guard
+            assert len(merged.handlers) == size + 1
