@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from llamaberry import Context
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from testing.server import PYTHON, ROOT
 
@@ -52,9 +53,17 @@ def test_the_snippets_of_a_page_run(server: tuple[str, ScriptedGroq], page: str,
         assert line in lines, line
 
 
-@pytest.mark.parametrize("page", [*PAGES, "scale.md", "security.md"])
-def test_every_linked_file_exists(page: str) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", (DOCS / page).read_text(encoding="utf-8"))
-    assert links
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_every_linked_file_exists(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
     for link in links:
-        assert link.startswith("https://") or Path(DOCS, link).exists(), link
+        assert link.startswith("https://") or Path(page.parent, link).exists(), link
+
+
+def test_the_readme_fits_on_a_few_screens() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_settings_page_has_every_setting() -> None:
+    page = (DOCS / "settings.md").read_text(encoding="utf-8")
+    assert [name for name in Context.model_fields if f"| `{name}`" not in page and f", `{name}`" not in page] == []

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from llamaberry.cli.attachments import graph_input
+from llamaberry.cli.attachments import graph_input, read_pipe
 from llamaberry.cli.options import (
     AcceptDegradedOption,
     JsonOption,
@@ -40,7 +40,10 @@ def ask(
     accept_degraded: AcceptDegradedOption = False,
     trace: TraceOption = False,
 ) -> int:
-    """Answer a question, and print the turns as they arrive."""
+    """Answer a question, and print the turns as they arrive.
+
+    What is piped to it is part of the question: cat notes.txt | llamaberry ask "Summarise this."
+    """
     if review:
         settings["review"] = "each_turn"
     if question == "-" and review:
@@ -48,7 +51,8 @@ def ask(
     if server is not None and trace:
         raise SetupError("--trace: a run on a server is traced there; leave out --trace or --server")
     check_thread_name(thread)
-    question_input = graph_input(read_question(question), file or [], image or [])
+    piped = "" if review or question == "-" else read_pipe()
+    question_input = graph_input(read_question(question), file or [], image or [], piped=piped)
     mode = output_mode(show, verbose=verbose, quiet=quiet, json=json)
     from llamaberry.cli.session import LocalSession, Session
 

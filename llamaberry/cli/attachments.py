@@ -3,6 +3,9 @@
 import base64
 import mimetypes
 import os
+import select
+import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,37 +16,61 @@ from llamaberry.graph.errors import SetupError
 
 MAX_IMAGE_BYTES = 20_000_000
 """Larger images are refused by the providers."""
+PIPE_WAIT_S = 0.2
 
 
-def graph_input(question: str, files: Sequence[str] = (), images: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the graph's input: the question, below it each text file in a fence, and the images as content parts.
+def graph_input(
+    question: str, files: Sequence[str] = (), images: Sequence[str] = (), *, piped: str = ""
+) -> dict[str, Any]:
+    """Return the graph's input: the question, below it each text in a fence, and the images as content parts.
 
-    `files` are paths, `images` are paths or http(s) URLs. A message's id is set here: the graph's state and a run that
-    continues in memory know it by that.
+    `piped` is a text from standard input, `files` are paths, `images` are paths or http(s) URLs. A message's id is set
+    here: the graph's state and a run that continues in memory know it by that.
 
     Raises:
         SetupError: a file cannot be read, is not text in UTF-8, or is not an image.
     """
     from langsmith import uuid7
 
-    text = "\n\n".join([question, *(_fenced(name) for name in files)])
+    texts = [("standard input", piped)] if piped.strip() else []
+    texts += [(os.path.basename(name), _read_text(name)) for name in files]
+    text = "\n\n".join([question, *(_fenced(name, content) for name, content in texts)])
     if not images:
         return {"query": text}
     parts = [{"type": "text", "text": text}, *({"type": "image_url", "image_url": {"url": _url(i)}} for i in images)]
     return {"messages": [{"type": "human", "content": parts, "id": str(uuid7())}]}
 
 
-def _fenced(name: str) -> str:
+def read_pipe() -> str:
+    """Return what was piped or redirected to standard input; nothing if it is a terminal or a device.
+
+    A pipe that is open, and to which nothing was written, is not waited for: whoever started this process may have
+    left it open.
+    """
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+        if stat.S_ISFIFO(mode) and not select.select([sys.stdin], [], [], PIPE_WAIT_S)[0]:
+            return ""
+    except (OSError, ValueError):  # closed, or on Windows a pipe
+        return ""
+    return sys.stdin.read().removeprefix("\ufeff") if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
+
+
+def _fenced(name: str, text: str) -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{name}:\n\n{fence}\n{text.rstrip()}\n{fence}"
+
+
+def _read_text(name: str) -> str:
     try:
         text = _read(name, "--file").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SetupError(f"--file {name}: it is not text in UTF-8: save it as UTF-8, or pass --image") from error
     if "\0" in text:
         raise SetupError(f"--file {name}: it is not text: pass images with --image")
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{os.path.basename(name)}:\n\n{fence}\n{text.rstrip()}\n{fence}"
+    return text
 
 
 def _url(name: str) -> str:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from llamaberry.console import FAILURE, INTERRUPTED, MISTAKE, print_error
+from llamaberry.console import FAILURE, INTERRUPTED, MISTAKE, one_line, print_error
 
 COMMANDS = ("ask", "resume", "history", "forget", "show", "compare", "eval", "batch", "traces", "graph", "model", "mcp")
 """The commands. Each is a function in the module of its name, except for `eval`, which is a builtin: `evaluate`."""
@@ -26,6 +26,14 @@ class CommandGroup(TyperGroup):
         super().__init__(**arguments)
         self.commands = dict.fromkeys(COMMANDS, self)  # only their names are used, for lists and suggestions
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Do as typer does; a question without its command gets told so."""
+        if " " in args[0]:
+            from llamaberry.graph.errors import SetupError
+
+            raise SetupError(f'there is no command {one_line(args[0])!r}: `llamaberry ask "…"` asks a question')
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command, None if there is no such command."""
         if cmd_name not in COMMANDS:
@@ -39,7 +47,8 @@ class CommandGroup(TyperGroup):
 app = typer.Typer(
     cls=CommandGroup,
     help="Llamaberry answers a question in turns: a model answers, checks, revises, and writes a final answer.",
-    no_args_is_help=True,
+    epilog='Examples: llamaberry ask "What is 17 * 23?" · llamaberry show last · llamaberry ask --help',
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -67,7 +76,12 @@ def _run() -> int:
         return int(app(standalone_mode=False) or 0)
     except TyperException as error:
         if message := error.format_message():
-            print_error(message.replace("Value error, ", ""))
+            minus = (
+                "; before a question that starts with a minus, write --"
+                if type(error).__name__ == "NoSuchOption"
+                else ""
+            )
+            print_error(message.replace("Value error, ", "") + minus)
         return error.exit_code
     except SetupError as error:
         print_error(str(error))
@@ -111,8 +125,10 @@ def _print_version(is_set: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     _: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

@@ -183,7 +183,7 @@ def read_question(argument: str) -> str:
     Raises:
         SetupError: it is not text.
     """
-    question = sys.stdin.read() if argument == "-" else argument
+    question = sys.stdin.read().removeprefix("\ufeff") if argument == "-" else argument
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in question):
         raise SetupError("the question is not text in UTF-8: save it as UTF-8, and ask again")
     return question

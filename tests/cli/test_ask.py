@@ -208,6 +208,17 @@ def test_a_user_error_names_the_remedy_and_exits_with_2(groq: object) -> None:
     assert "llamaberry model pull" in both or 'pip install "llamaberry[local]"' in both
 
 
+def test_without_a_command_the_help_has_examples() -> None:
+    run = llamaberry()
+    assert (run.returncode, run.stderr) == (0, "")
+    assert 'Examples: llamaberry ask "What is 17 * 23?"' in run.stdout
+
+
+def test_a_question_without_a_command_says_what_to_type() -> None:
+    assert '`llamaberry ask "…"` asks a question' in usage_error("What is 6 times 7?")
+    assert "before a question that starts with a minus, write --" in usage_error("ask", "-5 plus 3")
+
+
 @pytest.mark.parametrize(("status", "code"), [(400, 1), (401, 2), (403, 2), (404, 2), (413, 1)])
 def test_a_provider_failure_is_one_line(scripted: Scripted, status: int, code: int) -> None:
     """A refused key and an unknown model are the user's to correct: they exit with 2."""

@@ -2,12 +2,13 @@
 
 import base64
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from testing.command import assert_refused, llamaberry
+from testing.command import assert_refused, llamaberry, running_command
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
 PIXEL = base64.b64decode(
@@ -36,6 +37,26 @@ def test_a_text_file_is_below_the_question_in_a_fence(scripted: Scripted, tmp_pa
     llamaberry("ask", "What is in it?", "--file", str(path), "--turns", "1")
     asked = groq.requests[0].messages[-1]["content"]
     assert asked.startswith("What is in it?\n\nnotes.md:\n\n````\n# Notes\n```\ncode\n```\n````\n\n")
+
+
+def test_what_is_piped_is_part_of_the_question(scripted: Scripted) -> None:
+    groq = scripted([first()])
+    llamaberry("ask", "Summarise.", "--turns", "1", stdin="\ufeffMany notes.\n")
+    asked = groq.requests[0].messages[-1]["content"]
+    assert asked.startswith("Summarise.\n\nstandard input:\n\n```\nMany notes.\n```\n\n")
+
+
+def test_an_open_pipe_without_text_is_not_waited_for(scripted: Scripted) -> None:
+    groq = scripted([first()])
+    with running_command("ask", "Q", "--turns", "1", stdin=subprocess.PIPE) as run:
+        assert run.wait(60) == 0
+    assert "standard input" not in groq.requests[0].messages[-1]["content"]
+
+
+def test_a_dash_reads_the_question_without_its_bom(scripted: Scripted) -> None:
+    groq = scripted([first()])
+    llamaberry("ask", "-", "--turns", "1", stdin="\ufeffWhat is it?")
+    assert groq.requests[0].messages[-1]["content"].startswith("What is it?\n\nThis is the first turn.")
 
 
 def test_every_turn_sees_the_image(scripted: Scripted, picture: Path) -> None:
