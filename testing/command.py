@@ -17,6 +17,8 @@ from testing.scripted_groq import ScriptedGroq
 COMMAND = [sys.executable, "-c", "from llamaberry.cli.main import main; main()"]
 QUESTION = "What is 6 times 7?"
 CSI = "\x1b["
+LIMIT_S = 300
+"""After which a command counts as stuck; a busy machine may need minutes to start a dozen at once."""
 ASK_ONE_TURN = ("ask", "Q", "--quiet", "--turns", "1")
 ASK_IN_THREAD = (*ASK_ONE_TURN, "--thread", "T")
 
@@ -25,7 +27,7 @@ def llamaberry(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command with pipes. `stdin` is its input; the other keywords are added to the environment."""
     stdin = more.pop("stdin", "")
     return subprocess.run(
-        [*COMMAND, *words], input=stdin, capture_output=True, text=True, timeout=60, env=os.environ | more, check=False
+        [*COMMAND, *words], input=stdin, capture_output=True, text=True, timeout=LIMIT_S, env=os.environ | more, check=False
     )
 
 
@@ -45,13 +47,13 @@ def run_in_terminal(*words: str, **more: str) -> str:
     with subprocess.Popen([*COMMAND, *words], stdin=child, stdout=child, stderr=child, env=environment) as run:
         os.close(child)
         output = b""
-        while select.select([parent], [], [], 60)[0]:
+        while select.select([parent], [], [], LIMIT_S)[0]:
             try:
                 chunk = os.read(parent, 65536)
             except OSError:  # on Linux: the other end is closed
                 break
             output += chunk
-        assert run.wait(60) == 0
+        assert run.wait(LIMIT_S) == 0
     os.close(parent)
     return output.decode()
 
@@ -71,7 +73,7 @@ def run_concurrently(*commands: tuple[str, ...], **more: str) -> list[Any]:
     """Run commands concurrently, and return their results."""
     with ExitStack() as stack:
         runs = [stack.enter_context(running_command(*words, env=os.environ | more)) for words in commands]
-        outs = [run.communicate(timeout=60) for run in runs]
+        outs = [run.communicate(timeout=LIMIT_S) for run in runs]
     return [subprocess.CompletedProcess(run.args, run.returncode, *out) for run, out in zip(runs, outs, strict=True)]
 
 

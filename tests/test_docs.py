@@ -14,7 +14,7 @@ from testing.server import PYTHON, ROOT
 DOCS = ROOT / "docs"
 PAGES = ("batch.md", "embedding.md", "mcp.md", "studio.md")
 PRINTED = {
-    "batch.md": ["1 0 0.000"],
+    "batch.md": ["1 0"],
     "embedding.md": [
         "42 max_turns None",
         "1",

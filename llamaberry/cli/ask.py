@@ -30,7 +30,12 @@ def ask(
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
-    thread: Annotated[str | None, typer.Option(help="Start or continue the conversation of this name.")] = None,
+    thread: Annotated[
+        str | None, typer.Option(help="Start or continue the conversation of this name; last: the newest one.")
+    ] = None,
+    continue_: Annotated[
+        bool, typer.Option("--continue", "-c", help="Continue the newest conversation, as --thread last does.")
+    ] = False,
     file: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Add a text file to the question.")] = None,
     image: Annotated[
         list[str] | None, typer.Option(metavar="FILE|URL", help="Add an image, for a model that reads images.")
@@ -50,6 +55,11 @@ def ask(
         raise SetupError("--review reads decisions from standard input: pass the question as an argument")
     if server is not None and trace:
         raise SetupError("--trace: a run on a server is traced there; leave out --trace or --server")
+    if continue_ and thread not in (None, "last"):
+        raise SetupError(f"--continue is the newest thread, and --thread {thread} another: leave one out")
+    thread = "last" if continue_ else thread
+    if thread == "last" and server is not None:
+        raise SetupError("--continue: on a server, name the thread with --thread")
     check_thread_name(thread)
     piped = "" if review or question == "-" else read_pipe()
     question_input = graph_input(read_question(question), file or [], image or [], piped=piped)

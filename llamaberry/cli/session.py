@@ -158,12 +158,12 @@ class LocalSession(Session):
         Input(**question)  # an invalid question must not become the interrupted question of a thread
         context = Context(**self._settings)
         storage_required = self.thread is not None or context.review != "none"
-        if self.thread == "last":
-            raise SetupError("thread 'last': `llamaberry show last` is the newest thread; choose another name")
         name = self.thread or threads.new_name()
         async with AsyncExitStack() as stack:
             try:
                 graph = await stack.enter_async_context(threads.open_graph())
+                if name == "last":
+                    name = await threads.newest_name(graph)
                 await stack.enter_async_context(
                     threads.exclusive_thread(graph, name, on_wait=partial(_say_waiting, name))
                 )

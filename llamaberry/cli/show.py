@@ -47,9 +47,6 @@ async def _load(name: str) -> "list[Run]":
 
     async with threads.open_graph() as graph:
         if name == "last":
-            stored = await threads.list_threads(graph)
-            if not stored:
-                raise SetupError("no thread is stored yet: `llamaberry ask` starts one")
-            name = stored[0].name
+            name = await threads.newest_name(graph)
         await threads.find_thread(graph, name)
         return [read_run(name, state) for state in await threads.question_states(graph, name)]

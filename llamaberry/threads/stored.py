@@ -101,6 +101,15 @@ async def _read(graph: ReasoningGraph, name: str) -> Thread:
     return Thread(name, state, running or await is_running(graph, name))
 
 
+async def newest_name(graph: ReasoningGraph) -> str:
+    """Return the name of the newest thread; raise SetupError if there is none."""
+    require_checkpointer(graph)
+    stored = await list_threads(graph)
+    if not stored:
+        raise SetupError("no thread is stored yet: `llamaberry ask` starts one")
+    return stored[0].name
+
+
 async def newest_unfinished(graph: ReasoningGraph) -> str:
     """Return the name of the newest thread that can be resumed; raise SetupError if there is none."""
     unfinished = [thread for thread in await list_threads(graph) if thread.unfinished]

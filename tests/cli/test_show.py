@@ -104,7 +104,8 @@ def test_without_colour_changes_are_marked(scripted: Scripted) -> None:
 def test_a_missing_thread_is_an_error_with_a_remedy(scripted: Scripted, tmp_path: Path) -> None:
     assert "no thread is stored yet" in usage_error("show", "last")
     assert "there is no thread 'x': `llamaberry history`" in usage_error("show", "x")
-    assert "choose another name" in usage_error("ask", "Q", "--thread", "last")
+    assert "no thread is stored yet" in usage_error("ask", "Q", "-c")
+    assert "leave one out" in usage_error("ask", "Q", "-c", "--thread", "T")
     scripted()
     llamaberry("ask", "Q", "--thread", "T")
     assert "cannot be written" in usage_error("show", "T", "--html", str(tmp_path / "no" / "page.html"))

@@ -125,6 +125,15 @@ def test_a_run_killed_before_its_checkpoint_is_resumed(scripted: Scripted, tmp_p
     assert len(groq.requests) == 4
 
 
+def test_continue_asks_on_the_newest_thread(scripted: Scripted) -> None:
+    groq = scripted([first(), first(), first()])
+    for words in (("Old?", "--thread", "A"), ("New?", "--thread", "B"), ("And then?", "-c")):
+        assert llamaberry("ask", *words, "--turns", "1").returncode == 0
+    asked = [message["content"] for message in groq.requests[2].messages if message["role"] == "user"]
+    assert asked[0] == "New?"
+    assert asked[1].startswith("And then?")
+
+
 def test_an_interrupted_first_turn_hides_the_previous_answer(scripted: Scripted) -> None:
     """A third question may replace the second."""
     groq = scripted([first("old answer"), HANG, HANG, first("new answer")])
