@@ -27,7 +27,13 @@ def llamaberry(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command with pipes. `stdin` is its input; the other keywords are added to the environment."""
     stdin = more.pop("stdin", "")
     return subprocess.run(
-        [*COMMAND, *words], input=stdin, capture_output=True, text=True, timeout=LIMIT_S, env=os.environ | more, check=False
+        [*COMMAND, *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env=os.environ | more,
+        check=False,
     )
 
 

@@ -42,9 +42,9 @@ class BatchSummary(NamedTuple):
     """Questions without an answer."""
     bad: int
     """Lines of IN that are not a question."""
-    total_tokens: int
+    total_tokens: int = 0
     """Of all answers in OUT."""
-    cost_usd: float | None
+    cost_usd: float | None = 0
     """Of all answers in OUT, in US dollars; None if that of one is unknown."""
 
 
