@@ -64,7 +64,8 @@ def ask(
     piped = "" if review or question == "-" else read_pipe()
     question_input = graph_input(read_question(question), file or [], image or [], piped=piped)
     mode = output_mode(show, verbose=verbose, quiet=quiet, json=json)
-    from llamaberry.cli.session import LocalSession, Session
+    from llamaberry.cli.local_session import LocalSession
+    from llamaberry.cli.session import Session
 
     session: Session = LocalSession(mode, settings, thread, trace=trace)
     if server is not None:

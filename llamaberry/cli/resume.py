@@ -35,7 +35,7 @@ def resume(
     No finished turn is lost or paid for twice. The run keeps the settings that it was started with, except those given
     here.
     """
-    from llamaberry.cli.session import LocalSession
+    from llamaberry.cli.local_session import LocalSession
 
     session = LocalSession(output_mode(show, verbose=verbose, quiet=quiet, json=json), settings, thread, trace=trace)
     code = session.run(session.resume())
