@@ -125,6 +125,26 @@ def test_a_run_killed_before_its_checkpoint_is_resumed(scripted: Scripted, tmp_p
     assert len(groq.requests) == 4
 
 
+def test_history_searches_limits_and_prints_json(scripted: Scripted) -> None:
+    scripted([first("41"), first("42"), first("43")])
+    for name in ("A", "B", "C"):
+        llamaberry("ask", f"Question {name}?", "--thread", name, "--turns", "1")
+    document, limited, found, wrong = run_concurrently(
+        ("history", "--json"),
+        ("history", "--limit", "1"),
+        ("history", "--search", "question b"),
+        ("history", "A", "--json"),
+    )
+    rows = json.loads(document.stdout)["threads"]
+    assert [(row["thread"], row["question"], row["answer"], row["status"]) for row in rows] == [
+        ("C", "Question C?", "43", "answered"),
+        ("B", "Question B?", "42", "answered"),
+        ("A", "Question A?", "41", "answered"),
+    ]
+    assert [run.stdout[:2] for run in (limited, found)] == ["C ", "B "]
+    assert "are for the list" in wrong.stderr
+
+
 def test_continue_asks_on_the_newest_thread(scripted: Scripted) -> None:
     groq = scripted([first(), first(), first()])
     for words in (("Old?", "--thread", "A"), ("New?", "--thread", "B"), ("And then?", "-c")):
