@@ -103,7 +103,8 @@ def test_ctrl_c_then_resume(scripted: Scripted) -> None:
     assert name
     run = llamaberry("resume", name[1], "--show", "full")
     assert (run.returncode, run.stderr, len(groq.requests)) == (0, "", 4)
-    assert re.findall(r"^turn (\d) ·.* · (\d+)$", run.stdout, re.MULTILINE) == [("1", "41"), ("2", "42")]
+    turns = re.findall(r"^turn (\d) · (?:\w+ · )?(.+?) · [\d.]+ s · ", run.stdout, re.MULTILINE)
+    assert turns == [("1", "41"), ("2", "41 → 42")]
     assert "It is 42." in run.stdout
 
 
