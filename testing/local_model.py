@@ -34,7 +34,6 @@ def use_scripted_local(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Scripte
     model = folder / "scripted.gguf"
     model.touch()
     monkeypatch.setenv("LLAMABERRY_LOCAL_GGUF", str(model))
-    monkeypatch.setenv("FAKE_LLAMA", str(folder))
     monkeypatch.setenv("PYTHONPATH", f"{FAKE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.syspath_prepend(FAKE)
     return ScriptedLocal(folder)

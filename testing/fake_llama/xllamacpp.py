@@ -1,6 +1,6 @@
 """Stands for llama.cpp in the local model's child process: a scripted OpenAI-compatible server.
 
-FAKE_LLAMA names a folder. `script.json` there lists the replies in order, also across restarts: `text`, `wait` (seconds
+`script.json` beside the model file lists the replies in order, also across restarts: `text`, `wait` (seconds
 before the reply), `pause` (before each piece), `stall` and `die` (after so many pieces). Each request is stored as
 `N.json`.
 """
@@ -31,6 +31,7 @@ class Server:
 
     def __init__(self, params: Any) -> None:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        Handler.folder = Path(params.model.path).parent
         self.listening_address = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
@@ -38,11 +39,12 @@ class Server:
 class Handler(BaseHTTPRequestHandler):
     """Streams the next reply of the script."""
 
+    folder: Path
     protocol_version = "HTTP/1.1"  # a reply in chunks: one that is cut has no end
 
     def do_POST(self) -> None:
         """Send the reply's pieces, each after a pause, then its end."""
-        folder = Path(os.environ["FAKE_LLAMA"])
+        folder = self.folder
         body = self.rfile.read(int(self.headers["content-length"]))
         with _lock:
             number = len(list(folder.glob("[0-9]*.json")))

@@ -127,7 +127,7 @@ def test_calls_in_flight_share_the_server_that_is_started_again(local: ScriptedL
 def test_a_silent_models_error_has_its_own_line_and_a_way_on(local: ScriptedLocal) -> None:
     """What was written stays on the screen, and the question on its thread."""
     local.play({"text": "some words of a reply", "stall": 3}, {"text": first("42")})
-    words = ("ask", "Q", *ONE_TURN, "--turn-timeout", "0.1", "--thread", "T")
+    words = ("ask", "Q", "-v", *ONE_TURN, "--turn-timeout", "0.1", "--thread", "T")
     run = subprocess.run(
         [*COMMAND, *words],
         stdout=subprocess.PIPE,
@@ -148,7 +148,7 @@ def test_a_silent_models_error_has_its_own_line_and_a_way_on(local: ScriptedLoca
 
 def test_a_repeated_reply_is_marked_on_the_screen(local: ScriptedLocal) -> None:
     local.play({"text": "some words of a reply", "die": 3}, {"text": first("42")})
-    run = llamaberry("ask", "Q", *ONE_TURN)
+    run = llamaberry("ask", "Q", "-v", *ONE_TURN)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith("── turn 1 ──\nsome words of\n── turn 1, again ──\n## Reasoning")
 
