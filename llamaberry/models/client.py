@@ -5,13 +5,14 @@ import os
 import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from contextvars import copy_context
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import set_config_context
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool
 
 from llamaberry.graph.answer_schema import JsonSchema
@@ -155,9 +156,10 @@ async def _call(
     )
     guarded = with_guard_first(config, guard)
     # A bound model merges these callbacks with those of the context: the guard has to be the first of both.
-    with set_config_context(guarded) as here:
-        invoked = (bound or client.model).ainvoke(list(messages), guarded, **options)
-        call = asyncio.create_task(invoked, context=here)
+    here = copy_context()  # with the caller's settings of its tracer, which LangChain's set_config_context would reset
+    here.run(var_child_runnable_config.set, guarded)
+    invoked = (bound or client.model).ainvoke(list(messages), guarded, **options)
+    call = asyncio.create_task(invoked, context=here)
     guard.call = call
     try:
         if settings.provider == "local":
