@@ -157,8 +157,9 @@ async def test_no_config_or_message_can_redirect_the_key(groq: ScriptedGroq, att
         HumanMessage([{"type": "text", "text": "Q"}, image], name="ann", additional_kwargs=fields),
     ]
     graph = build_graph(InMemorySaver())
-    await graph.ainvoke({"query": "Q", **fields}, config, context=Context(max_turns=1))
-    await graph.ainvoke({"messages": messages}, config, context=Context(max_turns=1))
+    for question in ({"query": "Q", **fields}, {"messages": messages}):
+        with pytest.warns(UserWarning, match="settings .model. that are ignored"):
+            await graph.ainvoke(question, config, context=Context(max_turns=1))
     assert [request.body["model"] for request in groq.requests] == ["openai/gpt-oss-120b"] * 2
     for request in groq.requests:
         assert {key for message in request.messages for key in message} <= {"role", "content", "name"}

@@ -44,8 +44,7 @@ def graph_input(
 def read_pipe() -> str:
     """Return what was piped or redirected to standard input; nothing if it is a terminal or a device.
 
-    A pipe that is open, and to which nothing was written, is not waited for: whoever started this process may have
-    left it open.
+    An open pipe without a text is not waited for: the process that started this one may keep it open to the end.
     """
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode

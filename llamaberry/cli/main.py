@@ -27,7 +27,7 @@ class CommandGroup(TyperGroup):
         self.commands = dict.fromkeys(COMMANDS, self)  # only their names are used, for lists and suggestions
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Do as typer does; a question without its command gets told so."""
+        """Do as typer does; a question without a command has an error of its own."""
         if " " in args[0]:
             from llamaberry.graph.errors import SetupError
 
