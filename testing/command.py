@@ -129,5 +129,5 @@ def assert_not_saved(run: subprocess.CompletedProcess[str], *words: str) -> None
 
 
 def mask_figures(text: str) -> list[str]:
-    """Return the lines of an output, with seconds and token counts masked."""
-    return re.sub(r"[\d.]+ s\b|[\d,]+ (prompt|tokens|output)|\([\d,]+ cached\)", "…", text).split("\n")
+    """Return the lines of an output, with seconds, tokens and costs masked."""
+    return re.sub(r"[\d.]+ s\b|[\d,]+ (prompt|tokens|output)|\([\d,]+ cached\)|\$[\d.]+", "…", text).split("\n")

@@ -48,7 +48,7 @@ def test_a_remote_run_prints_what_ask_prints(server: Server) -> None:
     """In each output mode; and a second question continues the server's thread."""
     address, groq = server
     script = [first("41"), refine("42", "revise"), synthesis("It is 42.", "42")]
-    for how in ([], ["--show", "concise"]):
+    for how in ([], ["-v"], ["--show", "concise"]):
         ask = ["ask", "What is 6 times 7?", "--turns", "2", *how]
         far = llamaberry(*ask, "--server", groq.play(script) and address)
         groq.play(script)
