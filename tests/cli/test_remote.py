@@ -154,7 +154,7 @@ def test_a_person_reviews_a_remote_run(server: Server) -> None:
     run = llamaberry("ask", "Q", "--review", "--turns", "3", "--server", address, stdin="h Count again.\ns\n")
     assert run.returncode == 0, run.stderr
     assert [len(re.findall(f"^turn {n} ·", run.stdout, re.MULTILINE)) for n in (1, 2, 3)] == [1, 1, 0]
-    assert "2 turns · review" in run.stdout
+    assert "2 turns · stopped by you" in run.stdout
     assert "Count again." in groq.requests[1].messages[-1]["content"]
 
 
