@@ -134,7 +134,7 @@ def test_an_edited_answer_is_what_the_next_turn_reads(thread: Graph, scripted: S
     assert [(turn["index"], turn["answer"]) for turn in result["turns"]] == [(1, "42"), (2, "41"), (3, "42")]
     assert [turn["text"][:8] for turn in result["turns"]] == ["Reply 1.", "Reply 2.", "Reply 5."]
     assert [m.text for m in result["messages"]] == ["A", "The answer is 42."]
-    assert thread.get_state(old).values == {**before, "to_check": False}
+    assert thread.get_state(old).values == {**before, "to_check": False, "to_structure": None}
 
 
 @pytest.mark.parametrize(("turn", "answer"), [(1, "42"), (2, "42"), (2, "41")])
@@ -179,7 +179,7 @@ def test_a_strict_checkpointer_reads_the_state_back(groq: ScriptedGroq, caplog: 
     thread = build_graph(InMemorySaver(serde=JsonPlusSerializer(allowed_msgpack_modules=None)))
     result = thread.invoke({"query": "A"}, THREAD)
     values = thread.get_state(THREAD).values
-    assert values == {**result, "to_check": False}
+    assert values == {**result, "to_check": False, "to_structure": None}
     plain = {key: value for key, value in values.items() if key != "messages"}
     assert json.loads(json.dumps(plain)) == plain
     assert len(unfinished(thread)) == 6

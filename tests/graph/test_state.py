@@ -236,6 +236,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("review", ["none", "each_turn", "before_synthesis"], ["always", "", None, True]),
     ("system_prompt", ["Be kind."], ["", None]),
     ("instructions", [{}, {"first_turn": "{x}", "verify": "A"}], [None, "A"]),
+    ("answer_schema", [None, {"type": "object"}], ["A", 5]),
 ]
 
 
