@@ -29,7 +29,7 @@ def readable_maths(text: str) -> str:
 
 
 def _without_latex(text: str) -> str:
-    text = _MATHS.sub(lambda match: _plain(next(group for group in match.groups() if group is not None)), text)
+    text = _MATHS.sub(lambda match: _plain(match[match.lastindex or 0]).strip(" "), text)
     lines = text.splitlines(keepends=True)
     return "".join(_plain(line) if _MATHS_WITHOUT_MARKS.search(line) else line for line in lines)
 
@@ -37,7 +37,7 @@ def _without_latex(text: str) -> str:
 def _plain(maths: str) -> str:
     maths = _FRACTION.sub(lambda match: f"{_operand(match[1])}/{_operand(match[2])}", _COMMANDS.sub(r"\1", maths))
     maths = _POWER.sub(lambda match: (match[1] or match[2]).translate(_SUPERSCRIPTS), maths)
-    return re.sub(r" *\u2009 *", " ", plain_latex(maths)).strip(" ")
+    return re.sub(r" *\u2009 *", " ", plain_latex(maths))
 
 
 def _operand(text: str) -> str:
@@ -54,6 +54,8 @@ class MarkdownStream:
     def add(self, text: str) -> None:
         """Add a piece, and print the blocks that it completes."""
         self._pending += text
+        if "\n" not in text:
+            return
         end = self._pending.rfind("\n\n")
         if end >= 0 and not _is_in_fence(self._pending[:end]):
             self._print(self._pending[:end])

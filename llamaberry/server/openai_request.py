@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 from pydantic_core import from_json
 
 from llamaberry.graph.context import Context
@@ -12,7 +12,7 @@ from llamaberry.models.limits import max_tokens_allowed
 from llamaberry.presets import PRESETS
 from llamaberry.server.openai_errors import InvalidRequestError
 from llamaberry.server.openai_messages import Message, check_size, to_graph
-from llamaberry.server.openai_structured import ForcedTool, forced_tool, format_schema
+from llamaberry.server.openai_structured import RequestWithTools, format_schema
 from llamaberry.server.run import Run
 
 MODELS = {"llamaberry" if name == "standard" else f"llamaberry-{name}": preset for name, preset in PRESETS.items()}
@@ -68,7 +68,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(RequestWithTools):
     """The fields that have an effect. Others are ignored, except those that ask for another kind of answer."""
 
     model: str
@@ -81,8 +81,6 @@ class ChatRequest(BaseModel):
     stop: list[str] | None = Field(default=None, max_length=MAX_STOPS)
     n: Any = None
     response_format: Any = None
-    tools: Any = None  # before tool_choice, whose validation reads it
-    tool_choice: Any = None
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -99,17 +97,6 @@ class ChatRequest(BaseModel):
     def _check_format(cls, value: Any) -> Any:
         format_schema(value)
         return value
-
-    @field_validator("tool_choice")
-    @classmethod
-    def _check_tool_choice(cls, value: Any, info: ValidationInfo) -> Any:
-        forced_tool(value, info.data.get("tools"))
-        return value
-
-    @property
-    def tool(self) -> ForcedTool | None:
-        """The tool that has to be called."""
-        return forced_tool(self.tool_choice, self.tools)
 
     def run(self, run_id: UUID) -> Run:
         """Return the run for this request; raises InvalidRequestError for a conversation that cannot be used."""

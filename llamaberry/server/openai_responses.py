@@ -13,7 +13,7 @@ from llamaberry.graph.context import MAX_SYSTEM_PROMPT_CHARS
 from llamaberry.server.openai_errors import ApiError, InvalidRequestError
 from llamaberry.server.openai_messages import Message, Part, Role, to_graph
 from llamaberry.server.openai_request import Temperature, TokenLimit, make_context
-from llamaberry.server.openai_structured import ForcedTool, forced_tool, format_schema
+from llamaberry.server.openai_structured import RequestWithTools, format_schema
 from llamaberry.server.reply import Event
 from llamaberry.server.run import Run
 
@@ -40,7 +40,7 @@ class TextOptions(BaseModel):
         return value
 
 
-class ResponsesRequest(BaseModel):
+class ResponsesRequest(RequestWithTools):
     """The fields that have an effect. Others are ignored, except those that ask for another kind of answer."""
 
     model: str
@@ -51,8 +51,6 @@ class ResponsesRequest(BaseModel):
     max_output_tokens: TokenLimit | None = None
     metadata: dict[str, str] | None = None
     text: TextOptions | None = None
-    tools: Any = None  # before tool_choice, whose validation reads it
-    tool_choice: Any = None
     background: bool | None = None
     previous_response_id: Any = None
     conversation: Any = None
@@ -62,17 +60,6 @@ class ResponsesRequest(BaseModel):
     @classmethod
     def _to_items(cls, value: Any) -> Any:
         return [{"role": "user", "content": value}] if isinstance(value, str) else value
-
-    @field_validator("tool_choice")
-    @classmethod
-    def _check_tool_choice(cls, value: Any, info: ValidationInfo) -> Any:
-        forced_tool(value, info.data.get("tools"))
-        return value
-
-    @property
-    def tool(self) -> ForcedTool | None:
-        """The tool that has to be called."""
-        return forced_tool(self.tool_choice, self.tools)
 
     @field_validator("background", "previous_response_id", "conversation", "prompt")
     @classmethod

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, ValidationInfo, field_validator
+
 from llamaberry.graph.answer_schema import JsonSchema, to_json_schema
 
 ANY_OBJECT: JsonSchema = {"type": "object"}
@@ -67,3 +69,21 @@ def _function(tool: Any) -> dict[str, Any]:
     """Return the definition of a function, which the Responses API does not nest."""
     function = tool.get("function", tool)
     return function if isinstance(function, dict) else {}
+
+
+class RequestWithTools(BaseModel):
+    """The fields of both APIs that may force the answer into the form of a tool's arguments."""
+
+    tools: Any = None  # before tool_choice, whose validation reads it
+    tool_choice: Any = None
+
+    @field_validator("tool_choice")
+    @classmethod
+    def _check_tool_choice(cls, value: Any, info: ValidationInfo) -> Any:
+        forced_tool(value, info.data.get("tools"))
+        return value
+
+    @property
+    def tool(self) -> ForcedTool | None:
+        """The tool that has to be called."""
+        return forced_tool(self.tool_choice, self.tools)

@@ -19,10 +19,9 @@ from mcp.client.stdio import StdioServerParameters
 
 from llamaberry.console import INTERRUPTED
 from testing.command import COMMAND, assert_refused, llamaberry, running_command
+from testing.mcp import QUESTION, cancelled_call
 from testing.scripted_groq import ScriptedGroq
 from testing.scripts import HANG
-
-QUESTION = {"question": "What is 6 times 7?"}
 
 
 def parameters(*words: str) -> StdioServerParameters:
@@ -47,13 +46,7 @@ async def test_a_client_starts_the_server_and_asks(groq: ScriptedGroq) -> None:
         result = await caller.call_tool("think", QUESTION)
         assert result.structured_content is not None
         assert (result.structured_content["answer"], len(result.structured_content["turns"])) == ("42", 1)
-        groq.play([HANG, HANG])
-        call = asyncio.create_task(caller.call_tool("think", QUESTION))
-        await asyncio.to_thread(groq.wait, 1)
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
-        await asyncio.to_thread(groq.wait, 0)
-        assert (len(groq.requests), groq.disconnects) == (1, 1)
+        await cancelled_call(groq, caller)
 
 
 def test_standard_output_has_only_the_protocol(groq: ScriptedGroq, monkeypatch: pytest.MonkeyPatch) -> None:

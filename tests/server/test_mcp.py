@@ -18,10 +18,10 @@ from mcp_types import CallToolResult
 from llamaberry import Context, SetupError
 from llamaberry.server.mcp import create_server, listen, serve_http
 from llamaberry.server.mcp_tool import Think
+from testing.mcp import QUESTION, cancelled_call
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, program, refine, synthesis
 from testing.scripts import HANG
 
-QUESTION = {"question": "What is 6 times 7?"}
 FLIPPED = [first("41"), refine("42", "revise"), synthesis("It is **42**.", "42")]
 MODES = pytest.mark.parametrize("mode", ["legacy", "auto"])
 """The protocol of 2025, with its handshake and sessions, and the newest that both ends know."""
@@ -193,17 +193,6 @@ async def test_each_step_and_each_heartbeat_is_progress(scripted: Scripted, mode
         "turn 2 started",
     ]
     assert numbers == sorted(set(numbers))
-
-
-async def cancelled_call(groq: ScriptedGroq, caller: Client) -> None:
-    """Cancel a call during its first model call, and check that the model call ends and no other is made."""
-    groq.play([HANG, HANG])
-    call = asyncio.create_task(caller.call_tool("think", QUESTION))
-    await asyncio.to_thread(groq.wait, 1)
-    call.cancel()
-    await asyncio.gather(call, return_exceptions=True)
-    await asyncio.to_thread(groq.wait, 0)
-    assert (len(groq.requests), groq.disconnects) == (1, 1)
 
 
 @MODES
