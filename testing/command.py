@@ -3,20 +3,23 @@
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from testing.loaded_command import loaded_command
 from testing.scripted_groq import ScriptedGroq
 
 COMMAND = [sys.executable, "-c", "from llamaberry.cli.main import main; main()"]
 QUESTION = "What is 6 times 7?"
 CSI = "\x1b["
+PIPE_SIZE = 8192
+"""Characters of standard input that certainly fit into a pipe."""
 LIMIT_S = 300
 """After which a command counts as stuck; a busy machine may need minutes to start a dozen at once."""
 ASK_ONE_TURN = ("ask", "Q", "--quiet", "--turns", "1")
@@ -26,15 +29,19 @@ ASK_IN_THREAD = (*ASK_ONE_TURN, "--thread", "T")
 def llamaberry(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command with pipes. `stdin` is its input; the other keywords are added to the environment."""
     stdin = more.pop("stdin", "")
-    return subprocess.run(
-        [*COMMAND, *words],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        env=os.environ | more,
-        check=False,
-    )
+    environment = os.environ | more
+    command = [*COMMAND, *words]
+    if not loaded_command().can_run_with(environment) or len(stdin) > PIPE_SIZE:
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
+        )
+    (stdin_end, stdin_fd), (stdout_end, stdout_fd), (stderr_end, stderr_fd) = reversed(os.pipe()), os.pipe(), os.pipe()
+    with open(stdin_end, "w") as file:
+        file.write(stdin)
+    with open(stdout_end) as stdout, open(stderr_end) as stderr, ThreadPoolExecutor() as pool:
+        outputs = [pool.submit(file.read) for file in (stdout, stderr)]
+        code = loaded_command().run(words, environment, (stdin_fd, stdout_fd, stderr_fd), LIMIT_S)
+        return subprocess.CompletedProcess(command, code, *(output.result() for output in outputs))
 
 
 def usage_error(*words: str, **more: str) -> str:
@@ -50,18 +57,22 @@ def run_in_terminal(*words: str, **more: str) -> str:
     """Run the command in a pseudo-terminal, and return its output."""
     parent, child = pty.openpty()
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"} | more
-    with subprocess.Popen([*COMMAND, *words], stdin=child, stdout=child, stderr=child, env=environment) as run:
-        os.close(child)
-        output = b""
-        while select.select([parent], [], [], LIMIT_S)[0]:
-            try:
-                chunk = os.read(parent, 65536)
-            except OSError:  # on Linux: the other end is closed
-                break
-            output += chunk
-        assert run.wait(LIMIT_S) == 0
+    with ThreadPoolExecutor() as pool:
+        output = pool.submit(_read_terminal, parent)
+        code = loaded_command().run(words, environment, (child, os.dup(child), os.dup(child)), LIMIT_S)
+        assert code == 0
     os.close(parent)
-    return output.decode()
+    return output.result().decode()
+
+
+def _read_terminal(terminal: int) -> bytes:
+    output = b""
+    try:
+        while chunk := os.read(terminal, 65536):
+            output += chunk
+    except OSError:  # on Linux: the other end is closed
+        pass
+    return output
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from testing.command import assert_refused, llamaberry, running_command
+from testing.local_model import use_scripted_local
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
 PIXEL = base64.b64decode(
@@ -87,8 +88,9 @@ def test_a_refused_image_names_the_remedy(scripted: Scripted, picture: Path) -> 
     assert "if the model reads no images, choose one that does (--model)" in run.stderr
 
 
-def test_the_local_model_gets_no_image(groq: ScriptedGroq, picture: Path) -> None:
-    run = llamaberry("ask", "Q", "--image", str(picture), "--model", "local", LLAMABERRY_LOCAL_GGUF=str(picture))
+def test_the_local_model_gets_no_image(picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_scripted_local(tmp_path, monkeypatch)
+    run = llamaberry("ask", "Q", "--image", str(picture), "--model", "local")
     assert_refused(run, "reads no images: choose a model that does")
 
 
