@@ -13,7 +13,7 @@ LAYERS = [
     {"html", "jsonl", "models", "sandbox", "tracing"},
     {"nodes"},
     {"graph.workflow"},
-    {"presets", "stream", "threads", "tool"},
+    {"presets", "runs", "stream", "threads", "tool"},
     {"batch", "evaluation", "server"},
     {"cli"},
 ]

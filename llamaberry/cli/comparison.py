@@ -12,7 +12,6 @@ from rich.text import Text
 
 from llamaberry import threads
 from llamaberry.cli.display import document_of
-from llamaberry.cli.past_run import Run, read_run
 from llamaberry.cli.tree import print_side_by_side
 from llamaberry.console import DEGRADED, FAILURE, INTERRUPTED, as_json, one_line, plain_console, print_error
 from llamaberry.graph.answers import answer_changed
@@ -22,6 +21,7 @@ from llamaberry.graph.state import Output
 from llamaberry.graph.workflow import build_graph
 from llamaberry.models.local import server as local_server
 from llamaberry.nodes._node import Attempt, Node
+from llamaberry.runs.past_run import Run, read_run
 from llamaberry.tracing.langsmith import tracing_session
 
 

@@ -1,7 +1,6 @@
 """How a run is printed: its turns while they are written, the answer, and one line of figures."""
 
 import re
-from collections.abc import Iterable
 from typing import Any, cast
 
 from rich.console import Console
@@ -10,13 +9,13 @@ from rich.text import Text
 from llamaberry.cli.markdown_text import MarkdownStream, readable_maths, rendered
 from llamaberry.cli.options import OutputMode
 from llamaberry.cli.status_line import StatusLine
-from llamaberry.console import as_json, dollars, one_line, plain, plain_console
+from llamaberry.console import as_json, one_line, plain, plain_console
 from llamaberry.graph.answers import answer_changed, latest_answer
-from llamaberry.graph.calls import NO_USAGE, Usage
+from llamaberry.graph.calls import NO_USAGE
 from llamaberry.graph.check import Check, describe_check
-from llamaberry.graph.state import StopReason
 from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
 from llamaberry.graph.turn import Turn
+from llamaberry.runs.figures import run_figures
 
 
 class Display:
@@ -180,33 +179,3 @@ def document_of(state: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Return the graph's output as plain JSON, with the id of its run."""
     messages = [message.model_dump(mode="json") for message in state.get("messages", [])]
     return {**state, "run_id": run_id, "messages": messages}
-
-
-def run_figures(turns: int, stop_reason: str | None, models: Iterable[str], usage: Usage, seconds: float) -> list[str]:
-    """Return the turns, stop reason, models, tokens and seconds of a run, in words."""
-    count = f"{turns} turn{'' if turns == 1 else 's'}"
-    models = sorted(set(models)) or ["no reply"]
-    return [count, stopped(stop_reason), *models, describe_usage(usage), f"{seconds:.1f} s"]
-
-
-def stopped(reason: str | None) -> str:
-    """Return why refining ended, in words."""
-    return _STOPPED[cast("StopReason", reason)] if reason else "interrupted"
-
-
-_STOPPED: dict[StopReason, str] = {
-    "verified": "verified by a program",
-    "max_turns": "all turns used",
-    "agreement": "two turns agree",
-    "budget": "the budget is used up",
-    "deadline": "the deadline is over",
-    "error": "a call failed",
-    "review": "stopped by you",
-}
-
-
-def describe_usage(usage: Usage) -> str:
-    """Return the tokens of calls in words: prompt, cached, output; and their price, if it is known and not zero."""
-    prompt, cached, output = usage["input_tokens"], usage["cached_tokens"], usage["output_tokens"]
-    tokens = f"{prompt:,} prompt ({cached:,} cached) + {output:,} output tokens"
-    return f"{tokens} · {dollars(usage['cost_usd'])}" if usage["cost_usd"] else tokens

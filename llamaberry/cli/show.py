@@ -10,7 +10,7 @@ from llamaberry.cli.options import output_path
 from llamaberry.graph.errors import SetupError
 
 if TYPE_CHECKING:
-    from llamaberry.cli.past_run import Run
+    from llamaberry.runs.past_run import Run
 
 
 def show(
@@ -29,8 +29,8 @@ def show(
 
         print_runs(runs[hidden:], hidden)
         return
-    from llamaberry.cli.page import page
     from llamaberry.folders import write_private
+    from llamaberry.runs.page import page
 
     html = output_path(html, "--html")
     try:
@@ -43,7 +43,7 @@ def show(
 async def _load(name: str) -> "list[Run]":
     """Return the runs of the thread (`last`: of the newest one), the oldest first."""
     from llamaberry import threads
-    from llamaberry.cli.past_run import read_run
+    from llamaberry.runs.past_run import read_run
 
     async with threads.open_graph() as graph:
         if name == "last":

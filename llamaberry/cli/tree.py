@@ -9,9 +9,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from llamaberry.cli.display import program_text
-from llamaberry.cli.past_run import Node, Run
 from llamaberry.console import plain, plain_console
 from llamaberry.graph.tool_calls import describe_tool_call
+from llamaberry.runs.past_run import Node, Run
 
 MIN_WIDTH = 100
 """The terminal width from which two runs are printed side by side."""

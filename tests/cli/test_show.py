@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llamaberry.cli.past_run import MAX_DIFF_WORDS, diff
+from llamaberry.runs.past_run import MAX_DIFF_WORDS, diff
 from testing.command import CSI, QUESTION, llamaberry, running_command, usage_error
 from testing.pages import HOSTILE_TEXT, PageElements
 from testing.scripted_groq import NO_RETRY, Reply, Scripted, first, refine, synthesis

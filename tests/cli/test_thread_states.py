@@ -14,9 +14,9 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from llamaberry import Context, build_graph
-from llamaberry.cli.page import page
-from llamaberry.cli.past_run import read_run
 from llamaberry.cli.tree import print_runs
+from llamaberry.runs.page import page
+from llamaberry.runs.past_run import read_run
 from llamaberry.threads.old_states import complete
 from testing.command import (
     ASK_IN_THREAD,

@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 
 from llamaberry import Context, build_graph
-from llamaberry.cli.page import page
-from llamaberry.cli.past_run import read_run
 from llamaberry.cli.tree import print_runs
 from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
+from llamaberry.runs.page import page
+from llamaberry.runs.past_run import read_run
 from llamaberry.server.openai_chat import ChatCompletion
 from llamaberry.server.openai_request import ChatRequest
 from llamaberry.server.run import Run

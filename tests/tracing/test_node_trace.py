@@ -8,7 +8,7 @@ from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llamaberry import Context, build_graph
-from llamaberry.cli.past_run import read_run
+from llamaberry.runs.past_run import read_run
 from testing.collector import Collector, metadata
 from testing.command import llamaberry
 from testing.scripted_groq import Reply, Scripted, first, program, refine, synthesis

@@ -4,13 +4,13 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from llamaberry.cli.display import describe_usage, run_figures
 from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.calls import STRUCTURE, SYNTHESIZE, VERIFY, Call, Usage, total, turn_calls
 from llamaberry.graph.check import Check, describe_check
 from llamaberry.graph.program_reply import parse_program
 from llamaberry.graph.tool_calls import ToolCall
 from llamaberry.graph.turn import Turn
+from llamaberry.runs.figures import describe_usage, run_figures
 
 MAX_DIFF_WORDS = 5_000
 """Above this many words of both answers together the diff shows whole answers: word diffs take quadratic time."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from llamaberry.cli.past_run import Evidence, Node, Run
 from llamaberry.console import plain
 from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
 from llamaberry.html import document, tag
+from llamaberry.runs.past_run import Evidence, Node, Run
 
 _CSS = """
 h1 { font-size: 1.3rem; white-space: pre-wrap; }
