@@ -13,7 +13,7 @@ LAYERS = [
     {"html", "jsonl", "models", "sandbox", "tracing"},
     {"nodes"},
     {"graph.workflow"},
-    {"presets", "runs", "stream", "threads", "tool"},
+    {"presets", "remote", "runs", "stream", "threads", "tool"},
     {"batch", "evaluation", "server"},
     {"cli"},
 ]

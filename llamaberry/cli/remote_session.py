@@ -4,18 +4,15 @@ If the connection or the server dies, the run is joined again after the last eve
 """
 
 import asyncio
-import os
 import time
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any, cast
 
 import httpx
 from langchain_core.messages import AIMessageChunk, AnyMessage
 from langgraph.types import Interrupt
 from langgraph_sdk.client import LangGraphClient
-from langgraph_sdk.errors import APIStatusError, AuthenticationError, ConflictError, InternalServerError, RateLimitError
+from langgraph_sdk.errors import ConflictError, InternalServerError, RateLimitError
 from langgraph_sdk.schema import RunStatus, StreamMode, StreamPart, ThreadState
 from pydantic import TypeAdapter
 
@@ -25,27 +22,16 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.events import step_of
 from llamaberry.graph.state import Input
-from llamaberry.models.connection_errors import explain
-from llamaberry.models.network import client_options, find_route
+from llamaberry.remote import CHECK_SERVER, connect, thread_id
 
 RETRY_WINDOW_S = 120
 """How long calls to an unreachable server are retried; a cluster takes over a dead server's runs within 20 s."""
-READ_TIMEOUT_S = 30
-"""A server sends a heartbeat every five seconds."""
 
 _MODES: list[StreamMode] = ["messages-tuple", "updates", "values", "custom"]
 _UNREACHABLE = (httpx.TransportError, InternalServerError, RateLimitError)
 _UNFINISHED = ("pending", "running")
 _SETUP_ERRORS = ("SetupError", "ValidationError")
-_CHECK_SERVER = "does it serve Llamaberry's langgraph.json?"
 _MESSAGES: TypeAdapter[list[AnyMessage]] = TypeAdapter(list[AnyMessage])
-
-
-def thread_id(name: str) -> str:
-    """Return the id of a thread on a server, where ids are UUIDs: the name itself, or a hash of it."""
-    with suppress(ValueError):
-        return str(uuid.UUID(name))
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"llamaberry:{name}"))
 
 
 class RemoteSession(Session):
@@ -74,11 +60,11 @@ class RemoteSession(Session):
 
     async def _run(self, request: dict[str, Any]) -> Interrupt | None:
         """Start a run, or continue a paused one, and print it; return the pause in which it ended."""
-        async with _connect(self.server) as client:
+        async with connect(self.server) as client:
             try:
                 thread, run_id = await self._create_run(client, request)
             except (ValueError, LookupError, TypeError) as error:  # a response without LangGraph's shape
-                raise SetupError(f"{self.server} is not a LangGraph server: {_CHECK_SERVER}") from error
+                raise SetupError(f"{self.server} is not a LangGraph server: {CHECK_SERVER}") from error
             command = f"llamaberry ask --server {self.server} --thread {self.thread or thread}"
             hint = self.resume_hint = f"`{command}` continues the conversation"
             try:
@@ -169,40 +155,3 @@ class RemoteSession(Session):
     def update_state(self, values: dict[str, Any]) -> None:
         """Do as Session.update_state, with messages as objects."""
         super().update_state({**values, "messages": _MESSAGES.validate_python(values.get("messages", []))})
-
-
-@asynccontextmanager
-async def _connect(server: str) -> AsyncIterator[LangGraphClient]:
-    """Open a client; connection and key failures become a SetupError that says how to fix them."""
-    key = os.environ.get("LLAMABERRY_API_KEY", "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise SetupError("LLAMABERRY_API_KEY has a character that a key cannot have: set it to the server's key")
-    headers = {"x-api-key": key} if key else {}
-    timeout, hooks = httpx.Timeout(READ_TIMEOUT_S, connect=5), {"response": [_refuse_redirect]}
-    route = find_route(server, "--server")
-    if "@" in server:
-        raise SetupError("--server has a user name: write it as http://host:port; LLAMABERRY_API_KEY is the key")
-    try:
-        options = await asyncio.to_thread(client_options, route)
-        http = httpx.AsyncClient(base_url=server, headers=headers, timeout=timeout, event_hooks=hooks, **options)
-        async with LangGraphClient(http) as client:
-            yield client
-    except AuthenticationError:
-        raise SetupError(f"{server} refused the key: set LLAMABERRY_API_KEY to the server's key") from None
-    except APIStatusError as error:
-        remedy = "are the servers behind it up?" if error.status_code in (502, 503, 504) else _CHECK_SERVER
-        raise SetupError(f"{server} answered {error.status_code} ({error.message}): {remedy}") from error
-    except httpx.TransportError as error:
-        failure = explain(error, route)
-        cause = failure.message if failure else f"{type(error).__name__}: write it as http://host:port"
-        scheme = server.partition("://")[0]
-        raise SetupError(f"{scheme}://{route.address} cannot be reached: {cause}") from error
-
-
-async def _refuse_redirect(response: httpx.Response) -> None:
-    """Follow no redirect: the key is only for the server that the user named."""
-    if response.has_redirect_location:
-        target = response.url.join(response.headers["location"])
-        raise SetupError(
-            f"{response.url.join('/')} redirects to {target.join('/')}: use that address, if it is the right one"
-        )

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from langgraph_sdk import get_sync_client
 
-from llamaberry.cli.remote_session import thread_id
 from llamaberry.graph.state import Output
+from llamaberry.remote import thread_id
 from testing.command import llamaberry, mask_figures, running_command, usage_error, wait_until
 from testing.scripted_groq import Reply, ScriptedGroq, first, good_model, refine, synthesis
 from testing.scripts import HANG
