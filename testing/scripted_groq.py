@@ -125,8 +125,12 @@ def example_of(schema: Any, root: Any = None) -> Any:
         if choices in schema:
             return example_of(schema[choices][0], root)
     kind = schema.get("type", "object")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if kind == "object" and "properties" not in schema:
+        values = schema.get("additionalProperties")
+        return {"answer": example_of(values if isinstance(values, dict) else {"type": "string"}, root)}
     if kind == "object":
-        return {name: example_of(part, root) for name, part in schema.get("properties", {}).items()}
+        return {name: example_of(part, root) for name, part in schema["properties"].items()}
     if kind == "array":
         return [example_of(schema["items"], root)] if "items" in schema else []
     return {"string": "42", "integer": 42, "number": 42.0, "boolean": True, "null": None}[kind]
