@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-SHORT, FACTOR = 10_000, 8
+SHORT, FACTOR = 1_000, 8
 MAX_RATIO = 3 * FACTOR
 """Between linear (FACTOR) and quadratic (FACTOR squared) time."""
-NOISE_S = 0.02
+NOISE_S = 0.003
 """A shorter time is not measured exactly."""
 
 

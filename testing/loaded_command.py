@@ -23,17 +23,26 @@ from langsmith.utils import get_env_var
 _READ_AT_START = ("PYTHON", "LC_", "LANG=", "LANGUAGE", "LLAMABERRY_TRACES")
 """Variables that are read when Python starts or a graph is built; a fork cannot obey a change of theirs."""
 _LOADED = (
-    "genai_prices",
+    "genai_prices.data",
+    "groq.resources.chat.completions",
+    "httpcore",
+    "langchain.chat_models",
     "langchain_groq",
     "langgraph.checkpoint.sqlite.aio",
     "llamaberry.batch",
     "llamaberry.cli.ask",
     "llamaberry.cli.local_session",
+    "llamaberry.evaluation.page",
+    "llamaberry.evaluation.plots",
+    "llamaberry.evaluation.recommendation",
     "llamaberry.graph.workflow",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
     "pydantic_monty",
     "rich.live",
     "rich.markdown",
     "rich.syntax",
+    "scipy.stats",
 )
 
 
@@ -46,7 +55,9 @@ class LoadedCommand:
         with other:
             command = [sys.executable, "-m", __spec__.name, str(other.fileno())]
             null = subprocess.DEVNULL
-            self._process = subprocess.Popen(command, stdin=null, stdout=null, pass_fds=[other.fileno()])
+            one_thread = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # a process with threads must not fork
+            fds = [other.fileno()]
+            self._process = subprocess.Popen(command, env=one_thread, stdin=null, stdout=null, pass_fds=fds)
         self._replies = self._connection.makefile()
         atexit.register(self._close)
 
