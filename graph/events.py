@@ -1,7 +1,7 @@
 """The events of a run, in the stream mode "custom": a front end needs no knowledge of the nodes."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypeGuard
 
 from typing_extensions import TypedDict
 
@@ -11,7 +11,12 @@ from llamaberry.graph.tool_calls import ToolCall
 from llamaberry.graph.turn import Turn, Verdict
 
 
-class TurnStarted(TypedDict):
+class _Event(TypedDict):
+    tool_call_id: NotRequired[str]
+    """In an agent's stream: the agent's call of the tool that runs the graph."""
+
+
+class TurnStarted(_Event):
     """A turn is being asked for; `attempt` counts from 1 and grows with each retry."""
 
     type: Literal["turn_started"]
@@ -20,7 +25,7 @@ class TurnStarted(TypedDict):
     attempt: int
 
 
-class TurnFinished(TypedDict):
+class TurnFinished(_Event):
     """A turn is complete. `tokens` are the prompt's and the reply's, None if the provider did not count them."""
 
     type: Literal["turn_finished"]
@@ -32,7 +37,7 @@ class TurnFinished(TypedDict):
     tokens: int | None
 
 
-class ToolStarted(TypedDict):
+class ToolStarted(_Event):
     """A tool is called for the turn `turn`; `call` counts the turn's calls from 1, several may run at the same time."""
 
     type: Literal["tool_started"]
@@ -42,7 +47,7 @@ class ToolStarted(TypedDict):
     args: dict[str, Any]
 
 
-class ToolFinished(TypedDict):
+class ToolFinished(_Event):
     """The call of a tool has ended; `call` is that of its start, the other fields are those of the ToolCall."""
 
     type: Literal["tool_finished"]
@@ -55,7 +60,7 @@ class ToolFinished(TypedDict):
     seconds: float
 
 
-class CheckStarted(TypedDict):
+class CheckStarted(_Event):
     """The newest turn, `turn`, is being checked; `attempt` counts from 1 and grows with each retry."""
 
     type: Literal["check_started"]
@@ -63,7 +68,7 @@ class CheckStarted(TypedDict):
     attempt: int
 
 
-class CheckFinished(TypedDict):
+class CheckFinished(_Event):
     """The newest turn, `turn`, is checked; the other fields are those of the Check."""
 
     type: Literal["check_finished"]
@@ -75,7 +80,7 @@ class CheckFinished(TypedDict):
     answer: str | None
 
 
-class RefiningEnded(TypedDict):
+class RefiningEnded(_Event):
     """No further turn follows, for this reason; the synthesis is next."""
 
     type: Literal["refining_ended"]
@@ -146,8 +151,20 @@ def refining_ended(reason: StopReason, turns: int) -> RefiningEnded:
     return {"type": "refining_ended", "reason": reason, "turns": turns}
 
 
-def step_of(metadata: Mapping[str, Any]) -> str:
-    """Return the step of a model call, such as "turn 2, attempt 2" or "check", from the call's metadata."""
+def is_own_event(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether what came in the stream mode "custom" is an event of this run: not what a user's node or tool
+    writes, nor an event of a run that a tool has started.
+    """
+    return isinstance(value, dict) and "type" in value and "tool_call_id" not in value
+
+
+def step_of(metadata: Mapping[str, Any]) -> str | None:
+    """Return the step of a model call, such as "turn 2, attempt 2" or "check", from the call's metadata.
+
+    None if it is no call of a step: a message that the graph adds, or the reply of a model that a tool calls.
+    """
+    if "attempt" not in metadata:
+        return None
     other = "check" if metadata.get("kind") == "verify" else "synthesis"
     step = f"turn {metadata['turn']}" if "turn" in metadata else other
     return f"{step}, attempt {metadata['attempt']}" if metadata["attempt"] > 1 else step

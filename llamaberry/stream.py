@@ -98,10 +98,10 @@ class _Run:
             self._output, self._interrupts = part["data"], part["interrupts"]
             return []
         message, metadata = part["data"]
-        if "attempt" not in metadata or not message.text:  # without: a message that the graph adds
+        if not message.text or not (step := step_of(metadata)):
             return []
         turn, attempt = metadata.get("turn"), metadata["attempt"]
-        return [{"type": "token", "step": step_of(metadata), "turn": turn, "attempt": attempt, "text": message.text}]
+        return [{"type": "token", "step": step, "turn": turn, "attempt": attempt, "text": message.text}]
 
     def end(self) -> RunPaused | RunFinished:
         """Return the last event."""

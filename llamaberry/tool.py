@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -14,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from llamaberry.graph.answer_schema import JsonSchema
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, describe_validation_error
+from llamaberry.graph.state import Output
 from llamaberry.graph.workflow import ReasoningGraph
 from llamaberry.graph.workflow import graph as default_graph
 
@@ -23,6 +25,8 @@ questions that need reasoning in steps (arithmetic, logic, planning, comparing c
 has no access to anything but the question, and takes several times as long as one answer."""
 
 MODES: list[StreamMode] = ["custom", "values"]
+
+_tool_call_id: ContextVar[str | None] = ContextVar("llamaberry_tool_call_id", default=None)
 
 
 class ToolInput(BaseModel):
@@ -54,26 +58,32 @@ def as_tool(
 
     The model gets the concise answer, or with an `answer_schema` the structured one as JSON; the graph's output (an
     Output, with the turns) is the message's `artifact`. In a LangGraph agent the graph's events appear in the agent's
-    stream mode "custom". A failed model call is returned to the agent's model as the tool's error; a SetupError is
-    raised, because only the operator can fix it.
+    stream mode "custom", each with the `tool_call_id` of the agent's call. A failed model call is returned to the
+    agent's model as the tool's error; a SetupError is raised, because only the operator can fix it.
     """
     context = context or Context()
     if answer_schema is not None:
         context = Context(**context.model_dump() | {"answer_schema": answer_schema})
 
+    options: dict[str, Any] = {
+        "context": context,
+        "stream_mode": MODES,
+        "output_keys": [*Output.__annotations__],
+    }
+
     def think(question: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         with _tool_run() as run:
-            for mode, part in graph.stream({"query": question}, config, context=context, stream_mode=MODES):
+            for mode, part in graph.stream({"query": question}, config, **options):
                 run.add(mode, part)
         return run.result
 
     async def athink(question: str, config: RunnableConfig) -> tuple[str, dict[str, Any]]:
         with _tool_run() as run:
-            async for mode, part in graph.astream({"query": question}, config, context=context, stream_mode=MODES):
+            async for mode, part in graph.astream({"query": question}, config, **options):
                 run.add(mode, part)
         return run.result
 
-    return StructuredTool.from_function(
+    return _Tool.from_function(
         think,
         athink,
         name=name,
@@ -84,11 +94,36 @@ def as_tool(
     )
 
 
+class _Tool(StructuredTool):
+    """Tells its function the id of the call: LangChain injects it only into tools that cannot be called without one."""
+
+    def run(self, *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        """Run the tool."""
+        with _call(tool_call_id):
+            return super().run(*args, tool_call_id=tool_call_id, **kwargs)
+
+    async def arun(self, *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        """Run the tool in this event loop."""
+        with _call(tool_call_id):
+            return await super().arun(*args, tool_call_id=tool_call_id, **kwargs)
+
+
+@contextmanager
+def _call(tool_call_id: str | None) -> Iterator[None]:
+    token = _tool_call_id.set(tool_call_id)
+    try:
+        yield
+    finally:
+        _tool_call_id.reset(token)
+
+
 class _ToolRun:
     """Passes the events of one run on to the agent's stream, and keeps its newest state."""
 
     def __init__(self) -> None:
         self.state: dict[str, Any] = {}
+        call = _tool_call_id.get()
+        self.of_call = {"tool_call_id": call} if call else {}
         try:
             self.write = get_stream_writer()
         except (RuntimeError, KeyError):  # the tool is called outside of LangGraph
@@ -96,7 +131,7 @@ class _ToolRun:
 
     def add(self, mode: str, part: Any) -> None:
         if mode == "custom":
-            self.write(part)
+            self.write({**part, **self.of_call} if isinstance(part, dict) else part)
         else:
             self.state = part
 

@@ -9,7 +9,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
-from llamaberry import Context, SetupError, as_tool
+from llamaberry import Context, Output, SetupError, as_tool
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 from testing.scripts import TOOL_QUESTION, agent_model
 
@@ -32,6 +32,7 @@ def test_the_tool_returns_the_concise_answer_and_keeps_the_turns(scripted: Scrip
     assert (message.content, message.status) == ("391", "success")
     assert [turn["answer"] for turn in message.artifact["turns"]] == ["390", "391"]
     assert message.artifact["answer"] == "It is 391."
+    assert message.artifact.keys() == Output.__annotations__.keys()
 
 
 def test_a_failed_call_is_a_tool_error_and_a_missing_key_raises(
@@ -80,14 +81,17 @@ def test_an_agent_can_call_the_tool_twice_at_once(scripted: Scripted, asynchrono
         parts = asyncio.run(streamed())
     else:
         parts = list(agent.stream(messages_in, config, stream_mode=["custom", "values"]))
-    events = [part["type"] for mode, part in parts if mode == "custom"]
-    assert sorted(events) == sorted(
-        ["turn_started", "turn_finished"] * 4 + ["check_started", "check_finished", "refining_ended"] * 2
-    )
+    events = defaultdict[str, list[str]](list)
+    for mode, part in parts:
+        if mode == "custom":
+            events[part["tool_call_id"]].append(part["type"])
+    turn = ["turn_started", "turn_finished"]
+    assert [*events.values()] == [[*turn, "check_started", "check_finished", *turn, "refining_ended"]] * 2
     messages = parts[-1][1]["messages"]
     assert messages[-1].text == "My tool says 42."
     tools = [message for message in messages if isinstance(message, ToolMessage)]
     assert [message.content for message in tools] == ["42", "42"]
+    assert {message.tool_call_id for message in tools} == events.keys()
     assert {message.artifact["query"] for message in tools} == {TOOL_QUESTION, "And 19 * 21?"}
     assert len(groq.requests) == 2 + 2 * 3
     again = agent.invoke({"messages": [{"role": "user", "content": "Once more."}]}, config)

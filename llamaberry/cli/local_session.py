@@ -19,7 +19,7 @@ from llamaberry.cli.session import Decisions, Session
 from llamaberry.console import print_error
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.graph.events import step_of
+from llamaberry.graph.events import is_own_event, step_of
 from llamaberry.graph.state import Input
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.models.client import client_settings
@@ -185,13 +185,13 @@ class LocalSession(Session):
                 async for part in parts:
                     if part["type"] == "messages":
                         message, metadata = part["data"]
-                        if isinstance(message, AIMessageChunk):
-                            self.display.token(step_of(metadata), message.text, message.id)
+                        if isinstance(message, AIMessageChunk) and (step := step_of(metadata)):
+                            self.display.token(step, message.text, message.id)
                     elif part["type"] == "updates":
                         self.update_node(part["data"])
                         pause = next(iter(part["data"].get("__interrupt__", ())), None)
                         self._unsaved = {} if pause else part["data"]
-                    elif part["type"] == "custom" and isinstance(part["data"], dict):
+                    elif part["type"] == "custom" and is_own_event(part["data"]):
                         self.handle_event(part["data"])
                     elif part["type"] == "values":
                         self.update_state(part["data"])

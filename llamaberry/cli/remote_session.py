@@ -20,7 +20,7 @@ from llamaberry.cli.options import OutputMode
 from llamaberry.cli.session import Decisions, Session
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.graph.events import step_of
+from llamaberry.graph.events import is_own_event, step_of
 from llamaberry.graph.state import Input
 from llamaberry.remote import CHECK_SERVER, connect, thread_id
 
@@ -139,13 +139,14 @@ class RemoteSession(Session):
 
     def _print(self, part: StreamPart) -> None:
         data: Any = part.data
-        # Pieces of a reply have an attempt. Messages that the graph adds have none; on Aegra they are chunks, too.
-        if part.event == "messages" and "attempt" in data[1] and data[0]["type"] == "AIMessageChunk":
-            chunk = AIMessageChunk.model_validate(data[0])
-            self.display.token(step_of(data[1]), chunk.text, chunk.id)
+        if part.event == "messages":
+            # The messages that the graph adds belong to no step; on Aegra they are chunks, too.
+            if data[0]["type"] == "AIMessageChunk" and (step := step_of(data[1])):
+                chunk = AIMessageChunk.model_validate(data[0])
+                self.display.token(step, chunk.text, chunk.id)
         elif part.event == "updates":
             self.update_node(data)
-        elif part.event == "custom":
+        elif part.event == "custom" and is_own_event(data):
             self.handle_event(data)
         elif part.event == "values":
             self.update_state(data)

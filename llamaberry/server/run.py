@@ -14,7 +14,7 @@ from llamaberry.graph.answers import best_turn
 from llamaberry.graph.calls import STRUCTURE, SYNTHESIZE, VERIFY, Call, Usage
 from llamaberry.graph.check import Check, standing_answer, verified_turn
 from llamaberry.graph.context import Context
-from llamaberry.graph.events import step_of
+from llamaberry.graph.events import is_own_event, step_of
 from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
 from llamaberry.graph.turn import Turn
 from llamaberry.graph.workflow import ReasoningGraph
@@ -91,17 +91,18 @@ class Run:
             async for part in parts:
                 if part["type"] == "values":
                     self._state = cast("dict[str, Any]", part["data"])
-                elif part["type"] == "custom":
-                    if part["data"]["type"] == "tool_finished":
-                        yield TOOL, plain(describe_tool_call(cast("ToolCall", part["data"])))
-                    elif part["data"]["type"] == "check_finished":
-                        before, check = check, cast("Check", part["data"])
+                elif part["type"] == "custom" and is_own_event(event := part["data"]):
+                    if event["type"] == "tool_finished":
+                        yield TOOL, plain(describe_tool_call(cast("ToolCall", event)))
+                    elif event["type"] == "check_finished":
+                        before, check = check, cast("Check", event)
                         yield CHECK, render_check(check, self._state["turns"][-1], before)
                 elif part["type"] == "messages":
                     message, metadata = part["data"]
                     # The reply with a program is shown by its check, once the program has run.
-                    if isinstance(message, AIMessageChunk) and message.text and metadata.get("kind") != VERIFY:
-                        yield step_of(metadata), message.text
+                    is_shown = isinstance(message, AIMessageChunk) and message.text and metadata.get("kind") != VERIFY
+                    if is_shown and (step := step_of(metadata)):
+                        yield step, message.text
 
     @property
     def has_turn(self) -> bool:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
@@ -13,12 +14,14 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool, ToolException, tool
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langchain_groq import ChatGroq
+from langgraph.config import get_stream_writer
 from langgraph.prebuilt import ToolRuntime
 from pydantic import SecretStr
 
-from llamaberry import Context, ModelError, SetupError, build_graph
+from llamaberry import Context, ModelError, SetupError, as_tool, astream_events, build_graph
 from llamaberry import graph as graph_without_tools
 from llamaberry.graph.tool_calls import MAX_LATER_CHARS, MAX_RESULT_CHARS
+from llamaberry.server.run import Run
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
 QUESTION = {"query": "What is 6 x 7?"}
@@ -331,6 +334,43 @@ def test_the_tokens_of_the_answer_are_streamed(scripted: Scripted) -> None:
     tokens = [message.text for message, metadata in stream if "attempt" in metadata and message.text]
     assert "".join(tokens) == first("42")
     assert len(tokens) > 5
+
+
+@pytest.fixture
+def run_with_nested_runs(scripted: Scripted) -> Run:
+    """A run whose tool asks another model, asks Llamaberry, and writes to the stream."""
+    scripted(
+        lambda request: (
+            calls(("ask", {"word": "six"}))
+            if request.messages[-1]["role"] == "user" and "tools" in request.body
+            else first("42")
+        )
+    )
+    other = GenericFakeChatModel(messages=iter([AIMessage("Another model.")]))
+    llamaberry = as_tool(Context(max_turns=1))
+
+    @tool
+    async def ask(word: str) -> str:
+        """Ask others."""
+        get_stream_writer()("half done")
+        request = {"type": "tool_call", "name": llamaberry.name, "args": {"question": word}, "id": "nested"}
+        return (await other.ainvoke(word)).text + (await llamaberry.ainvoke(request)).text
+
+    graph = build_graph(tools=[ask])
+    return Run([{"role": "user", "content": "What is 6 x 7?"}], ONE_TURN, uuid4(), [], graph)
+
+
+async def test_what_a_tool_streams_is_not_the_turns(run_with_nested_runs: Run) -> None:
+    text = "".join([delta.text async for delta in run_with_nested_runs.deltas()])
+    assert text.count("## Reasoning") == text.count("ask(") == 1, text
+
+
+async def test_events_of_a_tools_own_run_name_its_call(run_with_nested_runs: Run) -> None:
+    events: Any = [event async for event in astream_events(run_with_nested_runs._graph, QUESTION, context=ONE_TURN)]
+    nested = [event["type"] for event in events if "tool_call_id" in event]
+    assert nested == ["turn_started", "turn_finished", "refining_ended"]
+    assert "".join(event["text"] for event in events if "text" in event) == first("42")
+    assert "half done" in events
 
 
 class FakeWithTools(GenericFakeChatModel):
