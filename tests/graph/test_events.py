@@ -68,7 +68,7 @@ def test_every_event_has_its_documented_type(scripted: Scripted) -> None:
     events = list(build_graph(tools=[now]).stream({"query": "Q"}, stream_mode="custom"))
     assert {event["type"] for event in events} == set(shapes)
     for event in events:
-        assert set(event) == set(get_type_hints(shapes[event["type"]]))
+        assert set(event) == shapes[event["type"]].__required_keys__
 
 
 def test_a_hint_of_a_verify_node_is_in_the_next_prompt(scripted: Scripted) -> None:
