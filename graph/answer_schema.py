@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, time
 from textwrap import shorten
+from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import PlainValidator, TypeAdapter, WithJsonSchema
@@ -62,8 +65,11 @@ def to_json_schema(value: Any) -> JsonSchema | None:
     return schema
 
 
+SchemaOrType = JsonSchema | type[Any] | UnionType
+"""What a caller may pass as a schema."""
+
 AnswerSchema = Annotated[
-    JsonSchema | type[Any] | None,
+    SchemaOrType | None,
     PlainValidator(to_json_schema),
     WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "null"}]}),
 ]
@@ -110,14 +116,30 @@ def _validator(schema: JsonSchema) -> "Validator":
 
     # Patterns of a caller must not take forever, and a schema must not make this machine load addresses.
     patterns = FancyRegexOptions(backtrack_limit=_MAX_BACKTRACKS)
+    # Pydantic reads times without a zone, which the standard's formats have to have.
+    formats = {"date-time": _is_datetime, "time": _is_time}
     try:
-        return validator_for(schema, pattern_options=patterns, retriever=_refuse)
+        return validator_for(
+            schema, pattern_options=patterns, retriever=_refuse, validate_formats=True, formats=formats
+        )
     except (ValidationError, ValueError) as error:
         message = getattr(error, "message", str(error))
         place = ".".join(map(str, getattr(error, "instance_path", ())))
         raise ValueError(
             f"it is no valid JSON schema: {f'{place}: ' if place else ''}{shorten(message, 300)}"
         ) from None
+
+
+def _is_datetime(text: str) -> bool:
+    with suppress(ValueError):
+        return datetime.fromisoformat(text) is not None
+    return False
+
+
+def _is_time(text: str) -> bool:
+    with suppress(ValueError):
+        return time.fromisoformat(text) is not None
+    return False
 
 
 def _refuse(uri: str) -> Any:

@@ -12,7 +12,7 @@ from langgraph.config import get_stream_writer
 from langgraph.types import StreamMode
 from pydantic import BaseModel, Field, ValidationError
 
-from llamaberry.graph.answer_schema import JsonSchema
+from llamaberry.graph.answer_schema import SchemaOrType
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, describe_validation_error
 from llamaberry.graph.state import Output
@@ -45,7 +45,7 @@ def as_tool(
     name: str = "think_in_turns",
     description: str = DESCRIPTION,
     graph: ReasoningGraph = default_graph,
-    answer_schema: JsonSchema | type[Any] | None = None,
+    answer_schema: SchemaOrType | None = None,
 ) -> StructuredTool:
     """Return a tool for `create_agent`, or for any model that calls tools; it works with `invoke` and `ainvoke`.
 

@@ -1,10 +1,12 @@
 """The schema of a structured answer: what is one, and which replies fit it."""
 
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal
+from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import AnyUrl, BaseModel, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from llamaberry import Context
@@ -22,7 +24,7 @@ class Place(TypedDict):
     name: str
 
 
-@pytest.mark.parametrize("kind", [SCHEMA, City, Place, list[str], Literal["a", "b"], Decimal])
+@pytest.mark.parametrize("kind", [SCHEMA, City, Place, list[str], City | Place, Literal["a", "b"], Decimal])
 def test_a_schema_or_a_type_becomes_plain_json(kind: Any) -> None:
     context = Context(answer_schema=kind)
     assert isinstance(context.answer_schema, dict)
@@ -93,6 +95,24 @@ def test_a_scalar_may_be_in_a_block_of_code() -> None:
 )
 def test_what_does_not_fit_says_why(reply: str, misfit: str) -> None:
     assert str(read_structured(reply, SCHEMA).misfit).startswith(misfit)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits", "misfit"),
+    [
+        (date, "2026-11-30", "30 November"),
+        (datetime, "2026-11-30T12:00:00", "noon"),
+        (datetime, "2026-11-30T12:00:00Z", "12:00"),
+        (time, "12:30", "noon"),
+        (UUID, "00000000-0000-0000-0000-000000000000", "0"),
+        (AnyUrl, "https://example.org/x", "example"),
+    ],
+)
+def test_json_that_fits_can_be_read_by_the_type(kind: Any, fits: str, misfit: str) -> None:
+    schema = Context(answer_schema=kind).answer_schema
+    assert read_structured(f'"{fits}"', schema).misfit is None
+    TypeAdapter(kind).validate_python(fits)
+    assert "is not a" in str(read_structured(f'"{misfit}"', schema).misfit)
 
 
 def test_a_pattern_takes_no_exponential_time() -> None:
