@@ -241,6 +241,6 @@ def check_models(context: Context, objects: Mapping[str, ModelObject] | None = N
         model = client_settings(context.model_copy(update={"model": name})).model
         if context.max_cost_usd is not None and cost_usd(model, NO_TOKENS) is None:
             raise SetupError(
-                f"max_cost_usd (--max-cost-usd) {context.max_cost_usd:g}: the price of {model} is not known; use "
-                "token_budget (--token-budget)"
+                f"max_cost_usd (--max-cost-usd) {context.max_cost_usd:g}: the price of {model} is not known; choose "
+                "another model, or limit token_budget (--token-budget)"
             )

@@ -1,5 +1,6 @@
-"""What the callers of a server may choose: its models, and the tokens of one run. Elsewhere nothing is limited."""
+"""What the callers of a server may choose: models, and the tokens and cost of a run. Elsewhere nothing is limited."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,20 @@ def check_limits(context: Context, *, tools: bool = False) -> None:
             f"this server allows a run: lower max_tokens to {limit // calls:,}, or {fewer} (its operator sets "
             "LLAMABERRY_MAX_TOKENS_PER_RUN)"
         )
+    cost, max_cost = context.max_cost_usd, _max_cost_usd()
+    if cost is not None and max_cost is not None and cost > max_cost:
+        raise SetupError(
+            f"max_cost_usd {cost:g} is more than the {max_cost:g} US dollars that this server allows a run: lower it, "
+            "or leave it out (its operator sets LLAMABERRY_MAX_COST_USD)"
+        )
+
+
+def limit_cost(context: Context) -> Context:
+    """Return the settings with the operator's limit of a run's cost, if this is a server and they have no lower one."""
+    limit = _max_cost_usd() if _servers else None
+    if limit is None or (context.max_cost_usd or math.inf) <= limit:
+        return context
+    return context.model_copy(update={"max_cost_usd": limit})
 
 
 def max_calls(context: Context, *, tools: bool = False) -> int:
@@ -81,3 +96,14 @@ def _max_tokens_per_run() -> int:
     if value and not (value.isdecimal() and int(value)):
         raise SetupError(f"LLAMABERRY_MAX_TOKENS_PER_RUN is {value!r}: it should be a number above 0, such as 250000")
     return int(value) if value else MAX_TOKENS_PER_RUN
+
+
+def _max_cost_usd() -> float | None:
+    value = os.environ.get("LLAMABERRY_MAX_COST_USD", "").strip()
+    try:
+        limit = float(value) if value else None
+    except ValueError:
+        limit = math.nan
+    if limit is not None and not 0 < limit < math.inf:
+        raise SetupError(f"LLAMABERRY_MAX_COST_USD is {value!r}: it should be an amount above 0, such as 0.05")
+    return limit

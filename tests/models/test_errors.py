@@ -77,7 +77,7 @@ def test_an_invalid_setting_is_refused_before_any_call(
 
 @pytest.mark.parametrize("step", ["model", "refine_model", "verify_model", "synthesis_model"])
 def test_a_cost_limit_needs_known_prices(groq: ScriptedGroq, run: Any, step: str) -> None:
-    with pytest.raises(SetupError, match=r"0\.5: the price of groq:no/such-model is not known; use token_budget"):
+    with pytest.raises(SetupError, match=r"0\.5: the price of groq:no/such-model is not known; choose another"):
         run(INPUT, context={step: "groq:no/such-model", "max_cost_usd": 0.5})
     assert groq.requests == []
 

@@ -7,7 +7,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llamaberry import Context, SetupError, build_graph, graph
-from llamaberry.models.limits import check_limits, limit_callers, max_calls, max_tokens_allowed
+from llamaberry.models.limits import check_limits, limit_callers, limit_cost, max_calls, max_tokens_allowed
 from testing.scripted_groq import Scripted, ScriptedGroq, first, program, synthesis
 
 QUESTION = {"query": "What is 6 x 7?"}
@@ -70,10 +70,37 @@ def test_the_tokens_of_a_run_are_limited(
             check_limits(context.model_copy(update={"max_tokens": max_tokens + 1}))
 
 
-def test_a_limit_that_is_no_number_is_an_error(serving: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LLAMABERRY_MAX_TOKENS_PER_RUN", "many")
-    with pytest.raises(SetupError, match="LLAMABERRY_MAX_TOKENS_PER_RUN is 'many'"):
+@pytest.mark.parametrize("value", ["many", "0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("limit", ["LLAMABERRY_MAX_TOKENS_PER_RUN", "LLAMABERRY_MAX_COST_USD"])
+def test_a_limit_that_is_no_number_is_an_error(
+    serving: None, monkeypatch: pytest.MonkeyPatch, limit: str, value: str
+) -> None:
+    monkeypatch.setenv(limit, value)
+    with pytest.raises(SetupError, match=f"{limit} is '{value}'"):
         check_limits(Context())
+
+
+@pytest.mark.parametrize(("own", "effective"), [(None, 0.5), (0.5, 0.5), (0.25, 0.25)])
+def test_callers_may_lower_the_cost_of_a_run(
+    serving: None, monkeypatch: pytest.MonkeyPatch, own: float | None, effective: float
+) -> None:
+    context = Context(max_cost_usd=own)
+    assert limit_cost(context) == context
+    monkeypatch.setenv("LLAMABERRY_MAX_COST_USD", "0.5")
+    check_limits(context)
+    assert limit_cost(context) == Context(max_cost_usd=effective)
+    with pytest.raises(SetupError, match=r"max_cost_usd 0\.6 is more than the 0\.5 US dollars .* leave it out"):
+        check_limits(Context(max_cost_usd=0.6))
+
+
+def test_a_server_that_limits_the_cost_needs_the_price(
+    serving: None, groq: ScriptedGroq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.invoke(QUESTION, context=Context(model="groq:no/such-model", max_turns=1))
+    monkeypatch.setenv("LLAMABERRY_MAX_COST_USD", "0.5")
+    with pytest.raises(SetupError, match=r"0\.5: the price of groq:no/such-model is not known; choose another model"):
+        graph.invoke(QUESTION, context=Context(model="groq:no/such-model", max_turns=1))
+    assert len(groq.requests) == 1
 
 
 @pytest.mark.parametrize(("verify", "calls"), [("program", 7), ("none", 4)])
@@ -109,8 +136,10 @@ def test_a_server_refuses_other_settings_at_a_checkpoint(groq: ScriptedGroq) -> 
 
 def test_nothing_is_limited_in_a_process_of_ones_own(groq: ScriptedGroq, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMABERRY_MODELS", "local")
+    monkeypatch.setenv("LLAMABERRY_MAX_COST_USD", "0.5")
     with limit_callers():
         pass
+    assert limit_cost(Context()) == Context()
     check_limits(Context(model="openai:gpt-4o", max_turns=10, max_tokens=65_536))
     assert graph.invoke(QUESTION, context=Context(max_tokens=65_536, max_turns=2))["answer"]
 

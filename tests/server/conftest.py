@@ -27,7 +27,8 @@ def studio(server: tuple[str, ScriptedGroq]) -> Iterator[Studio]:
 def shared_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     home = tmp_path_factory.mktemp("api")
     with ScriptedGroq(keep_alive=False) as groq:
-        environment = server_environment(home, GROQ_API_KEY="gsk_test", GROQ_API_BASE=groq.url)
+        settings = {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url, "LLAMABERRY_MAX_COST_USD": "1"}
+        environment = server_environment(home, **settings)
         with serve(environment, home / "log") as address:
             yield Api(address, groq, home / "log")
 

@@ -11,7 +11,7 @@ import websockets.sync.client
 from websockets.exceptions import ConnectionClosed
 
 from testing.openai_api import QUESTION, Api
-from testing.scripted_groq import Reply, first
+from testing.scripted_groq import Reply, first, synthesis
 
 THREAD = "00000000-0000-4000-8000-000000000001"
 RUN = {"assistant_id": "llamaberry", "input": {"query": "What is 6 x 7?"}}
@@ -50,6 +50,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown": ({"max_turn": 1}, "did you mean max_turns?"),
     "model": ({"model": "openai:gpt-4o"}, "LLAMABERRY_MODELS"),
     "tokens": ({"max_tokens": 65_536}, "LLAMABERRY_MAX_TOKENS_PER_RUN"),
+    "cost": ({"max_cost_usd": 1.01}, "LLAMABERRY_MAX_COST_USD"),
 }
 
 
@@ -99,6 +100,21 @@ def test_a_right_setting_has_its_effect(api: Api, places: dict[str, str], path: 
     reply = httpx.post(api.address + path.format(**places), json=request, headers=headers)
     assert (reply.status_code, "42" in reply.text) == (200, True), reply.text
     assert len(api.groq.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/runs/wait", "/threads/{thread}/runs/wait", "/mcp", "/a2a/{assistant}", "/v1/chat/completions"]
+)
+def test_a_run_that_costs_too_much_takes_no_further_turn(api: Api, places: dict[str, str], path: str) -> None:
+    """Its first turn does, at the model's list price: the synthesis follows."""
+    tokens = {"prompt_tokens": 100, "completion_tokens": 20_000_000, "total_tokens": 20_000_100}
+    api.groq.play([Reply(first("41"), usage=tokens), synthesis("The answer is 41.")])
+    chat = {"model": "llamaberry", "messages": QUESTION}
+    body = next((body for _, route, body in ROUTES if route == path), chat)
+    headers = {"accept": "application/json, text/event-stream"}
+    reply = httpx.post(api.address + path.format(**places), json=body, headers=headers)
+    assert (reply.status_code, "41" in reply.text) == (200, True), reply.text
+    assert (len(api.groq.requests), len(api.groq.program_requests)) == (2, 0)
 
 
 @pytest.mark.parametrize(
