@@ -1,6 +1,7 @@
 """Fixtures of all tests: a clean environment, no network but loopback, and a scripted Groq."""
 
 import ipaddress
+import os
 import shutil
 import signal
 import socket
@@ -26,6 +27,12 @@ def pytest_configure() -> None:
     """Enable SIGINT in child processes: a background `pytest &` ignores it, and they would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two workers on each core: most tests wait, for a process, a retry or a time limit."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
