@@ -15,6 +15,7 @@ LAYERS = [
     {"graph.workflow"},
     {"presets", "remote", "runs", "stream", "threads", "tool"},
     {"batch", "evaluation", "server"},
+    {"web"},
     {"cli"},
 ]
 """Parts of the product, each with those that it may import before it."""

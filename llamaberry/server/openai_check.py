@@ -17,13 +17,13 @@ def render_check(check: Check, turn: Turn, before: Check | None) -> str:
     """
     parts = []
     if check["program"] and not (before and before["program"] == check["program"]):
-        parts.append(_fenced(check["program"], "python"))
+        parts.append(fenced(check["program"], "python"))
         if (output := check["output"] or "").strip():
-            parts += ["It printed:", _fenced(output)]
+            parts += ["It printed:", fenced(output)]
     return "\n\n".join([*parts, plain(describe_check(check, [turn]))])
 
 
-def _fenced(text: str, language: str = "") -> str:
+def fenced(text: str, language: str = "") -> str:
     """Return a text as a code block that nothing in it can end."""
     text = plain(text).strip("\n")
     fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))

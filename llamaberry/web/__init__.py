@@ -1,0 +1,1 @@
+"""The web page of `llamaberry web`: a chat that shows each step of a run. Importing it does nothing."""

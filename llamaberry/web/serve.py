@@ -1,0 +1,83 @@
+"""Serve the page with uvicorn, until Ctrl-C."""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+# Gradio reads them when it is imported: it must report nothing, and ask nobody for its newest version.
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_SSR_MODE": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp
+
+from llamaberry.console import print_error
+from llamaberry.graph.errors import SetupError
+from llamaberry.models.limits import limit_callers
+from llamaberry.runs.page import page as run_page
+from llamaberry.runs.past_run import read_run
+from llamaberry.server.origin import needs_loopback
+from llamaberry.web.access import Access
+from llamaberry.web.chat import Chat
+from llamaberry.web.page import Page, theme
+from llamaberry.web.server_store import ServerStore
+from llamaberry.web.store import LocalStore, Store
+from llamaberry.web.style import CSS
+
+
+def serve(listener: socket.socket, settings: Mapping[str, Any], server: str | None = None) -> None:
+    """Serve the page until Ctrl-C, and print its address. `settings` are those that it shows at first.
+
+    The graph runs in this process, or on a LangGraph `server`.
+    """
+    with ExitStack() as stack:
+        if not needs_loopback():
+            stack.enter_context(limit_callers())
+        app = create_app(ServerStore(server) if server else LocalStore(), settings)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+        _Server(config).run(sockets=[listener])
+
+
+def create_app(store: Store, settings: Mapping[str, Any]) -> ASGIApp:
+    """Return the page as an ASGI app, with the pages of its runs below /runs/."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/runs/{thread}")
+    async def show_run(request: Request, thread: str) -> Response:
+        try:
+            stored = await store.read(thread)
+        except SetupError as error:
+            return PlainTextResponse(str(error), 404)
+        return HTMLResponse(run_page([read_run(thread, state) for state in stored.states]))
+
+    page = Page(Chat(store), settings)
+    gr.mount_gradio_app(
+        app,
+        page.blocks,
+        "/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        show_error=True,
+        max_file_size="1kb",
+        theme=theme(),
+        css=CSS,
+    )
+    return Access(app)
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Print the URL once requests and Ctrl-C are served."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port, *_ = listener.getsockname()
+            print_error(f"the page is at http://{f'[{host}]' if ':' in host else host}:{port}/ (Ctrl-C stops it)")
