@@ -5,6 +5,7 @@ of its own, with its own standard streams, environment, folder and exit, as if i
 """
 
 import atexit
+import fcntl
 import functools
 import gc
 import importlib
@@ -14,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -121,6 +123,9 @@ def _become(request: Mapping[str, object], streams: Sequence[int]) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    if os.isatty(0):  # the terminal is this command's own: Ctrl-C, typed there, interrupts it
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.environ.clear()
     os.environ.update(request["environment"])  # type: ignore[call-overload]
     time.tzset()

@@ -1,6 +1,6 @@
 """`llamaberry ask`: answer a question, here or on a server."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,6 +8,7 @@ from llamaberry.cli.attachments import graph_input, read_pipe
 from llamaberry.cli.options import (
     AcceptDegradedOption,
     JsonOption,
+    OutputMode,
     QuestionArgument,
     QuietOption,
     ShowOption,
@@ -21,6 +22,17 @@ from llamaberry.cli.options import (
 from llamaberry.console import DEGRADED
 from llamaberry.graph.errors import SetupError
 
+if TYPE_CHECKING:
+    from llamaberry.cli.session import Session
+
+ThreadOption = Annotated[
+    str | None, typer.Option(help="Start or continue the conversation of this name; last: the newest one.")
+]
+ContinueOption = Annotated[
+    bool, typer.Option("--continue", "-c", help="Continue the newest conversation, as --thread last does.")
+]
+ServerOption = Annotated[str | None, typer.Option(help="Run it on a server, such as http://host:port.")]
+
 
 @context_options()
 def ask(
@@ -30,18 +42,14 @@ def ask(
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
-    thread: Annotated[
-        str | None, typer.Option(help="Start or continue the conversation of this name; last: the newest one.")
-    ] = None,
-    continue_: Annotated[
-        bool, typer.Option("--continue", "-c", help="Continue the newest conversation, as --thread last does.")
-    ] = False,
+    thread: ThreadOption = None,
+    continue_: ContinueOption = False,
     file: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Add a text file to the question.")] = None,
     image: Annotated[
         list[str] | None, typer.Option(metavar="FILE|URL", help="Add an image, for a model that reads images.")
     ] = None,
     review: Annotated[bool, typer.Option("--review", help="Pause after each turn, and ask what to do.")] = False,
-    server: Annotated[str | None, typer.Option(help="Run it on a server, such as http://host:port.")] = None,
+    server: ServerOption = None,
     accept_degraded: AcceptDegradedOption = False,
     trace: TraceOption = False,
 ) -> int:
@@ -55,22 +63,40 @@ def ask(
         raise SetupError("--review reads decisions from standard input: pass the question as an argument")
     if server is not None and trace:
         raise SetupError("--trace: a run on a server is traced there; leave out --trace or --server")
-    if continue_ and thread not in (None, "last"):
-        raise SetupError(f"--continue is the newest thread, and --thread {thread} another: leave one out")
-    thread = "last" if continue_ else thread
-    if thread == "last" and server is not None:
-        raise SetupError("--continue: on a server, name the thread with --thread")
-    check_thread_name(thread)
+    thread = thread_of(thread, server, newest=continue_)
     piped = "" if review or question == "-" else read_pipe()
     question_input = graph_input(read_question(question), file or [], image or [], piped=piped)
     mode = output_mode(show, verbose=verbose, quiet=quiet, json=json)
-    from llamaberry.cli.local_session import LocalSession
-    from llamaberry.cli.session import Session
+    session = new_session(mode, settings, thread, server, trace=trace)
+    code = session.run(session.start(question_input))
+    return 0 if code == DEGRADED and accept_degraded else code
 
-    session: Session = LocalSession(mode, settings, thread, trace=trace)
+
+def thread_of(name: str | None, server: str | None, *, newest: bool) -> str | None:
+    """Return the thread that --thread and --continue name, "last" for the newest one; None is a new one."""
+    if newest and name not in (None, "last"):
+        raise SetupError(f"--continue is the newest thread, and --thread {name} another: leave one out")
+    name = "last" if newest else name
+    if name == "last" and server is not None:
+        raise SetupError("--continue: on a server, name the thread with --thread")
+    check_thread_name(name)
+    return name
+
+
+def new_session(
+    mode: OutputMode,
+    settings: dict[str, Any],
+    thread: str | None,
+    server: str | None,
+    *,
+    trace: bool = False,
+    in_chat: bool = False,
+) -> "Session":
+    """Return a session for a question, here or on the server."""
     if server is not None:
         from llamaberry.cli.remote_session import RemoteSession
 
-        session = RemoteSession(mode, settings, server, thread)
-    code = session.run(session.start(question_input))
-    return 0 if code == DEGRADED and accept_degraded else code
+        return RemoteSession(mode, settings, server, thread)
+    from llamaberry.cli.local_session import LocalSession
+
+    return LocalSession(mode, settings, thread, trace=trace, in_chat=in_chat)

@@ -46,16 +46,20 @@ class LocalSession(Session):
     """A question on a thread of this machine.
 
     If threads cannot be stored, a message says so, and the question is answered anyway, unless it names a thread.
+    `in_chat`: more questions follow. Then the local model keeps running, and an interrupted question may be left.
     """
 
-    def __init__(self, mode: OutputMode, settings: dict[str, Any], thread: str | None, *, trace: bool) -> None:
+    def __init__(
+        self, mode: OutputMode, settings: dict[str, Any], thread: str | None, *, trace: bool, in_chat: bool = False
+    ) -> None:
         super().__init__(mode, thread)
         self._settings = settings
         self._trace = trace
+        self._in_chat = in_chat
         self._unsaved: dict[str, Any] = {}  # the last node's update, until the state has it
 
     def run(self, first: Coroutine[Any, Any, Interrupt | None]) -> int:
-        """Do as Session.run, with a trace, and stop the local model at the end."""
+        """Do as Session.run, with a trace, and stop the local model at the end, except in a chat."""
         with tracing_session(report=self._trace, runs=self.display.run_ids):
             try:
                 return super().run(first)
@@ -65,7 +69,8 @@ class LocalSession(Session):
                 stored = f"`llamaberry show {self.thread}` prints what is stored"
                 raise SetupError(f"standard output cannot be written ({error.strerror}); {stored}") from error
             finally:
-                local_server.close()
+                if not self._in_chat:
+                    local_server.close()
 
     async def start(self, question: dict[str, Any]) -> Interrupt | None:
         """Ask the question on the thread, a new one if it has no name; wait while another run uses the thread."""
@@ -90,7 +95,7 @@ class LocalSession(Session):
                 threads.require_checkpointer(graph)
             before = await graph.aget_state(threads.thread_config(name)) if graph.checkpointer else None
             thread = threads.Thread(name, before) if before else None
-            if thread and thread.unfinished and thread.values.get("turns"):
+            if thread and thread.unfinished and thread.values.get("turns") and not self._in_chat:
                 command = f"llamaberry resume {name}"
                 raise SetupError(f"thread {name!r} has an interrupted question: `{command}` continues it")
             return await self._run(graph, question, context, name, before)
@@ -134,7 +139,8 @@ class LocalSession(Session):
         threads.keep_ids_above(before)
         if self.is_current:
             self.update_state(threads.current_values(before))
-        self.resume_hint = f"`llamaberry resume {thread}` continues from here"
+        resume = "/resume" if self._in_chat else f"llamaberry resume {thread}"
+        self.resume_hint = f"`{resume}` continues from here"
         try:
             return await self._stream(graph, graph_input, context)
         except threads.storage_errors() as error:
@@ -146,7 +152,7 @@ class LocalSession(Session):
                 with suppress(*threads.storage_errors()):
                     await threads.discard_since(graph, before)
                 raise
-            error.args = (f"{error}; `llamaberry resume {thread}` tries again",)
+            error.args = (f"{error}; `{resume}` tries again",)
             raise
 
     async def _run_in_memory(

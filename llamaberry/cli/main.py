@@ -14,8 +14,8 @@ from typer.exceptions import TyperException
 from llamaberry.console import FAILURE, INTERRUPTED, MISTAKE, one_line, print_error
 
 COMMANDS = (
-    *("ask", "resume", "history", "forget", "show", "compare", "eval", "batch", "traces", "graph", "model", "mcp"),
-    "web",
+    *("ask", "chat", "resume", "history", "forget", "show", "compare", "eval", "batch"),
+    *("traces", "graph", "model", "mcp", "web"),
 )
 """The commands. Each is a function in the module of its name, except for `eval`, which is a builtin: `evaluate`."""
 

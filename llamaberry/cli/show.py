@@ -22,22 +22,28 @@ def show(
 
     It shows each turn with its seconds and tokens, and how it changed the answer.
     """
-    runs = asyncio.run(_load(thread))
-    hidden = 0 if all_ else len(runs) - 1
     if html is None:
-        from llamaberry.cli.tree import print_runs
-
-        print_runs(runs[hidden:], hidden)
+        print_thread(thread, all_=all_)
         return
+    runs = asyncio.run(_load(thread))
     from llamaberry.folders import write_private
     from llamaberry.runs.page import page
 
     html = output_path(html, "--html")
     try:
-        write_private(html, page(runs[hidden:]))
+        write_private(html, page(runs if all_ else runs[-1:]))
     except OSError as error:
         raise SetupError(f"{html} cannot be written: {error.strerror}") from error
     typer.echo(f"written to {html}")
+
+
+def print_thread(name: str, *, all_: bool = False) -> None:
+    """Print the thread's newest question, or all its questions, as trees."""
+    from llamaberry.cli.tree import print_runs
+
+    runs = asyncio.run(_load(name))
+    hidden = 0 if all_ else len(runs) - 1
+    print_runs(runs[hidden:], hidden)
 
 
 async def _load(name: str) -> "list[Run]":

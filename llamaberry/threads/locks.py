@@ -5,17 +5,14 @@ Threads in SQLite are locked by a file beside the database, threads in PostgreSQ
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from llamaberry import file_lock
-from llamaberry.folders import expand_user
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph
-from llamaberry.threads.storage import checkpoint_location
+from llamaberry.threads.location import checkpoint_location, lock_path
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -60,7 +57,7 @@ async def is_running(graph: ReasoningGraph, name: str) -> bool:
     """Whether a living run uses the thread."""
     location = checkpoint_location()
     if "://" not in location:
-        return file_lock.is_locked(_lock_path(location, name))
+        return file_lock.is_locked(lock_path(location, name))
     # PostgreSQL shows a key of 64 bits in halves, with objsubid 1.
     query = (
         "SELECT true FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
@@ -73,7 +70,7 @@ async def is_running(graph: ReasoningGraph, name: str) -> bool:
 
 class _FileLock:
     def __init__(self, location: str, name: str) -> None:
-        self._path = _lock_path(location, name)
+        self._path = lock_path(location, name)
         self._descriptor: int | None = None
 
     async def acquire(self) -> bool:
@@ -103,12 +100,6 @@ class _PostgresLock:
 
 def _connection(graph: ReasoningGraph) -> Any:
     return cast("AsyncPostgresSaver", graph.checkpointer).conn
-
-
-def _lock_path(location: str, name: str) -> Path:
-    """Return the lock file: beside the database itself, not beside a link to it."""
-    database = Path(os.path.realpath(expand_user(location, "LLAMABERRY_CHECKPOINTS")))
-    return database.with_name(f"{database.name}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock")
 
 
 def _key(name: str) -> int:

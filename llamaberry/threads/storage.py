@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.types import StateSnapshot
 
-from llamaberry.folders import data_folder, expand_user
+from llamaberry.folders import expand_user
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
+from llamaberry.threads.location import checkpoint_location
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -36,13 +37,6 @@ _KEEPALIVES = (
     "set_config('tcp_keepalives_count', '3', false)"
 )
 """The server ends the session of a dead host, with its locks, after a minute instead of hours."""
-
-
-def checkpoint_location() -> str:
-    """Return LLAMABERRY_CHECKPOINTS (a file, "postgresql://…" or "none"), else threads.sqlite in the data directory."""
-    if chosen := os.environ.get("LLAMABERRY_CHECKPOINTS"):
-        return chosen
-    return str(data_folder() / "threads.sqlite")
 
 
 @asynccontextmanager

@@ -1,7 +1,5 @@
 """What is in the stored threads: their names, the status of each, the questions of one."""
 
-import uuid
-from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
@@ -64,11 +62,6 @@ def current_values(state: StateSnapshot) -> dict[str, Any]:
     if state.next and state.next[0] in ("__start__", "first_turn"):
         return {**state.values, **_NEW_QUESTION}
     return complete(state.values)
-
-
-def new_name() -> str:
-    """Return a name for a new thread: the time, and a random suffix."""
-    return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
 
 
 def thread_config(name: str, **metadata: str) -> RunnableConfig:
