@@ -17,7 +17,8 @@ from llamaberry.graph.reply import finish_reason, why_unusable
 from llamaberry.graph.state import State
 from llamaberry.graph.thoughts import without_thoughts
 from llamaberry.graph.tool_calls import ToolCall
-from llamaberry.models.client import NO_TOOLS, ModelReply, Tools, acall_model, client_settings, run_in_background
+from llamaberry.models.background import run_in_background
+from llamaberry.models.client import NO_TOOLS, ModelReply, Tools, acall_model, client_settings
 from llamaberry.models.objects import ModelObject
 from llamaberry.models.retry import BACKOFF_S, MAX_ATTEMPTS, retry_delay
 from llamaberry.nodes._conversation import Conversation

@@ -69,12 +69,17 @@ class Toolbox(NamedTuple):
         call = ToolCall(
             name=name,
             args=args,
-            result=None if result is None else cut(redact(result, self.secrets), MAX_RESULT_CHARS),
-            error=None if error is None else " ".join(redact(error, self.secrets).split())[:_MAX_ERROR_CHARS],
+            result=None if result is None else cut(self._clean(result), MAX_RESULT_CHARS),
+            error=None if error is None else " ".join(self._clean(error).split())[:_MAX_ERROR_CHARS],
             seconds=round(time.monotonic() - started_at, 3),
         )
         self.write(tool_finished(self.turn, number, call))
         return call
+
+    def _clean(self, text: str) -> str:
+        """Return a text without keys, and without what no request can contain, such as half of a surrogate pair."""
+        redacted: str = redact(text, self.secrets)
+        return redacted.encode("utf-8", "replace").decode("utf-8")
 
     async def _call(self, request: Request) -> ToolMessage:
         """Return the tool's message. Raises what the tool raises, and _NoResultError if there is no result in time."""

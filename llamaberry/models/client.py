@@ -1,14 +1,12 @@
 """Calls a model: a Context selects the client, and messages become a reply. No other module knows the providers."""
 
 import asyncio
-import os
-import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import copy_context
-from functools import lru_cache, partial
+from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.runnables import RunnableConfig
@@ -30,8 +28,6 @@ from llamaberry.models.pacer import current_pacer
 from llamaberry.models.settings import client_settings as client_settings
 from llamaberry.models.structured_output import structured_output
 from llamaberry.models.tools import bind_tools
-
-T = TypeVar("T")
 
 _REFUSED_STATUS = (400, 422)  # also Groq's answer to a reply that does not fit the schema
 _CHARS_PER_TOKEN = 32  # well above any tokenizer's average: a reply beyond max_tokens times this does not end
@@ -192,32 +188,6 @@ def _has_images(messages: Sequence[AnyMessage]) -> bool:
     """Return whether a message has an image, in OpenAI's form or as LangChain's content block."""
     parts = (part for message in messages if not isinstance(message.content, str) for part in message.content)
     return any(isinstance(part, dict) and part.get("type") in ("image", "image_url") for part in parts)
-
-
-def run_in_background(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine from a thread without an event loop, and return its result.
-
-    All threads share one background loop, so that timeouts, cancellation and connection pools work as in async code.
-    """
-    with _background_lock:  # or threads that start together would each start a loop
-        loop = _background_loop(os.getpid())
-    task = asyncio.run_coroutine_threadsafe(coroutine, loop)
-    try:
-        return task.result()
-    except BaseException:
-        task.cancel()
-        raise
-
-
-_background_lock = threading.Lock()
-
-
-@lru_cache(maxsize=1)
-def _background_loop(_pid: int) -> asyncio.AbstractEventLoop:
-    """Start the loop, once per process: a forked process has no thread that runs its parent's loop."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="llamaberry", daemon=True).start()
-    return loop
 
 
 def check_models(context: Context, objects: Mapping[str, ModelObject] | None = None) -> None:

@@ -73,7 +73,9 @@ class ObjectGuard(Guard):
         """Note the model's name, and forget the tokens of one that failed before it."""
         class_name = ((serialized or {}).get("id") or [""])[-1]
         params = kwargs.get("metadata") or {}
-        self._names[run_id] = _full_name(self._providers.get(class_name, ""), params.get("ls_model_name"), class_name)
+        # A model that is chosen at run time (`configurable_fields`) is not among those that were inspected.
+        provider = self._providers.get(class_name, params.get("ls_provider", ""))
+        self._names[run_id] = _full_name(provider, params.get("ls_model_name"), class_name)
         self.chunks.clear()
         self.size = 0
 

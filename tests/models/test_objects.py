@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain.chat_models import init_chat_model
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, FakeListChatModel, GenericFakeChatModel
 from langchain_core.language_models.fake import FakeListLLM
@@ -176,6 +177,13 @@ def test_a_fallback_is_recorded_as_the_writer(scripted: Scripted, stream: bool) 
     assert {call["model"] for call in result["calls"]} == {"groq:strong"}
     assert [turn["model"] for turn in result["turns"]] == ["groq:strong"] * 2
     assert result["turns"][0]["text"] == first()
+
+
+def test_a_model_that_is_chosen_at_run_time_has_a_price(groq: ScriptedGroq) -> None:
+    model = init_chat_model("openai/gpt-oss-20b", model_provider="groq", configurable_fields=("model",))
+    result = build_graph(model=model).invoke(QUESTION, context=Context(max_turns=1))
+    assert result["turns"][0]["model"] == "groq:openai/gpt-oss-20b"
+    assert result["usage"]["cost_usd"]
 
 
 def test_an_error_names_the_model_and_hides_the_keys(scripted: Scripted) -> None:

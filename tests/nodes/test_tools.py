@@ -225,6 +225,31 @@ def test_a_tool_that_takes_too_long_is_given_up(scripted: Scripted) -> None:
     assert late.end_time
 
 
+def test_a_result_that_cannot_be_sent_is_cleaned(scripted: Scripted) -> None:
+    scripted([calls(("list_files", {})), first("42")])
+
+    @tool
+    def list_files() -> str:
+        """List the files."""
+        return "caf\udce9.txt"  # as Python reads a file's name that is not UTF-8
+
+    result = run(list_files)
+    assert result["turns"][0]["tool_calls"][0]["result"] == "caf?.txt"
+
+
+def test_a_tool_that_exits_ends_its_caller_alone(scripted: Scripted) -> None:
+    scripted([calls(("leave", {})), first("42")])
+
+    @tool
+    def leave() -> str:
+        """Leave."""
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        run(leave)
+    assert run()["answer"] == "42"
+
+
 def test_a_long_result_is_cut(scripted: Scripted) -> None:
     """For the model that asked, and once more for later turns."""
     groq = scripted([calls(("read", {})), first("42"), refine("42"), synthesis()])
