@@ -51,8 +51,11 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # the page uses no WebSocket
+            await send({"type": "websocket.close", "code": 1008, "reason": "this page does not use it"})
             return
         response = await self._refusal(Request(scope, receive))
         await (response or self.app)(scope, receive, _with_policy(send))

@@ -1,5 +1,6 @@
 """Serve the page with uvicorn, until Ctrl-C."""
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ def serve(listener: socket.socket, settings: Mapping[str, Any], server: str | No
         if not needs_loopback():
             stack.enter_context(limit_callers())
         app = create_app(ServerStore(server) if server else LocalStore(), settings)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
         _Server(config).run(sockets=[listener])
 
 
@@ -81,3 +82,8 @@ class _Server(uvicorn.Server):
         for listener in sockets or ():
             host, port, *_ = listener.getsockname()
             print_error(f"the page is at http://{f'[{host}]' if ':' in host else host}:{port}/ (Ctrl-C stops it)")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the pages that are still open; uvicorn would print a traceback for each."""
+        logging.getLogger("uvicorn.error").disabled = True
+        await super().shutdown(sockets)

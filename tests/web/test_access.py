@@ -1,6 +1,7 @@
 """Who may use the page: the key, the host, and what a browser may fetch."""
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -73,6 +74,19 @@ def test_a_browser_may_fetch_from_the_page_only() -> None:
 )
 def test_routes_that_the_page_does_not_use_are_closed(path: str) -> None:
     assert get(path).status_code == 404
+
+
+async def test_a_websocket_is_closed() -> None:
+    messages = []
+
+    async def send(message: Any) -> None:
+        messages.append(message["type"])
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    await Access(PlainTextResponse("the page"))({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    assert messages == ["websocket.close"]
 
 
 def test_another_address_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

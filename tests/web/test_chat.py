@@ -1,41 +1,19 @@
 """What the page does, without a browser: the views of a chat on threads of this machine."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from llamaberry.web.chat import Chat, View
-from llamaberry.web.settings_form import controls, shown_value
 from llamaberry.web.store import LocalStore
 from testing.command import QUESTION, llamaberry
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, program, refine, synthesis
-
-SESSION = "one page"
-
-
-def values(**settings: Any) -> list[Any]:
-    """The values of the settings panel."""
-    return [shown_value(control) for control in controls(settings)]
-
-
-async def last(views: AsyncIterator[View]) -> View:
-    """The last view, in which nothing runs any more."""
-    *_, view = [view async for view in views]
-    return view
+from testing.web import SESSION, last, panel, questions, titles
 
 
 def ask(chat: Chat, thread: str | None = None, question: str = QUESTION, **settings: Any) -> View:
-    return asyncio.run(last(chat.ask(SESSION, thread, question, values(**settings))))
-
-
-def titles(view: View) -> list[str]:
-    return [message["metadata"]["title"] for message in view.messages if "metadata" in message]
-
-
-def questions(view: View) -> list[str]:
-    return [message["content"] for message in view.messages if message["role"] == "user"]
+    return asyncio.run(last(chat.ask(SESSION, thread, question, panel(**settings))))
 
 
 @pytest.fixture
@@ -65,7 +43,7 @@ def test_each_step_is_shown_while_it_is_written(scripted: Scripted, chat: Chat) 
 
     async def pending() -> dict[str, str]:
         steps: dict[str, str] = {}
-        async for view in chat.ask(SESSION, None, QUESTION, values(max_turns=2)):
+        async for view in chat.ask(SESSION, None, QUESTION, panel(max_turns=2)):
             for message in view.messages:
                 if message.get("metadata", {}).get("status") == "pending":
                     steps[message["metadata"]["title"]] = message["content"]
@@ -106,7 +84,7 @@ def test_a_stopped_run_ends_its_call_and_can_go_on(scripted: Scripted, chat: Cha
 
     async def stop() -> View:
         view = View()
-        async for view in chat.ask(SESSION, None, QUESTION, values(max_turns=2)):
+        async for view in chat.ask(SESSION, None, QUESTION, panel(max_turns=2)):
             if titles(view)[-1:] == ["Turn 2"]:
                 await asyncio.to_thread(groq.wait, 1)
                 await chat.stop(SESSION)
@@ -119,7 +97,7 @@ def test_a_stopped_run_ends_its_call_and_can_go_on(scripted: Scripted, chat: Cha
     assert view.messages[-1]["content"].startswith("**Stopped.**")
     assert asyncio.run(chat.list_threads())[0].label == f"{QUESTION} (interrupted)"
     groq.play([refine("42"), synthesis()])
-    view = asyncio.run(last(chat.resume(SESSION, str(view.thread), values())))
+    view = asyncio.run(last(chat.resume(SESSION, str(view.thread), panel())))
     check = "Check · No program can check this answer."
     assert (view.phase, titles(view)) == ("idle", ["Turn 1 · 42", check, "Turn 2 · keep · 42", "Synthesis"])
 
@@ -134,22 +112,22 @@ def test_a_failure_is_shown_in_words(scripted: Scripted, chat: Chat) -> None:
 
 def test_a_review_takes_a_hint_an_answer_and_a_stop(scripted: Scripted, chat: Chat) -> None:
     groq = scripted([first("41"), refine("43", "revise"), synthesis()])
-    panel = values(review="each_turn", verify="none")
-    view = asyncio.run(last(chat.ask(SESSION, None, QUESTION, panel)))
+    reviewed = panel(review="each_turn", verify="none")
+    view = asyncio.run(last(chat.ask(SESSION, None, QUESTION, reviewed)))
     assert (view.phase, view.pause and view.pause["turn"]["answer"]) == ("paused", "41")
     assert "**Your review of turn 1**" in view.messages[-1]["content"]
     assert asyncio.run(chat.open(view.thread)) == view
-    view = asyncio.run(last(chat.decide(SESSION, str(view.thread), "continue", "Count again.", "40", panel)))
+    view = asyncio.run(last(chat.decide(SESSION, str(view.thread), "continue", "Count again.", "40", reviewed)))
     assert "Count again." in groq.requests[-1].messages[-1]["content"]
     assert titles(view) == ["Turn 1 · 40", "Turn 2 · revise · 40 → **43**"]
-    view = asyncio.run(last(chat.decide(SESSION, str(view.thread), "stop", "", " ", panel)))
+    view = asyncio.run(last(chat.decide(SESSION, str(view.thread), "stop", "", " ", reviewed)))
     assert (view.phase, len(groq.requests)) == ("idle", 3)
     assert "stopped by you" in view.messages[-1]["content"]
 
 
 def test_an_edited_question_starts_another_thread(groq: ScriptedGroq, chat: Chat) -> None:
     before = ask(chat, ask(chat, max_turns=1).thread, "And twice that?", max_turns=1)
-    view = asyncio.run(last(chat.edit(SESSION, before.thread, 3, "And half of that?", values(max_turns=1))))
+    view = asyncio.run(last(chat.edit(SESSION, before.thread, 3, "And half of that?", panel(max_turns=1))))
     assert [message["content"] for message in groq.requests[-1].messages[1:3]] == [QUESTION, "42"]
     assert "And half of that?" in groq.requests[-1].messages[-1]["content"]
     assert questions(view) == questions(asyncio.run(chat.open(view.thread))) == [QUESTION, "And half of that?"]

@@ -1,6 +1,9 @@
 """The page of `llamaberry web` in Chromium, with a scripted Groq behind it and a key in front of it."""
 
+import os
 import re
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +12,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from testing.command import QUESTION, llamaberry, running_command
+from testing.command import LIMIT_S, QUESTION, llamaberry, running_command
 from testing.pages import HOSTILE_TEXT, save_screenshot
 from testing.scripted_groq import Reply, ScriptedGroq, first, program, refine, synthesis
-from testing.server import server_environment
+from testing.server import PYTHON, server_environment
 
 pytestmark = pytest.mark.browser
 
@@ -46,9 +49,9 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             page.get_by_role("button", name="Open").click()
             expect(question_box(page)).to_be_visible(timeout=60_000)
             yield Site(found[0], environment, groq, browser, page.context.storage_state())
+            command.send_signal(signal.SIGINT)  # with a page that is open
+            assert command.communicate(timeout=LIMIT_S)[1] == ""
             page.context.close()
-            command.terminate()
-            assert "Traceback" not in command.communicate()[1]
 
 
 class Opened(NamedTuple):
@@ -245,3 +248,11 @@ def test_a_click_on_an_example_asks_it(site: Site, opened: Opened) -> None:
     opened.page.get_by_text("A rectangle is 8 cm by 5 cm.").click()
     expect(figures(opened.page)).to_be_visible()
     assert "A rectangle is 8 cm by 5 cm." in str(site.groq.requests[0].messages)
+
+
+def test_a_space_refuses_to_start_without_a_key() -> None:
+    app = Path(__file__).parents[2] / "examples" / "space" / "app.py"
+    environment = {**os.environ, "PORT": "0"}
+    run = subprocess.run([*PYTHON, app], env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "would listen on 0.0.0.0 without a key" in run.stderr
