@@ -21,6 +21,11 @@ def cache_folder() -> Path:
     return _folder(platformdirs.user_cache_path)
 
 
+def config_folder() -> Path:
+    """Return the folder of the user's own defaults. Raises SetupError if the user has no home directory."""
+    return _folder(platformdirs.user_config_path)
+
+
 def expand_user(path: str | Path, name: str) -> Path:
     """Return the path with a leading `~` or `~user` replaced; `name` is that of the setting, for the error's message.
 

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 ARMS = "single,program,self-consistency:3,turns:3,turns:3+noverify"
 
 
-# An arm's name sets its turns.
+# An arm's name sets its turns, and a measurement must not depend on who runs it.
 @context_options(
+    user_config=False,
     exclude=(
         *("max_turns", "early_stop", "verify", "second_turn", "token_budget", "max_cost_usd", "deadline_s"),
         "answer_schema",
-    )
+    ),
 )
 def evaluate(
     settings: dict[str, Any],

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 
+from llamaberry.cli.option_names import OPTIONS, option_names
+from llamaberry.cli.user_config import user_defaults
 from llamaberry.folders import expand_user
 from llamaberry.graph.answer_schema import to_json_schema
 from llamaberry.graph.context import Context
@@ -39,31 +41,17 @@ AcceptDegradedOption = Annotated[
     bool, typer.Option("--accept-degraded", help="Exit with 0 instead of 3 if a failed call cost a turn.")
 ]
 
-_OPTION_NAMES = {
-    "model": ("--model", "-m"),
-    "max_turns": ("--turns", "-t"),
-    "instructions": ("--instruction",),
-    "answer_schema": ("--schema",),
-}
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
-def option_names(field: str) -> tuple[str, ...]:
-    """Return the names of the option for a field of Context; the first is for messages."""
-    return _OPTION_NAMES.get(field) or (f"--{field.removesuffix('_s').replace('_', '-')}",)
-
-
-OPTIONS = {field: option_names(field)[0] for field in Context.model_fields}
-"""The option of each field of Context, for error messages."""
-
-
 def context_options(
-    *, exclude: Collection[str] = (), context: type[Context] = Context
+    *, exclude: Collection[str] = (), context: type[Context] = Context, user_config: bool = True
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Give a command an option for each field of Context, except those in `exclude`.
 
-    The command gets the ones that the user gave as `settings`. An invalid setting or question becomes a SetupError that
-    names the option. `review` is always left out: a person can only be asked where the command says so.
+    The command gets the ones that the user gave as `settings`, and with `user_config` those of the user's file. An
+    invalid setting or question becomes a SetupError that names the option. `review` is always left out: a person can
+    only be asked where the command says so.
     """
     fields = {name: field for name, field in context.model_fields.items() if name not in (*exclude, "review")}
 
@@ -74,9 +62,11 @@ def context_options(
             settings = {name: value for name, value in settings.items() if value not in (None, [])}
             for name in settings:
                 if get_origin(fields[name].annotation) is dict:
-                    settings[name] = _read_pairs(settings[name], option_names(name)[0])
+                    settings[name] = read_pairs(settings[name], option_names(name)[0])
             if "answer_schema" in settings:
                 settings["answer_schema"] = _read_schema(settings["answer_schema"], option_names("answer_schema")[0])
+            if user_config:
+                settings = {name: value for name, value in user_defaults().items() if name in fields} | settings
             try:
                 return command(**arguments, settings=settings)
             except ValidationError as error:
@@ -117,7 +107,7 @@ def _help(field: FieldInfo) -> str:
     return f"{field.description} [{facts}]" if facts else field.description or ""
 
 
-def _read_pairs(words: list[str], option: str) -> dict[str, str]:
+def read_pairs(words: list[str], option: str) -> dict[str, str]:
     """Return the texts of an option that may be repeated, by step: `STEP=TEXT`, or `STEP=@FILE` to read a file.
 
     Raises:

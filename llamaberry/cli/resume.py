@@ -17,7 +17,7 @@ from llamaberry.cli.options import (
 from llamaberry.console import DEGRADED
 
 
-@context_options()
+@context_options(user_config=False)  # the run has its own settings, those of the user's file among them
 def resume(
     settings: dict[str, Any],
     thread: Annotated[
