@@ -23,6 +23,7 @@ PRINTED = {
         "multiply {'a': 17, 'b': 23} 391",
         "keep",
         "factors=[42] value=42",
+        "4 calls, max_turns",
         *["The answer is 42. 2"] * 2,
         "42 42",
     ],
