@@ -15,7 +15,7 @@ from llamaberry.console import FAILURE, INTERRUPTED, MISTAKE, one_line, print_er
 
 COMMANDS = (
     *("ask", "chat", "resume", "history", "forget", "show", "compare", "eval", "batch"),
-    *("config", "traces", "graph", "model", "mcp", "web"),
+    *("models", "model", "config", "traces", "graph", "mcp", "web"),
 )
 """The commands. Each is a function in the module of its name, except for `eval`, which is a builtin: `evaluate`."""
 
