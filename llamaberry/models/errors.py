@@ -63,10 +63,11 @@ def to_model_error(
         return unreachable
     status = getattr(error, "status_code", None)
     if not isinstance(status, int):
-        # An empty stream, broken JSON, or JSON that has not the shape of a reply.
+        # An empty stream, broken JSON, or JSON that has not the shape of a reply; or a message that cannot be sent, for
+        # example with a kind of file that the provider's package does not know.
         malformed = isinstance(error, ValueError | TypeError | LookupError | AttributeError)
         sdk_error = hasattr(error, "request")  # such as an error event in a stream
-        message = f"{model} {'sent a malformed reply' if malformed else 'failed'} ({type(error).__name__}: {details})"
+        message = f"{model} {'gave no readable reply' if malformed else 'failed'} ({type(error).__name__}: {details})"
         return ModelError(message, retryable=malformed or sdk_error)
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     code = _code(error)
