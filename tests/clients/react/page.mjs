@@ -12,11 +12,26 @@ const { parts } = await import(module);
 const question = { id: "question", type: "human", content: "What is 6 times 7?" };
 const options = { streamMode: ["values"], streamSubgraphs: true, streamResumable: true };
 const optimisticValues = (before) => ({ ...before, messages: [...(before.messages ?? []), question] });
+const callerOptions = { fetch: async (...request) => paced(await fetch(...request)) };
 let printed = "";
 let started = false;
 
+// The lines of a stream may arrive together: let the page render after each, so that it shows every state.
+function paced(response) {
+  const lines = new TransformStream({
+    async transform(text, controller) {
+      for (const line of text.split(/(?<=\n)/)) {
+        controller.enqueue(line);
+        for (let round = 0; round < 4; round++) await new Promise(setImmediate);
+      }
+    },
+  });
+  const text = response.body?.pipeThrough(new TextDecoderStream()).pipeThrough(lines);
+  return new Response(text?.pipeThrough(new TextEncoderStream()), response);
+}
+
 function Page() {
-  const stream = useStream({ apiUrl, assistantId, messagesKey: "messages" });
+  const stream = useStream({ apiUrl, assistantId, messagesKey: "messages", callerOptions });
   useEffect(() => {
     stream.submit({ messages: [question] }, { ...options, optimisticValues });
   }, []);
