@@ -38,7 +38,10 @@ function Page() {
   const { messages, reasoning } = parts(stream);
   const shown = JSON.stringify({ messages: messages.map((one) => one.content), reasoning: reasoning?.title });
   if (shown !== printed && stream.isLoading) console.log((printed = shown));
-  if (started && !stream.isLoading) process.exit(stream.error ? 1 : 0);
+  if (started && !stream.isLoading) {
+    if (stream.error) console.log(`stream.error: ${stream.error.message}`);
+    process.exit(stream.error ? 1 : 0);
+  }
   started ||= stream.isLoading;
   return null;
 }
