@@ -19,6 +19,7 @@ from llamaberry.cli.options import (
     output_mode,
     read_question,
 )
+from llamaberry.cli.thread_names import complete_thread
 from llamaberry.console import DEGRADED
 from llamaberry.graph.errors import SetupError
 
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from llamaberry.cli.session import Session
 
 ThreadOption = Annotated[
-    str | None, typer.Option(help="Start or continue the conversation of this name; last: the newest one.")
+    str | None,
+    typer.Option(
+        help="Start or continue the conversation of this name; last: the newest one.", autocompletion=complete_thread
+    ),
 ]
 ContinueOption = Annotated[
     bool, typer.Option("--continue", "-c", help="Continue the newest conversation, as --thread last does.")

@@ -1,18 +1,18 @@
 """`llamaberry forget`: delete a thread."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
-
-def forget(thread: Annotated[str, typer.Argument(help="The thread to delete.")]) -> None:
-    """Delete a thread with all its turns."""
-    asyncio.run(_delete(thread))
+from llamaberry.cli.thread_names import complete_thread
+from llamaberry.console import plain
 
 
-async def _delete(name: str) -> None:
-    from llamaberry import threads
+def forget(
+    thread: Annotated[str, typer.Argument(help="The thread to delete.", autocompletion=complete_thread)],
+) -> None:
+    """Delete a thread with all its questions, turns and answers."""
+    from llamaberry.threads.overview import forget as delete
 
-    async with threads.open_graph() as graph:
-        await threads.forget(graph, name)
+    count = delete(thread)
+    typer.echo(f"deleted thread {plain(thread)} with its {count} question{'' if count == 1 else 's'}")

@@ -1,20 +1,20 @@
 """`llamaberry history`: the threads that are stored, or the questions of one of them."""
 
-import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from llamaberry.cli.show import show
+from llamaberry.cli.thread_names import complete_thread
 from llamaberry.console import as_json, one_line, plain, plain_console
 from llamaberry.graph.errors import SetupError
 
-if TYPE_CHECKING:
-    from llamaberry.threads import Thread
-
 
 def history(
-    thread: Annotated[str | None, typer.Argument(help="One thread: print its questions, turns and answers.")] = None,
+    thread: Annotated[
+        str | None,
+        typer.Argument(help="One thread: print its questions, turns and answers.", autocompletion=complete_thread),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="List only the newest threads, this many.")] = None,
     search: Annotated[
         str | None, typer.Option(help="List only threads with this text in their name, question or answer.")
@@ -23,38 +23,26 @@ def history(
 ) -> None:
     """List the stored threads, the newest first, or print one of them."""
     if thread is None:
-        asyncio.run(_list(limit, search, json=json))
+        _list(limit, search, json=json)
     elif limit or search or json:
         raise SetupError(f"--limit, --search and --json are for the list: leave them out, or {thread!r}")
     else:
         show(thread, all_=True)
 
 
-async def _list(limit: int | None, search: str | None, *, json: bool) -> None:
+def _list(limit: int | None, search: str | None, *, json: bool) -> None:
     """Print a line for each thread: name, time, status, newest question."""
-    from llamaberry import threads
+    from llamaberry.threads.overview import summaries
 
     console = plain_console(soft_wrap=True)
-    async with threads.open_graph() as graph:
-        rows = [_row(thread) for thread in await threads.list_threads(graph)]
+    rows = summaries()
     if search:
-        rows = [row for row in rows if any(search.casefold() in str(value).casefold() for value in row.values())]
+        rows = [row for row in rows if any(search.casefold() in value.casefold() for value in row)]
     rows = rows[:limit]
     if json:
-        console.out(as_json({"threads": rows}), highlight=False)
+        console.out(as_json({"threads": [row._asdict() for row in rows]}), highlight=False)
         return
     for row in rows:
-        time = row["created_at"][:16].replace("T", " ")
-        parts = [plain(row["thread"]), time, row["status"], one_line(row["question"])]
-        console.print(" · ".join(parts), style=None if row["status"] == "answered" else "yellow")
-
-
-def _row(thread: "Thread") -> dict[str, str]:
-    values = thread.state.values
-    return {
-        "thread": thread.name,
-        "created_at": str(thread.state.created_at or ""),
-        "status": thread.status,
-        "question": values.get("query") or "",
-        "answer": thread.values.get("answer") or "",
-    }
+        time = row.created_at[:16].replace("T", " ")
+        parts = [plain(row.thread), time, row.status, one_line(row.question)]
+        console.print(" · ".join(parts), style=None if row.status == "answered" else "yellow")

@@ -14,6 +14,7 @@ from llamaberry.cli.options import (
     context_options,
     output_mode,
 )
+from llamaberry.cli.thread_names import complete_thread
 from llamaberry.console import DEGRADED
 
 
@@ -21,7 +22,10 @@ from llamaberry.console import DEGRADED
 def resume(
     settings: dict[str, Any],
     thread: Annotated[
-        str | None, typer.Argument(help="The thread; without it, the newest one that was interrupted.")
+        str | None,
+        typer.Argument(
+            help="The thread; without it, the newest one that was interrupted.", autocompletion=complete_thread
+        ),
     ] = None,
     show: ShowOption = "full",
     verbose: VerboseOption = False,

@@ -1,12 +1,12 @@
 """`llamaberry show`: past runs as trees in the terminal, or as a page."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llamaberry.cli.options import output_path
+from llamaberry.cli.thread_names import complete_thread
 from llamaberry.graph.errors import SetupError
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def show(
-    thread: Annotated[str, typer.Argument(help="The thread, or `last` for the newest one.")],
+    thread: Annotated[
+        str, typer.Argument(help="The thread, or `last` for the newest one.", autocompletion=complete_thread)
+    ],
     all_: Annotated[bool, typer.Option("--all", help="All questions of the thread, not only its newest one.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page for a browser to this file.")] = None,
 ) -> None:
@@ -25,7 +27,7 @@ def show(
     if html is None:
         print_thread(thread, all_=all_)
         return
-    runs = asyncio.run(_load(thread))
+    runs = _load(thread)
     from llamaberry.folders import write_private
     from llamaberry.runs.page import page
 
@@ -41,18 +43,15 @@ def print_thread(name: str, *, all_: bool = False) -> None:
     """Print the thread's newest question, or all its questions, as trees."""
     from llamaberry.cli.tree import print_runs
 
-    runs = asyncio.run(_load(name))
+    runs = _load(name)
     hidden = 0 if all_ else len(runs) - 1
     print_runs(runs[hidden:], hidden)
 
 
-async def _load(name: str) -> "list[Run]":
+def _load(name: str) -> "list[Run]":
     """Return the runs of the thread (`last`: of the newest one), the oldest first."""
-    from llamaberry import threads
     from llamaberry.runs.past_run import read_run
+    from llamaberry.threads.overview import questions
 
-    async with threads.open_graph() as graph:
-        if name == "last":
-            name = await threads.newest_name(graph)
-        await threads.find_thread(graph, name)
-        return [read_run(name, state) for state in await threads.question_states(graph, name)]
+    name, states = questions(name)
+    return [read_run(name, state) for state in states]

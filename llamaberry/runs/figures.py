@@ -1,11 +1,13 @@
 """The figures of a run in words: turns, why it ended, models, tokens, cost, seconds."""
 
 from collections.abc import Iterable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from llamaberry.console import dollars
 from llamaberry.graph.calls import Usage
-from llamaberry.graph.state import StopReason
+
+if TYPE_CHECKING:  # it needs LangGraph
+    from llamaberry.graph.state import StopReason
 
 
 def run_figures(turns: int, stop_reason: str | None, models: Iterable[str], usage: Usage, seconds: float) -> list[str]:
@@ -20,7 +22,7 @@ def stopped(reason: str | None) -> str:
     return _STOPPED[cast("StopReason", reason)] if reason else "interrupted"
 
 
-_STOPPED: dict[StopReason, str] = {
+_STOPPED: "dict[StopReason, str]" = {
     "verified": "verified by a program",
     "max_turns": "all turns used",
     "agreement": "two turns agree",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from llamaberry.threads.storage import open_sqlite as open_sqlite
     from llamaberry.threads.storage import require_checkpointer as require_checkpointer
     from llamaberry.threads.storage import storage_errors as storage_errors
-    from llamaberry.threads.stored import Status as Status
     from llamaberry.threads.stored import Thread as Thread
     from llamaberry.threads.stored import current_values as current_values
     from llamaberry.threads.stored import find_thread as find_thread
@@ -36,7 +35,7 @@ _MODULES = {
     "memory": ("copy_run",),
     "storage": ("discard_since", "open_graph", "open_sqlite", "require_checkpointer", "storage_errors"),
     "stored": (
-        *("Status", "Thread", "current_values", "find_thread", "forget", "list_threads", "newest_name"),
+        *("Thread", "current_values", "find_thread", "forget", "list_threads", "newest_name"),
         *("newest_unfinished", "question_states", "thread_config"),
     ),
 }

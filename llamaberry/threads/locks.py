@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from llamaberry import file_lock
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph
-from llamaberry.threads.location import checkpoint_location, lock_path
+from llamaberry.threads.location import checkpoint_location, is_running_elsewhere, lock_path
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -42,7 +42,7 @@ async def exclusive_thread(
     while not await lock.acquire():
         waited_s = asyncio.get_running_loop().time() - started_at
         if waited_s > _GRACE_S and on_wait is None:
-            raise SetupError(f"thread {name!r} is running in another process: wait until it ends, or stop that process")
+            raise is_running_elsewhere(name)
         if waited_s > _GRACE_S and on_wait and not notified:
             on_wait()
             notified = True

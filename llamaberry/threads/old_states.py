@@ -11,6 +11,24 @@ _TURN: dict[str, Any] = {**_CALL, "text": "", "steps": [], "verdict": None, "ans
 _STEP = {"statement": "", "explanation": ""}
 _CHECK = {"program": None, "output": None, "error": None, "answer": None, "verdict": "none"}
 
+_NEW_QUESTION: dict[str, Any] = {
+    "turns": [],
+    "calls": [],
+    "answer": "",
+    "concise_answer": "",
+    "structured": None,
+    "usage": NO_USAGE,
+    "stop_reason": None,
+    "degraded": None,
+}
+
+
+def question_values(values: Mapping[str, Any], next_node: str | None) -> dict[str, Any]:
+    """Return the values of a checkpoint; before a question's first turn, without those of the previous question."""
+    if next_node in ("__start__", "first_turn"):
+        return {**values, **_NEW_QUESTION}
+    return complete(values)
+
 
 def complete(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a checkpoint with every key that a reader uses; what was not stored is empty, or unknown."""

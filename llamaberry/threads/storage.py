@@ -16,21 +16,12 @@ from langgraph.types import StateSnapshot
 from llamaberry.folders import expand_user
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
-from llamaberry.threads.location import checkpoint_location
+from llamaberry.threads.location import BUSY_TIMEOUT_S, checkpoint_location, sqlite_error, threads_off
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
     from psycopg import AsyncConnection
-
-BUSY_TIMEOUT_S = 5  # wait for another process that writes
-
-_SQLITE_REMEDIES = {
-    "locked": "end the process that holds it",
-    "readonly": "make the file and its folder writable",
-    "full": "free space on its disk",
-    "disk I/O": "check its disk, and the limits of this process",
-}
 
 _KEEPALIVES = (
     "SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false), "
@@ -67,10 +58,7 @@ async def open_sqlite(location: str | Path) -> "AsyncIterator[AsyncSqliteSaver]"
             await _create_tables(saver)
             yield saver
         except sqlite3.DatabaseError as error:
-            for cause, remedy in _SQLITE_REMEDIES.items():
-                if cause in str(error):
-                    raise SetupError(f"{path} cannot be used ({error}): {remedy}") from error
-            raise SetupError(f"{path} is damaged ({error}): move it away or delete it, to get a new one") from error
+            raise sqlite_error(path, error) from error
 
 
 async def _create_tables(saver: "AsyncSqliteSaver") -> None:
@@ -152,7 +140,7 @@ def require_checkpointer(graph: ReasoningGraph) -> BaseCheckpointSaver[Any]:
     """Return the graph's checkpointer; raise SetupError if the user has switched it off."""
     if isinstance(graph.checkpointer, BaseCheckpointSaver):
         return graph.checkpointer
-    raise SetupError("LLAMABERRY_CHECKPOINTS is none: no threads are stored")
+    raise threads_off()
 
 
 async def discard_since(graph: ReasoningGraph, before: StateSnapshot) -> None:

@@ -1,29 +1,16 @@
 """What is in the stored threads: their names, the status of each, the questions of one."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
-from llamaberry.graph.calls import NO_USAGE
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph
+from llamaberry.threads.location import Status, no_thread, no_threads, unfinished_status
 from llamaberry.threads.locks import exclusive_thread, is_running
-from llamaberry.threads.old_states import complete
+from llamaberry.threads.old_states import question_values
 from llamaberry.threads.storage import require_checkpointer
-
-Status = Literal["running", "interrupted", "failed", "answered"]
-
-_NEW_QUESTION: dict[str, Any] = {
-    "turns": [],
-    "calls": [],
-    "answer": "",
-    "concise_answer": "",
-    "structured": None,
-    "usage": NO_USAGE,
-    "stop_reason": None,
-    "degraded": None,
-}
 
 
 class Thread(NamedTuple):
@@ -47,9 +34,7 @@ class Thread(NamedTuple):
             return "running"
         if not self.unfinished:
             return "answered"
-        # LangGraph stores the error of a step as text, and also that Ctrl-C cancelled it.
-        errors = [str(task.error) for task in self.state.tasks if task.error]
-        return "failed" if any(not error.startswith("CancelledError") for error in errors) else "interrupted"
+        return unfinished_status([str(task.error) for task in self.state.tasks if task.error])
 
     @property
     def values(self) -> dict[str, Any]:
@@ -59,9 +44,7 @@ class Thread(NamedTuple):
 
 def current_values(state: StateSnapshot) -> dict[str, Any]:
     """Return the values of a checkpoint; before a question's first turn, without those of the previous question."""
-    if state.next and state.next[0] in ("__start__", "first_turn"):
-        return {**state.values, **_NEW_QUESTION}
-    return complete(state.values)
+    return question_values(state.values, state.next[0] if state.next else None)
 
 
 def thread_config(name: str, **metadata: str) -> RunnableConfig:
@@ -83,7 +66,7 @@ async def find_thread(graph: ReasoningGraph, name: str) -> Thread:
     require_checkpointer(graph)
     thread = await _read(graph, name)
     if thread.state.created_at is None:
-        raise SetupError(f"there is no thread {name!r}: `llamaberry history` lists them")
+        raise no_thread(name)
     return thread
 
 
@@ -99,7 +82,7 @@ async def newest_name(graph: ReasoningGraph) -> str:
     require_checkpointer(graph)
     stored = await list_threads(graph)
     if not stored:
-        raise SetupError("no thread is stored yet: `llamaberry ask` starts one")
+        raise no_threads()
     return stored[0].name
 
 
@@ -124,8 +107,14 @@ async def question_states(graph: ReasoningGraph, name: str) -> list[dict[str, An
     return states[::-1]
 
 
-async def forget(graph: ReasoningGraph, name: str) -> None:
-    """Delete the thread with all its checkpoints; raise SetupError if it does not exist, or is running."""
+async def forget(graph: ReasoningGraph, name: str) -> int:
+    """Delete the thread with all its checkpoints, and return how many questions it had.
+
+    Raises:
+        SetupError: there is no such thread, or it is running.
+    """
     await find_thread(graph, name)
     async with exclusive_thread(graph, name):
+        count = len(await question_states(graph, name))
         await require_checkpointer(graph).adelete_thread(name)
+    return count

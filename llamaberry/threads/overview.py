@@ -1,0 +1,111 @@
+"""What the commands that only read or delete threads need: from SQLite without LangGraph, elsewhere with it."""
+
+import asyncio
+from typing import Any, NamedTuple
+
+from llamaberry import file_lock
+from llamaberry.threads import plain
+from llamaberry.threads.location import (
+    Status,
+    checkpoint_location,
+    lock_path,
+    no_threads,
+    threads_off,
+    unfinished_status,
+)
+from llamaberry.threads.old_states import question_values
+
+
+class Summary(NamedTuple):
+    """A thread in a list: its name, status, newest question and answer."""
+
+    thread: str
+    created_at: str
+    status: Status
+    question: str
+    answer: str
+
+
+def summaries() -> list[Summary]:
+    """Return all threads, the newest first."""
+    location = checkpoint_location()
+    if _is_elsewhere(location):
+        return asyncio.run(_stored_summaries())
+    return [_summary(location, name) for name in plain.read_threads(location)]
+
+
+def questions(name: str) -> tuple[str, list[dict[str, Any]]]:
+    """Return the thread's name, and the last state of each of its questions, oldest first.
+
+    The name "last" is that of the newest thread.
+
+    Raises:
+        SetupError: there is no such thread.
+    """
+    location = checkpoint_location()
+    if _is_elsewhere(location):
+        return asyncio.run(_stored_questions(name))
+    if name == "last":
+        threads = plain.read_threads(location)
+        if not threads:
+            raise no_threads()
+        name = threads[0].newest.thread
+    return name, plain.read_questions(location, name)
+
+
+def forget(name: str) -> int:
+    """Delete the thread, and return how many questions it had.
+
+    Raises:
+        SetupError: there is no such thread, or it is running.
+    """
+    location = checkpoint_location()
+    return asyncio.run(_forget_stored(name)) if _is_elsewhere(location) else plain.delete_thread(location, name)
+
+
+def _is_elsewhere(location: str) -> bool:
+    """Whether the threads are in PostgreSQL. Raises SetupError if there are none."""
+    if location == "none":
+        raise threads_off()
+    return "://" in location
+
+
+def _summary(location: str, thread: plain.PlainThread) -> Summary:
+    newest = thread.newest
+    running = file_lock.is_locked(lock_path(location, newest.thread))
+    status: Status = "running" if running else unfinished_status(thread.errors) if newest.next_node else "answered"
+    answer = question_values(newest.values, newest.next_node).get("answer") or ""
+    return Summary(newest.thread, newest.created_at, status, newest.values.get("query") or "", answer)
+
+
+async def _stored_summaries() -> list[Summary]:
+    from llamaberry import threads
+
+    async with threads.open_graph() as graph:
+        return [
+            Summary(
+                thread.name,
+                str(thread.state.created_at or ""),
+                thread.status,
+                thread.state.values.get("query") or "",
+                thread.values.get("answer") or "",
+            )
+            for thread in await threads.list_threads(graph)
+        ]
+
+
+async def _stored_questions(name: str) -> tuple[str, list[dict[str, Any]]]:
+    from llamaberry import threads
+
+    async with threads.open_graph() as graph:
+        if name == "last":
+            name = await threads.newest_name(graph)
+        await threads.find_thread(graph, name)
+        return name, await threads.question_states(graph, name)
+
+
+async def _forget_stored(name: str) -> int:
+    from llamaberry import threads
+
+    async with threads.open_graph() as graph:
+        return await threads.forget(graph, name)
