@@ -65,6 +65,13 @@ def test_the_readme_fits_on_a_few_screens() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
+def test_the_settings_page_has_every_variable() -> None:
+    page = (DOCS / "settings.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "llamaberry").rglob("*.py")]
+    names = {name for source in sources for name in re.findall(r'"(LLAMABERRY_\w+)"', source)}
+    assert {name for name in names if f"`{name}`" not in page} == set()
+
+
 def test_the_settings_page_has_every_setting() -> None:
     page = (DOCS / "settings.md").read_text(encoding="utf-8")
     assert [name for name in Context.model_fields if f"| `{name}`" not in page and f", `{name}`" not in page] == []
