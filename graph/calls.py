@@ -17,7 +17,7 @@ class Call(TypedDict):
     """A model call that returned a reply."""
 
     step: str
-    """The node that made it, as traces name it: "first_turn", "verify", "refine_turn 2", "synthesize", "structure"."""
+    """The node that made it: "first_turn", "verify", "refine_turn 2", "synthesize", "structure"."""
     model: str
     """The model that replied, as "provider:name"."""
     usage: UsageMetadata | None
@@ -126,6 +126,24 @@ def _cached(usage: UsageMetadata) -> int:
 
 def _reasoning(usage: UsageMetadata) -> int:
     return usage.get("output_token_details", {}).get("reasoning", 0)
+
+
+def turn_label(index: int) -> str:
+    """Return the name of a turn for people."""
+    return f"turn {index}"
+
+
+def step_label(step: str) -> str:
+    """Return the name for people of a call's `step`: "turn 1", "check", "synthesis", "structured answer".
+
+    The step of a node of the user's own keeps its name.
+    """
+    if step == "first_turn":
+        return turn_label(1)
+    node, _, index = step.partition(" ")
+    if node == "refine_turn" and index.isdecimal():
+        return turn_label(int(index))
+    return {VERIFY: "check", SYNTHESIZE: "synthesis", STRUCTURE: "structured answer"}.get(step, step)
 
 
 def turn_calls(turns: Iterable[Turn]) -> list[Call]:

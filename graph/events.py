@@ -5,6 +5,7 @@ from typing import Any, Literal, NotRequired, TypeGuard
 
 from typing_extensions import TypedDict
 
+from llamaberry.graph.calls import SYNTHESIZE, VERIFY, step_label, turn_label
 from llamaberry.graph.check import Check, CheckVerdict
 from llamaberry.graph.state import StopReason
 from llamaberry.graph.tool_calls import ToolCall
@@ -165,6 +166,6 @@ def step_of(metadata: Mapping[str, Any]) -> str | None:
     """
     if "attempt" not in metadata:
         return None
-    other = "check" if metadata.get("kind") == "verify" else "synthesis"
-    step = f"turn {metadata['turn']}" if "turn" in metadata else other
+    other = step_label(VERIFY if metadata.get("kind") == "verify" else SYNTHESIZE)
+    step = turn_label(metadata["turn"]) if "turn" in metadata else other
     return f"{step}, attempt {metadata['attempt']}" if metadata["attempt"] > 1 else step

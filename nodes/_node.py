@@ -231,7 +231,7 @@ class Node:
 def record_call(attempt: Attempt, reply: ModelReply) -> Call:
     """Return the record of the call that brought this reply, with its text if that is not a turn's."""
     call = Call(
-        step=attempt.trace.name,
+        step=attempt.trace.step,
         model=reply.model,
         usage=reply.message.usage_metadata,
         seconds=round(reply.seconds, 3),

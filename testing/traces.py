@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-RUN_NODES = ["first_turn", "verify", "refine_turn 2", "refine_turn 3", "synthesize"]
+RUN_NODES = ["turn 1", "check", "turn 2", "turn 3", "synthesis"]
 COLLECTOR_FAULTS = {  # name -> arguments of Collector; None: nothing listens
     "down": None,
     "refusing": {"status": 401},

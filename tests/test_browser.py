@@ -69,9 +69,9 @@ def test_the_viewer_shows_a_run_and_reaches_no_other_host(
         page.goto(f"{address}/projects")
         page.get_by_text("llamaberry", exact=True).first.click()
         page.locator("table").get_by_role("link", name="llamaberry").first.click()
-        for node in ("first_turn", "refine_turn 2", "refine_turn 3", "synthesize"):
+        for node in ("turn 1", "turn 2", "turn 3", "synthesis"):
             expect(page.get_by_text(node, exact=True).first).to_be_visible()
-        page.get_by_text("refine_turn 2 model call", exact=True).first.click()
+        page.get_by_text("turn 2 model call", exact=True).first.click()
         expect(page.get_by_text("How far is it to the berry field?").first).to_be_visible()
         expect(page.get_by_text("This is a refine turn.").first).to_be_visible()
         expect(page.get_by_text("1,277").first).to_be_visible()

@@ -60,7 +60,7 @@ def test_the_key_is_not_written_printed_or_traced(
     assert (run.returncode, "Traceback" in run.stderr) == (code, False), run.stderr
     traces = collector.all_bytes
     assert b"first_turn" in traces
-    assert b"first_turn model call" in traces
+    assert b"turn 1 model call" in traces
     secret = KEY.encode()
     history = llamaberry("history", "T", LANGSMITH_TRACING="false")
     assert secret not in run.stdout.encode() + run.stderr.encode()

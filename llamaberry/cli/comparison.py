@@ -15,6 +15,7 @@ from llamaberry.cli.display import document_of
 from llamaberry.cli.tree import print_side_by_side
 from llamaberry.console import DEGRADED, FAILURE, INTERRUPTED, as_json, one_line, plain_console, print_error
 from llamaberry.graph.answers import answer_changed
+from llamaberry.graph.calls import SYNTHESIZE, VERIFY, step_label, turn_label
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.graph.state import Output
@@ -59,11 +60,11 @@ class ComparedRun:
     def _show(self, event: dict[str, Any]) -> None:
         if event["type"] == "turn_started":
             attempt = f", attempt {event['attempt']}" if event["attempt"] > 1 else ""
-            self.status = f"turn {event['turn']}{attempt} …"
+            self.status = f"{turn_label(event['turn'])}{attempt} …"
         elif event["type"] == "check_started":
-            self.status = "check …"
+            self.status = f"{step_label(VERIFY)} …"
         elif event["type"] == "refining_ended":
-            self.status = "synthesis …"
+            self.status = f"{step_label(SYNTHESIZE)} …"
 
     @property
     def past_run(self) -> Run:

@@ -11,7 +11,7 @@ from llamaberry.cli.options import OutputMode
 from llamaberry.cli.status_line import StatusLine
 from llamaberry.console import as_json, one_line, plain, plain_console
 from llamaberry.graph.answers import answer_changed, latest_answer
-from llamaberry.graph.calls import NO_USAGE
+from llamaberry.graph.calls import NO_USAGE, VERIFY, step_label, turn_label
 from llamaberry.graph.check import Check, describe_check
 from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
 from llamaberry.graph.turn import Turn
@@ -45,7 +45,7 @@ class Display:
     def token(self, step: str, text: str, message_id: str | None = None) -> None:
         """Print a piece of a reply, below the name of its step; another message of the same step is marked "again"."""
         self._status.add_tokens(bool(text))
-        if self.mode != "turns" or not text or step.startswith("check"):
+        if self.mode != "turns" or not text or step.startswith(step_label(VERIFY)):
             return  # a program is printed with what it printed
         if turn := re.match(r"turn (\d+)", step):
             self._streamed_turns.add(int(turn[1]))
@@ -75,9 +75,9 @@ class Display:
         before = self._answers.get(index - 1)
         self._answers[index] = turn["answer"]
         if self.pieces_may_be_lost and index not in self._streamed_turns:
-            self.token(f"turn {index}", turn["text"])
+            self.token(turn_label(index), turn["text"])
         self.end_line()
-        name = " · ".join(filter(None, [f"turn {index}", turn["verdict"]]))
+        name = " · ".join(filter(None, [turn_label(index), turn["verdict"]]))
         line = Text.assemble((name, "bold cyan"), " · ", _answer_line(before, turn["answer"]))
         parts = [f"{turn['seconds']:.1f} s"]
         if turn["usage"]:
@@ -103,12 +103,12 @@ class Display:
         program = check["program"] if check["program"] != self._printed_program else None
         if self.mode != "concise" and program:
             self._printed_program = program
-            self.console.print(Text("check · a program, written from the question alone:", "bold cyan"))
+            self.console.print(Text(f"{step_label(VERIFY)} · a program, written from the question alone:", "bold cyan"))
             self.console.print(indented(program_text(program, self.console)))
             if output := plain(check["output"] or "").strip():
                 self.console.print(Text("it printed:", "cyan"))
                 self.console.print(indented(Text(output)))
-        self.console.print(Text(plain(f"check · {describe_check(check, [cast('Turn', turn)])}"), "cyan"))
+        self.console.print(Text(plain(f"{step_label(VERIFY)} · {describe_check(check, [cast('Turn', turn)])}"), "cyan"))
         if self.mode == "turns":
             self.console.print()
 

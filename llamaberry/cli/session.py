@@ -12,7 +12,7 @@ from llamaberry.cli.display import Display
 from llamaberry.cli.options import OutputMode
 from llamaberry.cli.review_prompt import ask_decision
 from llamaberry.console import DEGRADED, INTERRUPTED, print_error
-from llamaberry.graph.calls import NO_USAGE
+from llamaberry.graph.calls import NO_USAGE, SYNTHESIZE, VERIFY, step_label, turn_label
 from llamaberry.graph.errors import LlamaberryError
 from llamaberry.graph.state import Output
 from llamaberry.graph.tool_calls import ToolCall
@@ -78,8 +78,8 @@ class Session(ABC):
         """Show what the graph's event says is waited for, or print the tool call that has ended."""
         if event.get("type") == "tool_finished":
             self.display.tool(cast("ToolCall", event))
-        turn = f"turn {event.get('turn')}"
-        steps = {"turn_started": turn, "check_started": "check", "refining_ended": "synthesis"}
+        turn = turn_label(event["turn"]) if "turn" in event else ""
+        steps = {"turn_started": turn, "check_started": step_label(VERIFY), "refining_ended": step_label(SYNTHESIZE)}
         steps |= {"tool_started": f"{turn} · {event.get('name')}", "tool_finished": turn}
         if step := steps.get(event.get("type", "")):
             self.display.waiting(step, self.state.get("usage", NO_USAGE)["total_tokens"] if self.is_current else 0)

@@ -19,11 +19,14 @@ def show(
     ],
     all_: Annotated[bool, typer.Option("--all", help="All questions of the thread, not only its newest one.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page for a browser to this file.")] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open that page in the browser.")] = False,
 ) -> None:
     """Print a past run as a tree, or write it to a page.
 
     It shows each turn with its seconds and tokens, and how it changed the answer.
     """
+    if open_ and html is None:
+        raise SetupError("--open opens the page of --html: write --html FILE --open")
     if html is None:
         print_thread(thread, all_=all_)
         return
@@ -37,6 +40,11 @@ def show(
     except OSError as error:
         raise SetupError(f"{html} cannot be written: {error.strerror}") from error
     typer.echo(f"written to {html}")
+    if open_:
+        import webbrowser
+
+        if not webbrowser.open(html.resolve().as_uri()):
+            raise SetupError(f"no browser can be opened here: open {html} yourself, or set BROWSER to a command")
 
 
 def print_thread(name: str, *, all_: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.bar import Bar
 from rich.console import Console, Group, RenderableType
 from rich.markdown import Markdown
 from rich.table import Table
@@ -11,10 +12,12 @@ from rich.tree import Tree
 from llamaberry.cli.display import program_text
 from llamaberry.console import plain, plain_console
 from llamaberry.graph.tool_calls import describe_tool_call
+from llamaberry.runs.bars import shares
 from llamaberry.runs.past_run import Node, Run
 
 MIN_WIDTH = 100
 """The terminal width from which two runs are printed side by side."""
+MIN_BAR, MAX_BAR = 4, 24  # characters
 
 
 def print_runs(runs: Sequence[Run], hidden: int) -> None:
@@ -26,7 +29,8 @@ def print_runs(runs: Sequence[Run], hidden: int) -> None:
             branch = tree.add(_heading(node))
             for part in _content(node, console):
                 branch.add(part)
-        console.print(tree, "", *_answer(run, console), _figures(["thread " + run.thread, *run.figures]), sep="\n")
+        figures = _figures(["thread " + run.thread, *run.figures])
+        console.print(tree, *_bars(run, console), "", *_answer(run, console), figures, sep="\n")
         if run.stop_reason is None:
             console.print(Text(f"`llamaberry resume {plain(run.thread)}` continues it", "dim"))
     if hidden:
@@ -52,6 +56,28 @@ def print_side_by_side(question: str, runs: Sequence[Run], difference: Sequence[
     console.print(*parts, sep="\n")
     if difference:
         console.print(Text(" · ".join(difference), "bold"))
+
+
+def _bars(run: Run, console: Console) -> list[RenderableType]:
+    """Return for a terminal a line for each step, with a bar for its seconds and one for its tokens."""
+    steps = shares(run.nodes) if console.is_terminal else []
+    if not steps:
+        return []
+    # The rest of a line: the longest name, the figures, and what separates them.
+    width = max(MIN_BAR, min(MAX_BAR, (console.width - max(len(step.name) for step in steps) - 30) // 2))
+    grid = Table.grid(padding=(0, 1))
+    for column in ("name", "bar", "seconds", "bar", "tokens"):
+        grid.add_column(justify="left" if column in ("name", "bar") else "right", no_wrap=True)
+    for step in steps:
+        tokens = "not counted" if step.tokens is None else f"{step.tokens:,} tokens"
+        grid.add_row(
+            Text(plain(step.name)),
+            Bar(1, 0, step.of_seconds, width=width, color="cyan"),
+            Text(f"{step.seconds:.1f} s"),
+            Bar(1, 0, step.of_tokens, width=width, color="magenta"),
+            Text(tokens),
+        )
+    return ["", grid]
 
 
 def _column(run: Run, console: Console, *, shared_first: bool) -> Group:

@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element
 from llamaberry.console import plain
 from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
 from llamaberry.html import document, tag
+from llamaberry.runs.bars import shares
 from llamaberry.runs.past_run import Evidence, Node, Run
 
 _CSS = """
@@ -21,6 +22,12 @@ ins { color: var(--new); text-decoration: none; font-weight: 600; }
 del { color: var(--gone); }
 summary { cursor: pointer; color: var(--soft); font-size: .85rem; margin-top: .5rem; }
 pre { white-space: pre-wrap; font: .85rem/1.5 ui-monospace, monospace; margin: .5rem 0 0; }
+.steps { border-collapse: collapse; width: 100%; font-size: .85rem; margin: .75rem 0; color: var(--soft); }
+.steps th { text-align: left; font-weight: normal; white-space: nowrap; padding-right: .75rem; width: 1%; }
+.steps td { width: 45%; padding: .1rem .75rem .1rem 0; }
+.bar { height: .5rem; min-width: 1px; border-radius: .2rem; }
+.bar.seconds { background: #0e7490; }
+.bar.tokens { background: #a21caf; }
 .degraded { color: var(--flip); }
 """
 
@@ -34,9 +41,26 @@ def page(runs: Sequence[Run]) -> str:
 def _run(run: Run) -> list[Element]:
     parts = [tag("h1", run.question), _figures(["thread " + run.thread, *run.figures])]
     parts += [tag("p", {"class": "degraded"}, run.degraded)] if run.degraded else []
+    parts += _bars(run)
     parts += [_node(node) for node in run.nodes]
     answer = tag("div", {"class": "text answer"}, run.answer)
     return [*parts, tag("article", tag("h2", "Answer"), answer)]
+
+
+def _bars(run: Run) -> list[Element]:
+    """Return a table with a row for each step: a bar for its seconds, and one for its tokens."""
+    rows = []
+    for step in shares(run.nodes):
+        tokens = "not counted" if step.tokens is None else f"{step.tokens:,} tokens"
+        cells = [
+            tag("td", tag("div", {"class": f"bar {kind}", "style": f"width: {100 * share:.1f}%"}), text)
+            for kind, share, text in (
+                ("seconds", step.of_seconds, f"{step.seconds:.1f} s"),
+                ("tokens", step.of_tokens, tokens),
+            )
+        ]
+        rows.append(tag("tr", tag("th", {"scope": "row"}, step.name), *cells))
+    return [tag("table", {"class": "steps"}, *rows)] if rows else []
 
 
 def _node(node: Node) -> Element:

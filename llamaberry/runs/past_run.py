@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from llamaberry.graph.answers import answer_changed
-from llamaberry.graph.calls import STRUCTURE, SYNTHESIZE, VERIFY, Call, Usage, total, turn_calls
+from llamaberry.graph.calls import STRUCTURE, SYNTHESIZE, VERIFY, Call, Usage, step_label, total, turn_calls
 from llamaberry.graph.check import Check, describe_check
 from llamaberry.graph.program_reply import parse_program
 from llamaberry.graph.tool_calls import ToolCall
@@ -43,9 +43,14 @@ class Node(NamedTuple):
     tool_calls: Sequence[ToolCall] = ()
 
     @property
-    def name(self) -> str:
-        """The node's name in traces."""
+    def step(self) -> str:
+        """The node's name in `calls`."""
         return self.call["step"]
+
+    @property
+    def name(self) -> str:
+        """The node's name for people."""
+        return step_label(self.step)
 
     @property
     def figures(self) -> list[str]:
@@ -70,7 +75,7 @@ class Run(NamedTuple):
     @property
     def figures(self) -> list[str]:
         """The turns, stop reason, models, tokens and seconds of the run, in words."""
-        turns = sum(node.name not in (VERIFY, SYNTHESIZE, STRUCTURE) for node in self.nodes)
+        turns = sum(node.step not in (VERIFY, SYNTHESIZE, STRUCTURE) for node in self.nodes)
         models = [node.call["model"] for node in self.nodes]
         return run_figures(turns, self.stop_reason, models, self.usage, self.usage["seconds"])
 

@@ -12,7 +12,7 @@ from langchain_core.tracers.schemas import Run
 from langgraph.constants import TAG_NOSTREAM
 
 from llamaberry.graph.answers import answer_changed, latest_answer, normalise
-from llamaberry.graph.calls import STRUCTURE, call_cost_usd
+from llamaberry.graph.calls import STRUCTURE, call_cost_usd, step_label
 from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn
 
@@ -24,8 +24,12 @@ class NodeTrace:
     """One attempt of a node in the traces, where LangGraph would call every refine turn by the same name."""
 
     def __init__(self, node: str, turn: int | None, attempt: int, config: RunnableConfig | None) -> None:
-        """Name the node's run. `turn` is the index of the turn that the node writes; None if it writes none."""
-        self.name = f"{node} {turn}" if node == "refine_turn" else node
+        """Name the node's run as people see it elsewhere, such as "turn 2".
+
+        `turn` is the index of the turn that the node writes; None if it writes none.
+        """
+        self.step = f"{node} {turn}" if node == "refine_turn" else node
+        self.name = step_label(self.step)
         self.node = node
         self.turn = turn
         self.config = config or {}

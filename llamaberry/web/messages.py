@@ -105,13 +105,10 @@ def node_thought(node: Node) -> Message:
     answer = " ".join(text for kind, text in node.change if kind != "gone") or None
     if node.evidence:
         title, content = check_title(node.evidence.sentence), check_content(*node.evidence)
-    elif node.name == SYNTHESIZE:
-        title = "Synthesis"
-    elif node.name == STRUCTURE:
-        title, content = "Structured answer", fenced(node.text, "json")
-    elif node.name != VERIFY:
-        index = node.name.removeprefix("refine_turn ") if node.name != "first_turn" else "1"
-        title = turn_title(f"Turn {index}", node.verdict, before, answer)
+    elif node.step == STRUCTURE:
+        content = fenced(node.text, "json")
+    elif node.step not in (VERIFY, SYNTHESIZE):
+        title = turn_title(title, node.verdict, before, answer)
         content = turn_content(node.text, before, answer, node.tool_calls)
     return thought(title, content, seconds=node.call["seconds"], log=tokens_of(node.call["usage"]))
 

@@ -87,16 +87,16 @@ def test_show_has_the_check_below_its_turn(scripted: Scripted) -> None:
     *lines, figures = tree.splitlines()[1:]
     assert figures.startswith("thread T · 2 turns · verified by a program · ")
     assert lines == [
-        "├── first_turn",
+        "├── turn 1",
         "│   └── 41",
-        "├── verify",
+        "├── check",
         "│   ├── print(1 / 0)",
         "│   └── This program was written again.",
-        "├── verify · agrees",
+        "├── check · agrees",
         f"│   ├── {PROGRAM}",
         "│   ├── printed: 42",
         "│   └── The program's answer is 42: not turn 1's, but turn 2's.",
-        "└── refine_turn 2",
+        "└── turn 2",
         "    └── [-41-] {+42+}",
         "",
         "42",

@@ -25,7 +25,7 @@ def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> No
         QUESTION,
         "",
         "single",
-        f"└── first_turn · {figures}",
+        f"└── turn 1 · {figures}",
         "    ├── 1. Read the question.",
         "    ├── 2. Work it out.",
         "    └── It is 41",
@@ -35,15 +35,15 @@ def test_compare_prints_both_runs_and_their_difference(scripted: Scripted) -> No
         f"1 turn · all turns used · groq:openai/gpt-oss-120b · {figures.removeprefix('… s · ')} · … s",
         "",
         "turns:2",
-        f"├── first_turn · {figures}",
+        f"├── turn 1 · {figures}",
         "│   ├── 1. Read the question.",
         "│   ├── 2. Work it out.",
         "│   └── It is 41",
-        f"├── refine_turn 2 · revise · {figures} · the answer changed",
+        f"├── turn 2 · revise · {figures} · the answer changed",
         "│   ├── 1. Read the question.",
         "│   ├── 2. Work it out.",
         "│   └── It is [-41-] {+42+}",
-        f"└── synthesize · {figures}",
+        f"└── synthesis · {figures}",
         "    └── [-It is-] 42",
         "",
         "42",
@@ -80,7 +80,7 @@ def test_a_shared_first_turn_is_one_call(scripted: Scripted) -> None:
     assert refine_turn[:-1] == [*first_turn, {"role": "assistant", "content": first("It is 41")}]
     assert run.stdout.count("1. Read the question.") == 3
     assert [line for line in run.stdout.split("\n") if line.endswith("· shared")] == [
-        line for line in run.stdout.split("\n") if line.startswith("├── first_turn")
+        line for line in run.stdout.split("\n") if line.startswith("├── turn 1")
     ]
     assert "turns:2 took 3.0 times the tokens" in run.stdout
     assert run.stdout.endswith("· the first turn is shared, and counted in both\n")
@@ -194,8 +194,8 @@ def test_each_compared_run_is_a_trace(scripted: Scripted, collector: Collector) 
     assert [metadata(root)["arm"] for root in roots] == ["single", "turns:2"]
     assert len({metadata(root)["thread_id"] for root in roots}) == 1
     assert [name.strip() for name in collector.tree() if name.endswith("model call")] == [
-        "first_turn model call",
-        "verify model call",
-        "refine_turn 2 model call",
-        "synthesize model call",
+        "turn 1 model call",
+        "check model call",
+        "turn 2 model call",
+        "synthesis model call",
     ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamaberry.runs.past_run import MAX_DIFF_WORDS, diff
-from testing.command import CSI, QUESTION, llamaberry, running_command, usage_error
+from testing.command import CSI, QUESTION, llamaberry, run_in_terminal, running_command, usage_error
 from testing.pages import HOSTILE_TEXT, PageElements
 from testing.scripted_groq import NO_RETRY, Reply, Scripted, first, refine, synthesis
 from testing.scripts import REVISED_ANSWER
@@ -40,14 +40,13 @@ def test_show_prints_each_node_with_its_figures_and_changes(scripted: Scripted) 
     assert (run.returncode, run.stderr) == (0, "")
     assert re.sub(r"[\d.]+ s\b", "… s", run.stdout).split("\n") == [
         "How far?",
-        "├── first_turn · … s · 1,000 prompt (0 cached) + 10 output tokens · $0.000156",
+        "├── turn 1 · … s · 1,000 prompt (0 cached) + 10 output tokens · $0.000156",
         "│   └── It is 41 km",
-        "├── refine_turn 2 · revise · … s · 1,000 prompt (900 cached) + 10 output tokens · $0.0000885 "
-        "· the answer changed",
+        "├── turn 2 · revise · … s · 1,000 prompt (900 cached) + 10 output tokens · $0.0000885 · the answer changed",
         "│   └── It is [-41-] {+42+} km",
-        "├── refine_turn 3 · keep · … s · 1,000 prompt (900 cached) + 10 output tokens · $0.0000885",
+        "├── turn 3 · keep · … s · 1,000 prompt (900 cached) + 10 output tokens · $0.0000885",
         "│   └── It is 42 [-km-] {+km.+}",
-        "└── synthesize · … s · 1,000 prompt (900 cached) + 10 output tokens · $0.0000885",
+        "└── synthesis · … s · 1,000 prompt (900 cached) + 10 output tokens · $0.0000885",
         "    └── [-It is-] 42 [-km.-]",
         "",
         "The answer is 42.",
@@ -55,6 +54,20 @@ def test_show_prints_each_node_with_its_figures_and_changes(scripted: Scripted) 
         "thread T · 3 turns · all turns used · groq:openai/gpt-oss-120b · "
         "4,000 prompt (2,700 cached) + 40 output tokens · $0.000421 · … s",
         "",
+    ]
+
+
+def test_a_terminal_has_bars_of_time_and_tokens(scripted: Scripted) -> None:
+    replies = [first("41"), refine("42", "revise"), synthesis()]
+    counts = [USAGE | {"total_tokens": number} for number in (200, 1000, 500)]
+    scripted([Reply(text, usage=usage) for text, usage in zip(replies, counts, strict=True)])
+    llamaberry("ask", "How far?", "--turns", "2", "--verify", "none")
+    output = run_in_terminal("show", "last", NO_COLOR="1", COLUMNS="60")
+    bars = re.findall(r"^(turn 1|turn 2|synthesis) +[█▏▎▍▌▋▊▉ ]+[\d.]+ s (█+) +([\d,]+ tokens)", output, re.MULTILINE)
+    assert [(name, len(bar), tokens) for name, bar, tokens in bars] == [
+        ("turn 1", 2, "200 tokens"),
+        ("turn 2", 10, "1,000 tokens"),
+        ("synthesis", 5, "500 tokens"),
     ]
 
 
@@ -75,7 +88,7 @@ def test_show_prints_degraded_interrupted_and_single_turn_runs(scripted: Scripte
     llamaberry("ask", "Q", "--thread", "lost")
     lost = llamaberry("show", "lost").stdout
     assert "No luck" in lost
-    assert "synthesize" not in lost
+    assert "synthesis" not in lost
     scripted([first("41")])
     llamaberry("ask", "Q", "--thread", "single", "--turns", "1")
     assert "1 turn · all turns used" in llamaberry("show", "single").stdout
@@ -159,3 +172,26 @@ def test_show_accepts_a_closed_pipe(scripted: Scripted) -> None:
         assert run.wait(30) == 0
         assert run.stderr
         assert run.stderr.read() == ""
+
+
+def test_the_page_has_bars_of_time_and_tokens(page: str) -> None:
+    parsed = PageElements(page)
+    bars = [attrs for tag, attrs in parsed.elements if tag == "div" and attrs.get("class", "").startswith("bar")]
+    assert [attrs["class"] for attrs in bars] == ["bar seconds", "bar tokens"] * 3
+    widths = [attrs["style"] for attrs in bars]
+    assert widths.count("width: 100.0%") >= 2  # the longest step, and the largest
+
+
+def test_open_shows_the_page_in_a_browser(scripted: Scripted, tmp_path: Path) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
+    browser.chmod(0o700)
+    scripted()
+    llamaberry("ask", "Q", "--thread", "T")
+    run = llamaberry("show", "T", "--html", str(tmp_path / "page 1.html"), "--open", BROWSER=str(browser))
+    assert (run.returncode, run.stderr) == (0, "")
+    assert opened.read_text() == (tmp_path / "page 1.html").as_uri()
+
+
+def test_open_without_a_page_is_refused() -> None:
+    assert "--html FILE --open" in usage_error("show", "last", "--open")

@@ -43,7 +43,7 @@ def test_a_thread_is_continued_listed_printed_and_deleted(scripted: Scripted, tm
     assert re.fullmatch(r"\d{8}-\d{6}-\w{4} · [\d-]{10} [\d:]{5} · answered · Something else", listed[0])
     assert re.fullmatch(r"Sums · .* · answered · And one more\?", listed[1])
     assert one == llamaberry("show", "Sums", "--all").stdout
-    lines = [line for line in one.splitlines() if not re.search("first_turn|refine_turn|synthesize|^thread Sums", line)]
+    lines = [line for line in one.splitlines() if not re.search("── (turn|synthesis)|^thread Sums", line)]
     assert lines == [
         "What is 6 x 7?",
         "│   └── 41",

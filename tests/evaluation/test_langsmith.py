@@ -99,10 +99,10 @@ def test_a_row_has_answers_feedback_and_the_graphs_run(
         outputs = {"expected": "42", "answer": turns[arm, case][-1], "stop_reason": "max_turns"}
         assert row["outputs"] == outputs | {"degraded": None, "error": None}
         below = [run for run in collector.runs if run["trace_id"] == row["id"]][1:]
-        several = ["first_turn", "verify", "refine_turn 2", "synthesize"]
-        nodes = several if arm == "turns:2" else ["first_turn"]
+        several = ["turn 1", "check", "turn 2", "synthesis"]
+        nodes = several if arm == "turns:2" else ["turn 1"]
         tree = ["  " * (run["dotted_order"].count(".") - 1) + run["name"] for run in below]
-        assert tree == expected_tree(*nodes) + (["  synthesize"] if arm == "single" else [])
+        assert tree == expected_tree(*nodes) + (["  synthesis"] if arm == "single" else [])
     answers = {"single": (["41"], ["42"], ["42"]), "turns:2": (["41", "42"], ["42", "41"], ["42", "42"])}
     assert turns == {
         (arm, case): texts for arm, of_arm in answers.items() for case, texts in zip("abc", of_arm, strict=True)

@@ -281,10 +281,10 @@ def test_an_object_is_traced_like_a_named_model(groq: ScriptedGroq) -> None:
     runs = RunCollectorCallbackHandler()
     build_graph(model=chat_groq(groq)).invoke(QUESTION, {"callbacks": [runs]}, context=TWO_TURNS)
     nodes = {run.name: run for run in runs.traced_runs[0].child_runs}
-    (call,) = nodes["refine_turn 2"].child_runs
-    assert (call.name, call.run_type) == ("refine_turn 2 model call", "llm")
+    (call,) = nodes["turn 2"].child_runs
+    assert (call.name, call.run_type) == ("turn 2 model call", "llm")
     assert "turn:2" in (call.tags or [])
-    assert nodes["refine_turn 2"].metadata["model"] == "groq:openai/gpt-oss-20b"
+    assert nodes["turn 2"].metadata["model"] == "groq:openai/gpt-oss-20b"
 
 
 def test_no_object_enters_a_checkpoint(groq: ScriptedGroq) -> None:

@@ -85,9 +85,7 @@ class Collector(requests.Session):
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize(
-    ("before", "node"), [([first()], "refine_turn 2"), ([first(), refine(), refine()], "synthesize")]
-)
+@pytest.mark.parametrize(("before", "node"), [([first()], "turn 2"), ([first(), refine(), refine()], "synthesis")])
 async def test_a_trace_shows_the_failed_node_as_failed(
     scripted: Scripted, before: list[str], node: str, asynchronous: bool
 ) -> None:

@@ -348,9 +348,9 @@ def test_tool_runs_are_below_the_turn_in_a_trace(scripted: Scripted) -> None:
     scripted([calls(SIX_BY_SEVEN), first("42")])
     collector = RunCollectorCallbackHandler()
     build_graph(tools=[multiply]).invoke(QUESTION, {"callbacks": [collector]}, context=ONE_TURN)
-    (node,) = [run for run in collector.traced_runs[0].child_runs if run.name == "first_turn"]
+    (node,) = [run for run in collector.traced_runs[0].child_runs if run.name == "turn 1"]
     below = [(run.name, run.run_type) for run in node.child_runs]
-    assert below == [("first_turn model call", "llm"), ("multiply", "tool"), ("first_turn model call", "llm")]
+    assert below == [("turn 1 model call", "llm"), ("multiply", "tool"), ("turn 1 model call", "llm")]
 
 
 def test_the_tokens_of_the_answer_are_streamed(scripted: Scripted) -> None:

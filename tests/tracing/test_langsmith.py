@@ -80,10 +80,10 @@ def test_hidden_inputs_and_outputs_stay_hidden(scripted: Scripted, collector: Co
     hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
     words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
     assert llamaberry(*words, **hide).stdout == "It is Zanzibar.\n"
-    assert collector.tree() == expected_tree("first_turn", "verify", "refine_turn 2", "synthesize")
+    assert collector.tree() == expected_tree("turn 1", "check", "turn 2", "synthesis")
     for secret in (b"anzibar", b"Freddie", b"Bulsara"):
         assert secret not in collector.all_bytes
-    assert metadata(collector.run("refine_turn 2"))["verdict"] == "keep"
+    assert metadata(collector.run("turn 2"))["verdict"] == "keep"
 
 
 def test_a_hidden_program_and_its_output_stay_hidden(scripted: Scripted, collector: Collector) -> None:
@@ -91,7 +91,7 @@ def test_a_hidden_program_and_its_output_stay_hidden(scripted: Scripted, collect
     hide = {"LANGSMITH_HIDE_INPUTS": "true", "LANGSMITH_HIDE_OUTPUTS": "true"}
     assert llamaberry("ask", "-q", "Q", **hide).stdout == "zanzibar\n"
     assert b"zanzibar" not in collector.all_bytes.lower()
-    assert metadata(collector.run("verify"))["verdict"] == "agrees"
+    assert metadata(collector.run("check"))["verdict"] == "agrees"
 
 
 def test_an_invalid_langsmith_variable_costs_only_the_trace(scripted: Scripted, collector: Collector) -> None:

@@ -31,13 +31,13 @@ def test_each_node_records_its_decision_in_the_metadata(scripted: Scripted, coll
     llamaberry("ask", "Q")
     model = {"model": "groq:openai/gpt-oss-120b", "finish_reason": "stop", "attempt": 1}
     expected = {
-        "first_turn": {"turn": 1, "kind": "first", "normalised_answer": "41"},
-        "verify": {"kind": "verify", "verdict": "none"},
-        "refine_turn 2": {"turn": 2, "kind": "refine", "verdict": "revise", "answer_changed": True}
+        "turn 1": {"turn": 1, "kind": "first", "normalised_answer": "41"},
+        "check": {"kind": "verify", "verdict": "none"},
+        "turn 2": {"turn": 2, "kind": "refine", "verdict": "revise", "answer_changed": True}
         | {"normalised_answer": "42"},
-        "refine_turn 3": {"turn": 3, "kind": "refine", "verdict": "keep", "answer_changed": False}
+        "turn 3": {"turn": 3, "kind": "refine", "verdict": "keep", "answer_changed": False}
         | {"normalised_answer": "42", "stop_reason": "max_turns"},
-        "synthesize": {"kind": "synthesize", "answer_changed": False, "normalised_answer": "42"}
+        "synthesis": {"kind": "synthesize", "answer_changed": False, "normalised_answer": "42"}
         | {"stop_reason": "max_turns"},
     }
     keys = {key for one in expected.values() for key in one} | set(model)
@@ -50,10 +50,10 @@ def test_runs_have_tags_to_filter_by(scripted: Scripted, collector: Collector) -
     scripted(REVISED_ANSWER)
     llamaberry("ask", "Q")
     assert all("llamaberry" in run["tags"] for run in collector.runs)
-    assert {"turn:2", "verdict:revise", "answer:changed"} <= set(collector.run("refine_turn 2")["tags"])
-    assert {"turn:3", "verdict:keep"} <= set(collector.run("refine_turn 3")["tags"])
-    assert "answer:changed" not in collector.run("refine_turn 3")["tags"]
-    assert "turn:2" in collector.run("refine_turn 2 model call")["tags"]
+    assert {"turn:2", "verdict:revise", "answer:changed"} <= set(collector.run("turn 2")["tags"])
+    assert {"turn:3", "verdict:keep"} <= set(collector.run("turn 3")["tags"])
+    assert "answer:changed" not in collector.run("turn 3")["tags"]
+    assert "turn:2" in collector.run("turn 2 model call")["tags"]
 
 
 def test_only_model_calls_have_token_usage(scripted: Scripted, collector: Collector) -> None:
@@ -90,19 +90,19 @@ def test_every_run_has_its_thread_id(scripted: Scripted, collector: Collector) -
 def test_each_attempt_is_a_run(scripted: Scripted, collector: Collector) -> None:
     scripted([first(), Reply(status=503, error="Overloaded"), refine(), synthesis()])
     assert llamaberry("ask", "Q", "--turns", "2").returncode == 0
-    assert collector.tree() == expected_tree("first_turn", "verify", "refine_turn 2", "refine_turn 2", "synthesize")
-    first_attempt, second_attempt = [run for run in collector.runs if run["name"] == "refine_turn 2"]
+    assert collector.tree() == expected_tree("turn 1", "check", "turn 2", "turn 2", "synthesis")
+    first_attempt, second_attempt = [run for run in collector.runs if run["name"] == "turn 2"]
     assert "Overloaded" in first_attempt["error"]
     assert not second_attempt.get("error")
     assert [metadata(run)["attempt"] for run in (first_attempt, second_attempt)] == [1, 2]
-    calls = [run for run in collector.runs if run["name"] == "refine_turn 2 model call"]
+    calls = [run for run in collector.runs if run["name"] == "turn 2 model call"]
     assert [bool(run.get("error")) for run in calls] == [True, False]
 
 
 def test_a_failed_node_is_an_error_though_the_run_is_not(scripted: Scripted, collector: Collector) -> None:
     scripted([first(), *[Reply(status=500, error="Down")] * 3])
     assert llamaberry("ask", "Q").returncode == 3
-    last = [run for run in collector.runs if run["name"] == "refine_turn 2"][-1]
+    last = [run for run in collector.runs if run["name"] == "turn 2"][-1]
     assert "Down" in last["error"]
     assert (metadata(last)["attempt"], metadata(last)["stop_reason"]) == (3, "error")
     assert not collector.run("llamaberry").get("error")
@@ -178,14 +178,14 @@ def test_answer_changed_compares_with_the_edited_turn(scripted: Scripted) -> Non
     collector = RunCollectorCallbackHandler()
     state = graph.invoke(None, fork | {"callbacks": [collector]})
     (root,) = collector.traced_runs
-    (node,) = [run for run in root.child_runs if run.name == "refine_turn 3"]
+    (node,) = [run for run in root.child_runs if run.name == "turn 3"]
     assert node.metadata["answer_changed"] is True
     assert [(past.name, past.changed) for past in read_run("T", state).nodes] == [
-        ("first_turn", False),
-        ("verify", False),
-        ("refine_turn 2", True),
-        ("refine_turn 3", True),
-        ("synthesize", False),
+        ("turn 1", False),
+        ("check", False),
+        ("turn 2", True),
+        ("turn 3", True),
+        ("synthesis", False),
     ]
 
 
@@ -202,7 +202,7 @@ def test_a_check_has_its_verdict_as_a_tag(scripted: Scripted, answer: str, progr
     scripted([first(answer), refine("40"), synthesis()], programs)
     collector = RunCollectorCallbackHandler()
     build_graph().invoke({"query": "Q"}, {"callbacks": [collector]}, context=Context(max_turns=2))
-    node = next(run for run in collector.traced_runs[0].child_runs if run.name == "verify")
+    node = next(run for run in collector.traced_runs[0].child_runs if run.name == "check")
     assert [tag for tag in node.tags or [] if tag.startswith("check:")] == [f"check:{verdict}"]
     assert node.metadata["verdict"] == verdict
 
@@ -210,8 +210,8 @@ def test_a_check_has_its_verdict_as_a_tag(scripted: Scripted, answer: str, progr
 def test_a_check_records_its_program_and_output(scripted: Scripted, collector: Collector) -> None:
     scripted([first("42")], [program("print(6 * 7)")])
     llamaberry("ask", "Q")
-    assert collector.tree() == [*expected_tree("first_turn", "verify"), "  synthesize"]
-    recorded = metadata(collector.run("verify"))
+    assert collector.tree() == [*expected_tree("turn 1", "check"), "  synthesis"]
+    recorded = metadata(collector.run("check"))
     expected = {"program": "print(6 * 7)", "output": "42\n", "verdict": "agrees", "stop_reason": "verified"}
     assert expected.items() <= recorded.items()
 
@@ -220,7 +220,7 @@ def test_a_failed_program_records_its_error(scripted: Scripted, collector: Colle
     """The program that repairs it is in a run of its own."""
     scripted([first("42")], [program("print(1 / 0)"), program("print(6 * 7)")])
     llamaberry("ask", "Q")
-    failed, repaired = [metadata(run) for run in collector.runs if run["name"] == "verify"]
+    failed, repaired = [metadata(run) for run in collector.runs if run["name"] == "check"]
     assert (failed["verdict"], "division by zero" in failed["error"]) == ("failed", True)
     assert (repaired["verdict"], repaired["program"], "error" in repaired) == ("agrees", "print(6 * 7)", False)
 
@@ -241,8 +241,8 @@ get_cached_client().flush(timeout=10)
 def test_tool_runs_are_below_their_turn(scripted: Scripted, collector: Collector) -> None:
     scripted([Reply(calls=[("multiply", {"a": 6, "b": 7})], finish_reason="tool_calls"), first("42")])
     run_python(TOOLS)
-    call = "    first_turn model call"
-    assert collector.tree() == ["llamaberry", "  first_turn", call, "    multiply", call, "  synthesize"]
+    call = "    turn 1 model call"
+    assert collector.tree() == ["llamaberry", "  turn 1", call, "    multiply", call, "  synthesis"]
     tool = collector.run("multiply")
     assert (tool["run_type"], bool(tool["end_time"])) == ("tool", True)
     assert "42" in str(tool["outputs"])

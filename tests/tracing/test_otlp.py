@@ -50,7 +50,7 @@ def test_spans_have_names_messages_tokens_and_metadata(scripted: Scripted, otlp:
         assert (call["llm.token_count.prompt"], call["llm.token_count.completion"]) == (900, 30)
         assert call["llm.input_messages.1.message.role"] == "user"
         assert call["session.id"] == "T"
-    recorded = json.loads(attributes(spans["refine_turn 2"])["metadata"])
+    recorded = json.loads(attributes(spans["turn 2"])["metadata"])
     expected = {"turn": 2, "verdict": "revise", "answer_changed": True, "normalised_answer": "42"}
     assert expected.items() <= recorded.items()
 
@@ -59,17 +59,17 @@ def test_the_span_of_a_check_has_its_program(scripted: Scripted, otlp: Collector
     scripted([first("42")], [program("print(6 * 7)")])
     llamaberry("ask", "-q", "Q")
     spans = {span.name: span for span in otlp.spans}
-    recorded = json.loads(attributes(spans["verify"])["metadata"])
+    recorded = json.loads(attributes(spans["check"])["metadata"])
     assert {"program": "print(6 * 7)", "output": "42\n", "verdict": "agrees"}.items() <= recorded.items()
-    assert spans["verify model call"].parent_span_id == spans["verify"].span_id
+    assert spans["check model call"].parent_span_id == spans["check"].span_id
 
 
 def test_a_failed_attempt_is_a_failed_span(scripted: Scripted, otlp: Collector) -> None:
     scripted([first(), Reply(status=503), refine(), synthesis()])
     llamaberry("ask", "-q", "Q", "--turns", "2")
-    statuses = [(span.name, span.status.code) for span in otlp.spans if span.name.startswith("refine_turn")]
-    nodes = [("refine_turn 2", ERROR), ("refine_turn 2", OK)]
-    calls = [("refine_turn 2 model call", ERROR), ("refine_turn 2 model call", OK)]
+    statuses = [(span.name, span.status.code) for span in otlp.spans if span.name.startswith("turn 2")]
+    nodes = [("turn 2", ERROR), ("turn 2", OK)]
+    calls = [("turn 2 model call", ERROR), ("turn 2 model call", OK)]
     assert sorted(statuses) == sorted(nodes + calls)
 
 
@@ -84,7 +84,7 @@ def test_the_variable_alone_traces_a_host_agent(scripted: Scripted, otlp: Collec
         "builder.compile(name='agent').invoke({'messages': [{'role': 'user', 'content': 'Q'}]})"
     )
     names = [span.name for span in otlp.spans]
-    assert names[:4] == ["agent", "reason", "llamaberry", "first_turn"]
+    assert names[:4] == ["agent", "reason", "llamaberry", "turn 1"]
     assert len({span.trace_id for span in otlp.spans}) == 1
 
 
@@ -150,7 +150,7 @@ def test_openinference_hides_inputs_and_outputs(scripted: Scripted, otlp: Collec
     hide = {f"OPENINFERENCE_HIDE_{what}": "true" for what in ("INPUTS", "OUTPUTS")}
     words = ("ask", "-q", "Where is Freddie from?", "--turns", "2", "--system-prompt", "You are Bulsara.")
     assert llamaberry(*words, **hide).returncode == 0
-    assert b"refine_turn 2" in otlp.all_bytes
+    assert b"turn 2" in otlp.all_bytes
     for secret in (b"anzibar", b"Freddie", b"Bulsara"):
         assert secret not in otlp.all_bytes
 
