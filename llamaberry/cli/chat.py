@@ -30,10 +30,10 @@ def chat(
     quiet: QuietOption = False,
     server: ServerOption = None,
 ) -> int:
-    """Hold a conversation: a question a line, each answered as `ask` does.
+    """Hold a conversation: a question a line, until Ctrl-D.
 
-    Ctrl-C ends a run, not the conversation. Ctrl-D or /quit leaves, /help lists the commands. What is piped to it is a
-    question a line.
+    Each is answered as `ask` does. Ctrl-C ends a run, not the conversation. Ctrl-D or /quit leaves, /help lists the
+    commands. What is piped to it is a question a line.
     """
     Context(**settings)  # an invalid setting is refused before the first question
     thread = thread_of(thread, server, newest=continue_)

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from llamaberry.cli.help_pages import epilog
 from llamaberry.console import FAILURE, INTERRUPTED, MISTAKE, one_line, print_error
 
 COMMANDS = (
@@ -18,6 +19,8 @@ COMMANDS = (
     *("models", "model", "config", "traces", "graph", "mcp", "web"),
 )
 """The commands. Each is a function in the module of its name, except for `eval`, which is a builtin: `evaluate`."""
+
+MAX_HELP_WIDTH = 100
 
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
@@ -43,14 +46,15 @@ class CommandGroup(TyperGroup):
             return None
         name = "evaluate" if cmd_name == "eval" else cmd_name
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name)(getattr(import_module(f"llamaberry.cli.{name}"), name))
+        single.command(cmd_name, epilog=epilog(cmd_name))(getattr(import_module(f"llamaberry.cli.{name}"), name))
         return typer.main.get_command(single)
 
 
 app = typer.Typer(
     cls=CommandGroup,
     help="Llamaberry answers a question in turns: a model answers, checks, revises, and writes a final answer.",
-    epilog='Examples: llamaberry ask "What is 17 * 23?" · llamaberry show last · llamaberry ask --help',
+    epilog=epilog(""),
+    context_settings={"max_content_width": MAX_HELP_WIDTH},
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

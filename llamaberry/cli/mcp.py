@@ -19,7 +19,10 @@ def mcp(
         typer.Option(metavar="[HOST:]PORT", help="Serve by HTTP at this address, path /mcp, not on standard input."),
     ] = None,
 ) -> int:
-    """Offer the tool `think` to MCP clients, on standard input and output or by HTTP, with these settings."""
+    """Offer the tool `think` to MCP clients.
+
+    It is served on standard input and output, or by HTTP, with these settings.
+    """
     context = Context(**settings)
     address = _parse_address(http) if http is not None else None
     try:

@@ -9,9 +9,10 @@ from llamaberry.console import as_json, dollars, plain_console
 
 
 def models(json: Annotated[bool, typer.Option("--json", help="Print it as a JSON document.")] = False) -> None:
-    """List the models that can be used here: the local model, Groq's, other installed providers.
+    """List the models that can be used here.
 
-    It makes no call: keys are not tried, and prices are list prices that were known at installation.
+    These are the local model, Groq's, and those of other installed providers. No call is made: keys are not tried, and
+    prices are the list prices that were known at installation.
     """
     from llamaberry.models.available import available
 

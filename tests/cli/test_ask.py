@@ -211,7 +211,7 @@ def test_a_user_error_names_the_remedy_and_exits_with_2(groq: object) -> None:
 def test_without_a_command_the_help_has_examples() -> None:
     run = llamaberry()
     assert (run.returncode, run.stderr) == (0, "")
-    assert 'Examples: llamaberry ask "What is 17 * 23?"' in run.stdout
+    assert 'llamaberry ask "What is 17 * 23?"' in run.stdout
 
 
 def test_a_question_without_a_command_says_what_to_type() -> None:
