@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llamaberry.graph.errors import SetupError
 from llamaberry.html import document, tag
-from llamaberry.server.origin import check_address, needs_loopback, why_refused
+from llamaberry.server.keys import FailedLogins
+from llamaberry.server.origin import REMEDY, is_loopback, why_refused
 
 COOKIE = "llamaberry"
 MAX_LOGIN_BYTES = 10_000
@@ -28,13 +29,26 @@ _POLICY = (
 """The browser itself refuses requests to other hosts, whatever a reply or Gradio asks for."""
 
 
+def serves_others() -> bool:
+    """Return whether the page serves more than this machine: those with the key, or everyone (LLAMABERRY_INSECURE=1).
+
+    A file of keys (LLAMABERRY_KEYS_FILE) does not count: its callers see their own threads only, the page shows all.
+    """
+    return bool(_key()) or os.environ.get("LLAMABERRY_INSECURE") == "1"
+
+
+def _key() -> str:
+    return os.environ.get("LLAMABERRY_API_KEY", "").strip()
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens at this address. Port 0 is an unused one.
 
     Raises:
         SetupError: the address cannot be used, or would serve others without a key.
     """
-    check_address(host)
+    if not (serves_others() or is_loopback(host)):
+        raise SetupError(f"the page would listen on {host} without a key, for everyone who can reach it: {REMEDY}")
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -48,6 +62,7 @@ class Access:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._session = secrets.token_urlsafe()  # of all who have entered the key, until this process ends
+        self._failed_logins = FailedLogins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -65,11 +80,11 @@ class Access:
         path = request.url.path
         if path.startswith(CLOSED_PATHS):
             return PlainTextResponse("this page does not use it", 404)
-        if needs_loopback():
+        if not serves_others():
             server = (request.scope.get("server") or [None])[0]
             reason = why_refused(server, request.scope["headers"])
             return PlainTextResponse(reason, 403) if reason else None
-        key = os.environ.get("LLAMABERRY_API_KEY", "").strip()
+        key = _key()
         if not key or hmac.compare_digest(_cookie(request.headers).encode(), self._session.encode()):
             return None
         if path == "/login" and request.method == "POST":
@@ -86,6 +101,7 @@ class Access:
                 return PlainTextResponse("the key is too long", 413)
         entered = parse_qs(body.decode("latin-1")).get("key", [""])[0]
         if not hmac.compare_digest(entered.strip().encode(), key.encode()):
+            self._failed_logins.count()
             return HTMLResponse(_login_page("This is not the key."), 401)
         response = RedirectResponse("./", 303)
         secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import LlamaberryError, SetupError, describe_validation_error
+from llamaberry.graph.events import is_own_event
 from llamaberry.graph.review import Pause
 from llamaberry.graph.state import Input
 from llamaberry.stream import StreamEvent
@@ -29,6 +30,8 @@ from llamaberry.web.transcript import Transcript
 
 REFRESH_S = 0.1
 """How long tokens are collected before the page gets them."""
+TICK_S = 1.0
+"""How often the seconds of a step are shown while nothing else happens."""
 CONTINUE = "Press **Continue** to go on after the last finished step, or start a new chat."
 
 Phase = Literal["idle", "running", "paused", "unfinished"]
@@ -71,11 +74,15 @@ class Chat:
         """Return the view of a stored thread, or of a new chat."""
         if thread is None:
             return View()
+        stored = await self._read(thread)
+        return stored if isinstance(stored, View) else _view(thread, stored)
+
+    async def _read(self, thread: str) -> StoredThread | View:
+        """Return what is stored of the thread, or the view that says why it cannot be read."""
         try:
-            stored = await self.store.read(thread)
+            return await self.store.read(thread)
         except LlamaberryError as error:
-            return View([reply_message(_problem(error))])
-        return _view(thread, stored)
+            return View([reply_message(_problem(error))], thread)
 
     async def ask(self, session: str, thread: str | None, question: str, values: Sequence[Any]) -> AsyncGenerator[View]:
         """Ask a question on the thread, or on a new one."""
@@ -87,7 +94,10 @@ class Chat:
         self, session: str, thread: str | None, index: int, question: str, values: Sequence[Any]
     ) -> AsyncGenerator[View]:
         """Ask another question in place of the one in the message `index`, on a new thread; the old one stays."""
-        stored = await self.store.read(thread) if thread else StoredThread([], False, None)
+        stored = await self._read(thread) if thread else StoredThread([], False, None)
+        if isinstance(stored, View):
+            yield stored
+            return
         messages = thread_messages(thread or "", stored.states)[:index]
         known = conversation(stored.states[-1]) if stored.states else []
         questions = [i for i, message in enumerate(known) if message["role"] == "user"]
@@ -101,9 +111,9 @@ class Chat:
         self, session: str, thread: str, action: str, hint: str, answer: str, values: Sequence[Any]
     ) -> AsyncGenerator[View]:
         """Continue a run that is paused for a review, with this Decision; a blank hint or answer is none."""
-        stored = await self.store.read(thread)
-        if stored.pause is None:  # another page has decided
-            yield _view(thread, stored)
+        stored = await self._read(thread)
+        if isinstance(stored, View) or stored.pause is None:  # another page has decided
+            yield stored if isinstance(stored, View) else _view(thread, stored)
             return
         texts = {name: text for name, text in (("hint", hint), ("answer", answer)) if text.strip()}
         resume: Command[Any] = Command(resume={stored.pause.id: {"action": action, **texts}})
@@ -112,7 +122,11 @@ class Chat:
 
     async def resume(self, session: str, thread: str, values: Sequence[Any]) -> AsyncGenerator[View]:
         """Continue an interrupted run after its last finished step."""
-        async for view in self._resume(session, thread, await self.store.read(thread), None, values):
+        stored = await self._read(thread)
+        if isinstance(stored, View):
+            yield stored
+            return
+        async for view in self._resume(session, thread, stored, None, values):
             yield view
 
     async def _start(
@@ -166,7 +180,8 @@ class Chat:
         try:
             async with aclosing(self._events(session, self.store.run(thread, run_input, context))) as events:
                 async for event in events:
-                    if transcript.add(event) or time.monotonic() - shown_at > REFRESH_S:
+                    is_news = event is None or transcript.add(event)
+                    if not transcript.ended and (is_news or time.monotonic() - shown_at > REFRESH_S):
                         yield View([*earlier, *transcript.messages], thread, "running")
                         shown_at = time.monotonic()
         except _StoppedError:
@@ -180,21 +195,33 @@ class Chat:
         else:
             yield View([*earlier, *transcript.messages], thread, phase)
 
-    async def _events(self, session: str, events: AsyncGenerator[StreamEvent]) -> AsyncGenerator[StreamEvent]:
-        """Yield the events of a run that `stop` can end. It is a task: Gradio reads a stream in changing tasks."""
+    async def _events(self, session: str, events: AsyncGenerator[StreamEvent]) -> AsyncGenerator[StreamEvent | None]:
+        """Yield the events of a run that `stop` can end, and None while there is none for TICK_S.
+
+        The run is a task of its own: Gradio reads a stream in changing tasks.
+        """
         queue: asyncio.Queue[StreamEvent | None] = asyncio.Queue()
 
         async def read() -> None:
             try:
                 async with aclosing(events):
                     async for event in events:
-                        queue.put_nowait(event)
+                        is_own = is_own_event(event)
+                        if is_own:
+                            queue.put_nowait(event)
             finally:
                 queue.put_nowait(None)
 
         run = self._runs[session] = asyncio.create_task(read())
         try:
-            while event := await queue.get():
+            while True:
+                try:
+                    event = await asyncio.wait_for(queue.get(), TICK_S)
+                except TimeoutError:
+                    yield None
+                    continue
+                if event is None:
+                    break
                 yield event
             await asyncio.wait({run})
             if run.cancelled():

@@ -22,8 +22,7 @@ from llamaberry.graph.errors import SetupError
 from llamaberry.models.limits import limit_callers
 from llamaberry.runs.page import page as run_page
 from llamaberry.runs.past_run import read_run
-from llamaberry.server.origin import needs_loopback
-from llamaberry.web.access import Access
+from llamaberry.web.access import Access, serves_others
 from llamaberry.web.chat import Chat
 from llamaberry.web.page import Page, theme
 from llamaberry.web.server_store import ServerStore
@@ -37,7 +36,7 @@ def serve(listener: socket.socket, settings: Mapping[str, Any], server: str | No
     The graph runs in this process, or on a LangGraph `server`.
     """
     with ExitStack() as stack:
-        if not needs_loopback():
+        if serves_others():
             stack.enter_context(limit_callers())
         app = create_app(ServerStore(server) if server else LocalStore(), settings)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)

@@ -30,6 +30,8 @@ class Transcript:
     def __init__(self, thread: str, state: dict[str, Any], *, clock: Callable[[], float] = time.monotonic) -> None:
         self.thread = thread
         self.paused: Pause | None = None
+        self.ended = False
+        """Whether the last event has come: the run has ended, or waits for a review."""
         self._messages = run_messages(thread, state)
         self._answers: dict[int, str | None] = {turn["index"]: turn["answer"] for turn in state.get("turns") or []}
         self._step = ""  # the title of the step that is not finished, "" without one
@@ -42,15 +44,17 @@ class Transcript:
     @property
     def messages(self) -> list[Message]:
         """The question, a thought for each step, and what is below them."""
-        pending = [thought(self._step, reply_markdown(without_thoughts(self._text)))] if self._step else []
-        return [*self._messages, *pending]
+        if not self._step:
+            return [*self._messages]
+        seconds = f"{self._seconds():.0f} s" if self._seconds() >= 1 else ""
+        return [*self._messages, thought(self._step, reply_markdown(without_thoughts(self._text)), log=seconds)]
 
     def add(self, event: StreamEvent) -> bool:
         """Change the messages as the event says; return whether it is more than another piece of a reply.
 
         Events of a user's own nodes change nothing.
         """
-        is_new = event["type"] != "token"
+        is_new, self.ended = event["type"] != "token", event["type"] in ("run_paused", "run_finished")
         match event["type"]:
             case "turn_started":
                 self._begin("Turn", event["turn"], event["attempt"])

@@ -69,9 +69,7 @@ def test_a_browser_may_fetch_from_the_page_only() -> None:
     assert "http" not in policy
 
 
-@pytest.mark.parametrize(
-    "path", ["/gradio_api/upload", "/gradio_api/file=/etc/passwd", "/gradio_api/proxy=http://x.hf.space"]
-)
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/gradio_api/file=/x", "/gradio_api/proxy=http://x.hf.space"])
 def test_routes_that_the_page_does_not_use_are_closed(path: str) -> None:
     assert get(path).status_code == 404
 
@@ -87,6 +85,20 @@ async def test_a_websocket_is_closed() -> None:
 
     await Access(PlainTextResponse("the page"))({"type": "websocket", "path": "/", "headers": []}, receive, send)
     assert messages == ["websocket.close"]
+
+
+def test_a_file_of_keys_is_no_key_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page shows the threads of all its callers."""
+    monkeypatch.setenv("LLAMABERRY_KEYS_FILE", "keys")
+    assert get("/", "evil.example").status_code == 403
+    with pytest.raises(SetupError, match="without a key"):
+        listen("0.0.0.0", 0)
+
+
+def test_everyone_is_served_if_the_operator_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMABERRY_INSECURE", "1")
+    assert get("/", "page.example").text == "the page"
+    listen("0.0.0.0", 0).close()
 
 
 def test_another_address_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,15 @@ def test_an_edited_question_starts_another_thread(groq: ScriptedGroq, chat: Chat
     assert asyncio.run(chat.open(before.thread)) == before
 
 
+def test_a_thread_that_was_deleted_is_named(groq: ScriptedGroq, chat: Chat) -> None:
+    for views in (
+        chat.resume(SESSION, "gone", panel()),
+        chat.decide(SESSION, "gone", "stop", "", "", panel()),
+        chat.edit(SESSION, "gone", 0, QUESTION, panel()),
+    ):
+        assert "there is no thread 'gone'" in asyncio.run(last(views)).messages[-1]["content"]
+
+
 def test_without_storage_nothing_is_listed(groq: ScriptedGroq, chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMABERRY_CHECKPOINTS", "none")
     chat = Chat(LocalStore())

@@ -50,7 +50,8 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             expect(question_box(page)).to_be_visible(timeout=60_000)
             yield Site(found[0], environment, groq, browser, page.context.storage_state())
             command.send_signal(signal.SIGINT)  # with a page that is open
-            assert command.communicate(timeout=LIMIT_S)[1] == ""
+            stderr = command.communicate(timeout=LIMIT_S)[1]
+            assert stderr.replace("requests without the right key: 1\n", "") == ""
             page.context.close()
 
 
@@ -97,6 +98,12 @@ def thoughts(page: Page) -> Locator:
     return page.locator("#chat .thought-group > .title")
 
 
+def open_thoughts(page: Page) -> None:
+    """Open all thoughts at once: with the mouse, the next one moves while the one before it opens."""
+    for thought in thoughts(page).all():
+        thought.dispatch_event("click")
+
+
 def fits(page: Page) -> bool:
     """Whether nothing is wider than the window."""
     return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
@@ -129,8 +136,7 @@ def test_a_run_fits_a_phone_and_a_desktop(site: Site, opened: Opened, request: p
     expect(thoughts(page)).to_have_count(3)
     assert fits(page)
     save_screenshot(page, f"web-{name}")
-    for thought in thoughts(page).all():
-        thought.click()
+    open_thoughts(page)
     expect(page.locator("#chat pre code").first).to_have_text("print(6 * 7)")
     expect(page.locator("#chat del").first).to_contain_text("41")
     assert fits(page)
@@ -193,8 +199,7 @@ def test_html_and_scripts_are_shown_as_text(site: Site, opened: Opened) -> None:
     page = opened.page
     ask(page, f"Is {HOSTILE_TEXT} < 3?")
     expect(figures(page)).to_be_visible()
-    for thought in thoughts(page).all():
-        thought.click()
+    open_thoughts(page)
     expect(page.locator("#chat").get_by_text("<script>alert(1)</script>").first).to_be_visible()
     assert page.locator("#chat script, #chat img").count() == 0
     expect(page.locator("#chat code").get_by_text("<b>", exact=True).first).to_be_visible()
@@ -211,6 +216,15 @@ def test_a_changed_setting_is_in_the_request(site: Site, opened: Opened) -> None
     ask(page)
     expect(figures(page)).to_contain_text("1 turn ·")
     assert [request.body["model"] for request in site.groq.requests] == ["openai/gpt-oss-20b"]
+
+
+def test_a_model_that_is_not_allowed_is_refused(site: Site, opened: Opened) -> None:
+    site.groq.play()
+    opened.page.locator("#settings .toggle-button").click()
+    opened.page.locator("#setting-model").get_by_role("textbox").fill("openai:gpt-5")
+    ask(opened.page)
+    expect(opened.page.locator("#chat")).to_contain_text("not allowed on this server")
+    assert site.groq.requests == []
 
 
 def test_a_thread_of_the_command_line_continues(site: Site, opened: Opened, tmp_path: Path) -> None:
@@ -237,10 +251,9 @@ def test_an_edited_question_is_asked_again(site: Site, opened: Opened) -> None:
     page.get_by_role("button", name="Edit").click()
     page.locator("#chat textarea").fill("Why is the sky blue?")
     page.get_by_role("button", name="Submit").click()
-    expect(page.locator("#chat").get_by_text("Why is the sky blue?")).to_be_visible()
-    expect(figures(page)).to_be_visible()
-    assert "green" not in str(site.groq.requests[-1].messages)
     expect(page.locator("#thread-list label")).to_contain_text(["Why is the sky blue?", "Why is the sky green?"])
+    expect(page.locator("#chat [data-testid=user]")).to_have_text("Why is the sky blue?")
+    assert "green" not in str(site.groq.requests[-1].messages)
 
 
 def test_a_click_on_an_example_asks_it(site: Site, opened: Opened) -> None:
