@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
     from psycopg import AsyncConnection
 
+_CYCLES_TO_START = 5  # of the event loop, in which a write that LangGraph has handed over takes the saver's lock
 _KEEPALIVES = (
     "SELECT set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false), "
     "set_config('tcp_keepalives_count', '3', false)"
@@ -59,6 +60,19 @@ async def open_sqlite(location: str | Path) -> "AsyncIterator[AsyncSqliteSaver]"
             yield saver
         except sqlite3.DatabaseError as error:
             raise sqlite_error(path, error) from error
+        finally:
+            await _finish_writes(saver)
+
+
+async def _finish_writes(saver: "AsyncSqliteSaver") -> None:
+    """Wait for LangGraph's last writes: it leaves that of a cancelled step's error behind, perhaps not yet started.
+
+    If the connection were closed in the middle of one, the database would stay locked.
+    """
+    for _ in range(_CYCLES_TO_START):
+        await asyncio.sleep(0)
+        async with saver.lock:
+            pass
 
 
 async def _create_tables(saver: "AsyncSqliteSaver") -> None:
