@@ -1,5 +1,6 @@
 """The threads that the page lists, reads and runs: those of the command line, or those of a server."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -15,6 +16,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.stream import StreamEvent, astream_events
+from llamaberry.threads.overview import summaries
 
 MAX_THREADS = 100
 """How many of the newest threads are listed."""
@@ -74,9 +76,8 @@ class LocalStore:
         """Return the newest threads; none from memory, where several people's may be."""
         if self._in_memory:
             return []
-        async with self._open() as graph:
-            all_threads = await threads.list_threads(graph)
-        return [listed(thread.name, thread.state.values, thread.status) for thread in all_threads[:MAX_THREADS]]
+        newest = (await asyncio.to_thread(summaries))[:MAX_THREADS]
+        return [listed(thread.thread, thread.question, thread.status) for thread in newest]
 
     async def read(self, name: str) -> StoredThread:
         """Return what is stored of a thread."""
@@ -117,7 +118,7 @@ def _continued(state: StateSnapshot, context: Context) -> Context:
     return Context.model_validate(stored | context.model_dump(exclude_defaults=True))
 
 
-def listed(name: str, values: dict[str, Any], status: str) -> ListedThread:
+def listed(name: str, question: str, status: str) -> ListedThread:
     """Return a thread for the list: its newest question, and its status unless it is answered."""
-    question = one_line(values.get("query") or name)
-    return ListedThread(name, question if status == "answered" else f"{question} ({status})")
+    label = one_line(question or name)
+    return ListedThread(name, label if status == "answered" else f"{label} ({status})")
