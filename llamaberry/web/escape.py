@@ -7,7 +7,7 @@ from llamaberry.graph.markdown import lines
 
 _CODE_SPAN = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 _IMAGE = re.compile(r"!(?=\[)")
-_MARKUP = re.compile(r"([\\`*_\[\]<>~|$#])")
+_MARKUP = re.compile(r"[\\`*_\[\]<>~|$&]")
 _AFTER_BRACKET = "\u200b"
 """Follows each < of a question, so that it begins no tag; the text in the page's editor looks as it was written."""
 
@@ -31,8 +31,8 @@ def _without_html(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """Return a short text as markdown that shows it as it is."""
-    return _MARKUP.sub(r"\\\1", plain(text))
+    """Return a short text as markdown that shows it as it is: by entities, since a backslash may begin a formula."""
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", plain(text))
 
 
 def question_markdown(text: str) -> str:

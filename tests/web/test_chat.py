@@ -34,7 +34,7 @@ def test_a_run_is_a_question_thoughts_and_an_answer(scripted: Scripted, chat: Ch
     assert "The answer changed: ~~41~~ **42**" in view.messages[3]["content"]
     answer = view.messages[-1]["content"]
     assert answer.startswith("42\n\n")
-    figures = ("2 turns · verified by a program", "tokens", "\\$0.0", f"runs/{view.thread}")
+    figures = ("2 turns · verified by a program", "tokens", "&#36;0.0", f"runs/{view.thread}")
     assert all(words in answer for words in figures)
 
 

@@ -85,7 +85,7 @@ def test_a_turn_names_the_tools_that_it_called(transcript: Transcript) -> None:
     transcript.add(token("reply"))
     finished: Any = {"turn": 1, "kind": "first", "verdict": None, "answer": "2", "seconds": 1.0, "tokens": None}
     transcript.add({"type": "turn_finished", **finished})
-    assert newest(transcript)[0] == "tool · add(a=1) → 2\\* · 0.5 s\n\nreply"
+    assert newest(transcript)[0] == "tool · add(a=1) → 2&#42; · 0.5 s\n\nreply"
 
 
 def test_an_end_leaves_nothing_pending(transcript: Transcript) -> None:
