@@ -7,7 +7,7 @@ from llamaberry.graph.markdown import lines
 
 _CODE_SPAN = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 _IMAGE = re.compile(r"!(?=\[)")
-_MARKUP = re.compile(r"[\\`*_\[\]<>~|$&]")
+_MARKUP = re.compile(r"[\\`*_\[\]<>~|$&]|:(?=//)")  # the last one begins a link
 _AFTER_BRACKET = "\u200b"
 """Follows each < of a question, so that it begins no tag; the text in the page's editor looks as it was written."""
 

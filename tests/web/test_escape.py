@@ -24,6 +24,7 @@ def test_a_reply_keeps_its_markdown_and_no_html(reply: str, markdown: str) -> No
 
 def test_a_short_text_has_no_markup_left() -> None:
     assert words("*a* <b> [c](d)") == "&#42;a&#42; &#60;b&#62; &#91;c&#93;(d)"
+    assert words("42: http://x") == "42: http&#58;//x"
 
 
 def test_an_edited_question_is_the_one_that_was_asked() -> None:

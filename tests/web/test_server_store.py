@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from llamaberry.web.chat import Chat, View
+from llamaberry.web.escape import words
 from llamaberry.web.server_store import ServerStore
 from testing.command import QUESTION
 from testing.scripted_groq import Reply, ScriptedGroq, first, program, refine, synthesis
@@ -82,7 +83,7 @@ def test_a_stop_cancels_the_run_there(server: Server, chat: Chat) -> None:
 def test_a_failure_there_is_shown_in_words(server: Server, chat: Chat) -> None:
     server[1].play([Reply(status=401)])
     view = asyncio.run(last(chat.ask(SESSION, None, QUESTION, panel())))
-    assert f"on {server[0]}: " in view.messages[-1]["content"]
+    assert f"on {words(server[0])}: " in view.messages[-1]["content"]
     assert "Invalid API Key" in view.messages[-1]["content"]
 
 
