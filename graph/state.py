@@ -64,6 +64,8 @@ class Input(BaseModel):
             raise ValueError(f"the question is blank ({text[:20]!r}): write what is asked")
         if len(text) > MAX_QUERY_CHARS:
             raise ValueError(f"the question has {len(text):,} characters: the limit is {MAX_QUERY_CHARS:,}")
+        if not all(map(_is_unicode, (text, *(message.text for message in self.messages)))):
+            raise ValueError("a text has half of a surrogate pair, which no request can contain: decode it as UTF-8")
         return self
 
 
@@ -93,6 +95,14 @@ def why_too_large(messages: Sequence[Any]) -> str | None:
     if (number := sum(map(len, texts))) > MAX_CHARS:
         return f"{number:,} characters (the limit is {MAX_CHARS:,})"
     return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def text_of(part: Any) -> str | None:

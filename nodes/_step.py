@@ -19,7 +19,7 @@ from llamaberry.graph.routing import is_to_check, why_stop
 from llamaberry.graph.state import State
 from llamaberry.graph.turn import Turn, keep_turns
 from llamaberry.models.client import check_models
-from llamaberry.models.limits import check_limits, limit_cost
+from llamaberry.models.limits import check_limits, with_limits
 from llamaberry.models.objects import ModelObject
 from llamaberry.models.retry import MAX_ATTEMPTS
 from llamaberry.models.tools import check_tools
@@ -116,7 +116,7 @@ class Step(Runnable[Any, Any]):
         trace = NodeTrace(name, self._turn_index(state), number, config)
         # In each step: a run may begin at any checkpoint, with other settings.
         check_limits(context, tools=bool(self.tools))
-        context = limit_cost(context)
+        context = with_limits(context)
         if trace.turn == 1:
             if self.tools:
                 check_tools(context, self.models)

@@ -1,6 +1,7 @@
 """What a question of the command line brings with it: text files and images."""
 
 import base64
+import io
 import mimetypes
 import os
 import select
@@ -45,6 +46,9 @@ def read_pipe() -> str:
     """Return what was piped or redirected to standard input; nothing if it is a terminal or a device.
 
     An open pipe without a text is not waited for: the process that started this one may keep it open to the end.
+
+    Raises:
+        SetupError: it is not text.
     """
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
@@ -52,7 +56,24 @@ def read_pipe() -> str:
             return ""
     except (OSError, ValueError):  # closed, or on Windows a pipe
         return ""
-    return sys.stdin.read().removeprefix("\ufeff") if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
+    return read_text() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
+
+
+def read_text(*, line: bool = False) -> str:
+    """Return what is left of standard input, or its next `line`, without a byte-order mark.
+
+    Raises:
+        SetupError: it is not text.
+    """
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="strict")
+    try:
+        text = sys.stdin.readline() if line else sys.stdin.read()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise SetupError("standard input is not text in UTF-8: save it as UTF-8, and ask again")
+    return text.removeprefix("\ufeff")
 
 
 def _fenced(name: str, text: str) -> str:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from llamaberry.cli.attachments import read_text
 from llamaberry.folders import data_folder, open_private
 
 MAX_HISTORY = 1_000
@@ -24,8 +25,8 @@ def read_line() -> str | None:
         except EOFError:
             print()  # noqa: T201 - the shell's prompt gets a line of its own
             return None
-    line = sys.stdin.readline()
-    return line.removeprefix("\ufeff").strip() if line else None
+    line = read_text(line=True)
+    return line.strip() if line else None
 
 
 @contextmanager

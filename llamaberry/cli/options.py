@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import from_json
 
+from llamaberry.cli.attachments import read_text
 from llamaberry.cli.option_names import OPTIONS, option_names
 from llamaberry.cli.user_config import user_defaults
 from llamaberry.folders import expand_user
@@ -173,7 +173,7 @@ def read_question(argument: str) -> str:
     Raises:
         SetupError: it is not text.
     """
-    question = sys.stdin.read().removeprefix("\ufeff") if argument == "-" else argument
+    question = read_text() if argument == "-" else argument
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in question):
         raise SetupError("the question is not text in UTF-8: save it as UTF-8, and ask again")
     return question

@@ -35,9 +35,10 @@ def check_limits(context: Context, *, tools: bool = False) -> None:
     """Raise SetupError if this process is a server, and does not allow a run with these settings, or with `tools`."""
     if not _servers:
         return
+    context = _with_allowed_model(context)
     for field in ("model", "refine_model", "verify_model", "synthesis_model"):
         model = getattr(context, field)
-        if model and not any(fnmatchcase(full_name(model), pattern) for pattern in _allowed_models()):
+        if model and not _is_allowed(model):
             allowed = ", ".join(_allowed_models())
             raise SetupError(
                 f"{field} {model[:100]!r} is not allowed on this server: choose one of {allowed} (its operator sets "
@@ -64,9 +65,11 @@ def check_limits(context: Context, *, tools: bool = False) -> None:
         )
 
 
-def limit_cost(context: Context) -> Context:
-    """Return the settings with the operator's limit of a run's cost, if this is a server and they have no lower one."""
-    limit = _max_cost_usd() if _servers else None
+def with_limits(context: Context) -> Context:
+    """Return the settings of a run; on a server with a model for "auto" that it allows, and its limit of the cost."""
+    if not _servers:
+        return context
+    context, limit = _with_allowed_model(context), _max_cost_usd()
     if limit is None or (context.max_cost_usd or math.inf) <= limit:
         return context
     return context.model_copy(update={"max_cost_usd": limit})
@@ -84,6 +87,18 @@ def max_calls(context: Context, *, tools: bool = False) -> int:
 def max_tokens_allowed(context: Context) -> int:
     """Return the highest `max_tokens` that a server allows a run with these settings."""
     return _max_tokens_per_run() // max_calls(context)
+
+
+def _with_allowed_model(context: Context) -> Context:
+    """Return the settings; with the first model of the operator's list in place of an "auto" that it does not allow."""
+    if context.model.strip() != "auto" or _is_allowed("auto"):
+        return context
+    first = next((model for model in _allowed_models() if "*" not in model), "auto")
+    return context.model_copy(update={"model": first})
+
+
+def _is_allowed(model: str) -> bool:
+    return any(fnmatchcase(full_name(model), pattern) for pattern in _allowed_models())
 
 
 def _allowed_models() -> list[str]:

@@ -20,7 +20,7 @@ from llamaberry.graph.turn import Turn
 from llamaberry.graph.workflow import ReasoningGraph
 from llamaberry.graph.workflow import graph as default_graph
 from llamaberry.models.client import check_models, client_settings
-from llamaberry.models.limits import check_limits, limit_cost
+from llamaberry.models.limits import check_limits, with_limits
 from llamaberry.server.openai_check import CHECK, render_check
 
 TOOL = "tool"
@@ -56,7 +56,7 @@ class Run:
         """Raise SetupError if a key is missing or a model not allowed. It reads from the disk: call it in a thread."""
         check_limits(self._context)
         client_settings(self._context)
-        check_models(limit_cost(self._context))
+        check_models(with_limits(self._context))
 
     async def deltas(self) -> AsyncGenerator[Delta]:
         """Run the graph; yield the text of its steps, and at the end what is missing in the answer.

@@ -2,13 +2,14 @@
 
 import base64
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from testing.command import assert_refused, llamaberry, running_command
+from testing.command import COMMAND, assert_refused, llamaberry, running_command
 from testing.local_model import use_scripted_local
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
@@ -45,6 +46,16 @@ def test_what_is_piped_is_part_of_the_question(scripted: Scripted) -> None:
     llamaberry("ask", "Summarise.", "--turns", "1", stdin="\ufeffMany notes.\n")
     asked = groq.requests[0].messages[-1]["content"]
     assert asked.startswith("Summarise.\n\nstandard input:\n\n```\nMany notes.\n```\n\n")
+
+
+@pytest.mark.parametrize("words", [("ask", "Q"), ("ask", "-"), ("chat",)])
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_what_is_piped_has_to_be_text(words: tuple[str, ...], locale: str) -> None:
+    command = [*COMMAND, *words]
+    environment = os.environ | {"LC_ALL": locale}
+    run = subprocess.run(command, input=b"caf\xe9\n", capture_output=True, env=environment, check=False)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert run.stderr == b"llamaberry: standard input is not text in UTF-8: save it as UTF-8, and ask again\n"
 
 
 def test_an_open_pipe_without_text_is_not_waited_for(scripted: Scripted) -> None:

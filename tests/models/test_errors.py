@@ -26,6 +26,8 @@ def run(request: pytest.FixtureRequest) -> Any:
     ("input", "message"),
     [
         ({"query": " \n"}, "is blank"),
+        ({"query": "caf\udce9"}, "surrogate pair"),
+        ({"messages": [("user", "\ud800"), ("user", "Q")]}, "surrogate pair"),
         ({"query": ""}, "is blank"),
         ({}, "nothing was asked"),
         ({"messages": []}, "nothing was asked"),

@@ -7,7 +7,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from llamaberry import Context, SetupError, build_graph, graph
-from llamaberry.models.limits import check_limits, limit_callers, limit_cost, max_calls, max_tokens_allowed
+from llamaberry.models.limits import check_limits, limit_callers, max_calls, max_tokens_allowed, with_limits
 from testing.scripted_groq import Scripted, ScriptedGroq, first, program, synthesis
 
 QUESTION = {"query": "What is 6 x 7?"}
@@ -25,9 +25,9 @@ def serving() -> Iterator[None]:
     [
         (None, ["auto", "local", "groq:a", "GROQ:a/b", "a/b"], ["openai:gpt-4o", "google_genai:g", "groqx:a"]),
         (" ", ["auto", "local", "groq:a"], ["openai:gpt-4o", "openai:groq:a"]),
-        ("openai:gpt-4o, local", ["openai:gpt-4o", "OpenAI:gpt-4o", "local"], ["auto", "groq:a", "openai:gpt-4o-mini"]),
+        ("openai:gpt-4o, local", ["openai:gpt-4o", "OpenAI:gpt-4o", "local"], ["groq:a", "openai:gpt-4o-mini"]),
         ("auto", ["auto", "openai/gpt-oss-120b", "groq:openai/gpt-oss-120b"], ["local", "groq:openai/gpt-oss-20b"]),
-        ("openai:gpt-*", ["openai:gpt-4o"], ["openai:o1", "gpt-4o"]),
+        ("openai:gpt-*", ["openai:gpt-4o"], ["openai:o1", "gpt-4o", "auto"]),
         ("*", ["auto", "openai:gpt-4o"], []),
     ],
 )
@@ -44,6 +44,23 @@ def test_the_operator_lists_the_models(
         for field in ("model", "refine_model", "verify_model", "synthesis_model"):
             with pytest.raises(SetupError, match=rf"{field} '{model}' is not allowed .*LLAMABERRY_MODELS"):
                 check_limits(Context(**{"model": allowed[0], field: model}))
+
+
+@pytest.mark.parametrize(
+    ("models", "model"),
+    [
+        ("groq:a, groq:b", "groq:a"),
+        ("openai:*, local", "local"),
+        ("groq:*", "auto"),
+        ("openai:*", "auto"),
+    ],
+)
+def test_auto_is_the_first_allowed_model(
+    serving: None, monkeypatch: pytest.MonkeyPatch, models: str, model: str
+) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_test")
+    monkeypatch.setenv("LLAMABERRY_MODELS", models)
+    assert with_limits(Context()).model == model
 
 
 @pytest.mark.parametrize(
@@ -85,10 +102,10 @@ def test_callers_may_lower_the_cost_of_a_run(
     serving: None, monkeypatch: pytest.MonkeyPatch, own: float | None, effective: float
 ) -> None:
     context = Context(max_cost_usd=own)
-    assert limit_cost(context) == context
+    assert with_limits(context) == context
     monkeypatch.setenv("LLAMABERRY_MAX_COST_USD", "0.5")
     check_limits(context)
-    assert limit_cost(context) == Context(max_cost_usd=effective)
+    assert with_limits(context) == Context(max_cost_usd=effective)
     with pytest.raises(SetupError, match=r"max_cost_usd 0\.6 is more than the 0\.5 US dollars .* leave it out"):
         check_limits(Context(max_cost_usd=0.6))
 
@@ -139,7 +156,7 @@ def test_nothing_is_limited_in_a_process_of_ones_own(groq: ScriptedGroq, monkeyp
     monkeypatch.setenv("LLAMABERRY_MAX_COST_USD", "0.5")
     with limit_callers():
         pass
-    assert limit_cost(Context()) == Context()
+    assert with_limits(Context()) == Context()
     check_limits(Context(model="openai:gpt-4o", max_turns=10, max_tokens=65_536))
     assert graph.invoke(QUESTION, context=Context(max_tokens=65_536, max_turns=2))["answer"]
 
