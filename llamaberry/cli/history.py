@@ -6,7 +6,7 @@ import typer
 
 from llamaberry.cli.show import show
 from llamaberry.cli.thread_names import complete_thread
-from llamaberry.console import as_json, one_line, plain, plain_console
+from llamaberry.console import as_json, one_line, plain, plain_console, print_error
 from llamaberry.graph.errors import SetupError
 
 
@@ -38,6 +38,8 @@ def _list(limit: int | None, search: str | None, *, json: bool) -> None:
     rows = summaries()
     if search:
         rows = [row for row in rows if any(search.casefold() in value.casefold() for value in row)]
+        if not (rows or json):
+            print_error(f"no thread has {one_line(search)!r} in its name, question or answer")
     rows = rows[:limit]
     if json:
         console.out(as_json({"threads": [row._asdict() for row in rows]}), highlight=False)

@@ -25,8 +25,15 @@ _SQLITE_REMEDIES = {
 
 
 def checkpoint_location() -> str:
-    """Return LLAMABERRY_CHECKPOINTS (a file, "postgresql://…" or "none"), else threads.sqlite in the data directory."""
+    """Return LLAMABERRY_CHECKPOINTS (a file, "postgresql://…" or "none"), else threads.sqlite in the data directory.
+
+    Raises:
+        SetupError: it is the address of another database.
+    """
     if chosen := os.environ.get("LLAMABERRY_CHECKPOINTS"):
+        scheme, separator, _ = chosen.partition("://")
+        if separator and scheme not in ("postgresql", "postgres"):  # the rest may hold a password
+            raise SetupError(f"LLAMABERRY_CHECKPOINTS is {scheme}://…: set it to a file, postgresql://… or none")
         return chosen
     return str(data_folder() / "threads.sqlite")
 

@@ -35,7 +35,7 @@ def test_the_json_stands_below_the_answer(scripted: Scripted, schema: str) -> No
     assert run.stdout.count('"name": "Paris"') == 1
     assert run.stdout.endswith('── answer ──\nParis\n── structured ──\n{\n  "name": "Paris"\n}\n')
     shown = llamaberry("show", "last").stdout
-    assert re.search(r"structure · \d+\.\d s · ", shown)
+    assert re.search(r"structured answer · \d+\.\d s · ", shown)
     assert PARIS in shown
     assert " · 1 turn · " in shown
 

@@ -126,14 +126,21 @@ def test_a_run_killed_before_its_checkpoint_is_resumed(scripted: Scripted, tmp_p
     assert len(groq.requests) == 4
 
 
+@pytest.mark.parametrize("words", [("history",), ("show", "last"), ("forget", "T"), ("chat",)])
+def test_another_database_is_refused_without_its_password(words: tuple[str, ...]) -> None:
+    run = llamaberry(*words, LLAMABERRY_CHECKPOINTS="mysql://anna:sesame@host/db")
+    assert_refused(run, "LLAMABERRY_CHECKPOINTS is mysql://…: set it to a file, postgresql://… or none")
+
+
 def test_history_searches_limits_and_prints_json(scripted: Scripted) -> None:
     scripted([first("41"), first("42"), first("43")])
     for name in ("A", "B", "C"):
         llamaberry("ask", f"Question {name}?", "--thread", name, "--turns", "1")
-    document, limited, found, wrong = run_concurrently(
+    document, limited, found, missed, wrong = run_concurrently(
         ("history", "--json"),
         ("history", "--limit", "1"),
         ("history", "--search", "question b"),
+        ("history", "--search", "question d"),
         ("history", "A", "--json"),
     )
     rows = json.loads(document.stdout)["threads"]
@@ -143,6 +150,7 @@ def test_history_searches_limits_and_prints_json(scripted: Scripted) -> None:
         ("A", "Question A?", "41", "answered"),
     ]
     assert [run.stdout[:2] for run in (limited, found)] == ["C ", "B "]
+    assert "no thread has 'question d' in its name" in missed.stderr
     assert "are for the list" in wrong.stderr
 
 
