@@ -97,7 +97,7 @@ class NotHere:
         routes = [route for route in ROUTES if route.matches(scope)[0] != Match.NONE]
         methods = {method for route in routes for method in route.methods or ()}
         request = f"{scope['method']} {scope['path'][:100]}"
-        existing = ", ".join(f"{min(route.methods or {'GET'})} {route.path}" for route in ROUTES)
+        existing = ", ".join(f"{min(route.methods or {'GET'})} {route.path.replace(':path', '')}" for route in ROUTES)
         if methods:
             allow = ", ".join(sorted(methods))
             error = ApiError(405, f"{request}: use {allow}", "method_not_allowed", headers={"allow": allow})

@@ -52,6 +52,8 @@ def forced_tool(choice: Any, tools: Any) -> ForcedTool | None:
     if kind == "function":
         name = _function(choice).get("name")
         functions = [function for function in functions if function.get("name") == name]
+        if not functions:
+            raise ValueError(f"there is no tool {str(name)[:100]!r} in tools: name one that is, or leave it out")
     if len(functions) != 1 or not isinstance(functions[0].get("name"), str):
         raise ValueError(
             f"{kind!r} with {len(functions)} tools to choose from: the server calls no tools, and writes the arguments "
