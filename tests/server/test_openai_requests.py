@@ -35,7 +35,7 @@ def test_temperature_and_max_tokens_reach_the_model(api: Api, client: openai.Ope
         ("n", 2, "n: 2 is not supported: leave it out"),
         ("response_format", {"type": "grammar"}, "response_format: 'grammar' is not supported"),
         ("tool_choice", "required", "tool_choice: 'required' with 0 tools"),
-        ("tool_choice", {"type": "function", "function": {"name": "f"}}, "tool_choice: 'function' with 0 tools"),
+        ("tool_choice", {"type": "function", "function": {"name": "f"}}, "tool_choice: there is no tool"),
         ("messages", "Hi", "messages: it should be a valid"),
         ("messages.0.role", [{"role": "wizard", "content": "Hi"}], "messages.0.role: it should be 'system', "),
         ("messages.0.content", [{"role": "user", "content": 7}], "messages.0.content: it should be a valid string"),
