@@ -139,6 +139,8 @@ class LocalSession(Session):
         threads.keep_ids_above(before)
         if self.is_current:
             self.update_state(threads.current_values(before))
+            if graph_input is None and (check := self.state.get("check")):
+                self.display.check(check, self.state["turns"][-1])
         resume = "/resume" if self._in_chat else f"llamaberry resume {thread}"
         self.resume_hint = f"`{resume}` continues from here"
         try:

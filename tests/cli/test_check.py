@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from testing.command import CSI, llamaberry, run_in_terminal
+from testing.command import CSI, llamaberry, run_in_terminal, signal_during_call
 from testing.pages import PageElements
 from testing.scripted_groq import Scripted, first, program, refine, synthesis
+from testing.scripts import HANG
 
 PROGRAM = "print(6 * 7)"
 HOSTILE = 'print(f"{6 * 7}<b>\\x1b[31m")'
@@ -40,6 +41,14 @@ def test_ask_prints_a_program_once_and_each_verdict(scripted: Scripted) -> None:
     assert output.count(PROGRAM) == 1
     verdicts = re.findall(r"^check · (The .*)$", output, re.MULTILINE)
     assert verdicts == ["The program's answer is 42: not turn 1's.", "The program's answer is 42: turn 2's."]
+
+
+def test_resume_prints_the_check_before_what_it_changed(scripted: Scripted) -> None:
+    groq = scripted([first("41"), HANG, first("42")], [program(PROGRAM)])
+    signal_during_call(groq, 2, "ask", "Q")
+    steps = re.findall(r"^(turn \d|check · The .*) ?", llamaberry("resume").stdout, re.MULTILINE)
+    checks = ["check · The program's answer is 42: not turn 1's.", "check · The program's answer is 42: turn 2's."]
+    assert steps == ["turn 1", checks[0], "turn 2", checks[1]]
 
 
 @pytest.mark.parametrize(
