@@ -208,17 +208,14 @@ def _component(control: Control) -> Any:
     name = "-".join(filter(None, [control.field, control.key]))
     shared: dict[str, Any] = {"label": control.title, "info": control.info, "value": shown_value(control)}
     shared["elem_id"] = f"setting-{name}"
-    bounds: dict[str, Any] = {"minimum": control.minimum, "maximum": control.maximum}
     match control.kind:
         case "choice":
             return gr.Dropdown(choices=[*control.choices], filterable=False, **shared)
         case "switch":
             return gr.Checkbox(**shared)
         case "slider":
-            return gr.Slider(step=1 if control.integer else 0.1, **bounds, **shared)
-        case "number":
-            return gr.Number(precision=0 if control.integer else None, **bounds, **shared)
-        case "text":
+            return gr.Slider(control.minimum, control.maximum, step=1 if control.integer else 0.1, **shared)
+        case "text" | "number":  # Gradio's own field of a number has 0 for none
             return gr.Textbox(lines=1, max_lines=1, **shared)
         case "lines" | "json":
             return gr.Textbox(lines=3, max_lines=10, **shared)

@@ -1,7 +1,9 @@
 """The settings panel: one control for each field of Context, generated from its schema, and the way back."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
@@ -101,7 +103,9 @@ def read_settings(values: Sequence[Any]) -> Context:
             continue
         if control.kind == "json" and isinstance(value, str):
             value = _read_json(control, value)
-        elif control.integer and isinstance(value, float) and value.is_integer():
+        elif control.kind == "number" and isinstance(value, str):
+            value = _read_number(control, value)
+        if control.integer and isinstance(value, float) and value.is_integer():
             value = int(value)  # a page has only one kind of number
         if control.key:
             settings.setdefault(control.field, {})[control.key] = value
@@ -120,8 +124,20 @@ def _read_json(control: Control, text: str) -> Any:
         raise SetupError(f"{control.title}: it is not JSON ({error})") from None
 
 
+def _read_number(control: Control, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise SetupError(f"{control.title} {shorten(text.strip(), 80)}: it is not a number such as 5 or 0.5")
+    return number
+
+
 def shown_value(control: Control) -> Any:
-    """Return the value that a control shows at first."""
+    """Return the value that a control shows at first: a number as text, which is empty if there is none."""
+    if control.kind == "number":
+        return "" if control.default is None else f"{control.default:.15g}"
     if control.kind == "json" and control.default is not None:
         return json.dumps(control.default, ensure_ascii=False, indent=2)
     return control.default

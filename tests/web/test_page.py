@@ -217,6 +217,18 @@ def test_a_changed_setting_is_in_the_request(site: Site, opened: Opened) -> None
     assert [request.body["model"] for request in site.groq.requests] == ["openai/gpt-oss-20b"]
 
 
+def test_settings_that_were_only_looked_at_stay_unset(site: Site, opened: Opened) -> None:
+    site.groq.play()
+    page = opened.page
+    page.locator("#settings .toggle-button").click()
+    page.get_by_text("More settings").click()
+    for name in ("token_budget", "max_cost_usd", "deadline_s"):
+        expect(page.locator(f"#setting-{name}").locator("input, textarea")).to_have_value("")
+    page.locator("#setting-max_tokens").locator("input, textarea").fill("")  # cleared: the default
+    ask(page)
+    expect(figures(page)).to_be_visible()
+
+
 def test_a_model_that_is_not_allowed_is_refused(site: Site, opened: Opened) -> None:
     site.groq.play()
     opened.page.locator("#settings .toggle-button").click()

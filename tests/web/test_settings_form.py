@@ -57,6 +57,11 @@ def test_the_choices_are_those_of_the_field() -> None:
         ({"max_turns": 5.0}, Context(max_turns=5)),
         ({"refine_model": " "}, Context()),
         ({"temperature": None}, Context()),
+        ({"token_budget": ""}, Context()),
+        ({"token_budget": " 5 "}, Context(token_budget=5)),
+        ({"token_budget": "1e9"}, Context(token_budget=1_000_000_000)),
+        ({"max_cost_usd": "0.25"}, Context(max_cost_usd=0.25)),
+        ({"max_tokens": ""}, Context()),
         ({"instructions": "Be brief.", "key": "verify"}, Context(instructions={"verify": "Be brief."})),
         ({"answer_schema": '{"type": "integer"}'}, Context(answer_schema={"type": "integer"})),
     ],
@@ -71,6 +76,10 @@ def test_a_value_becomes_its_setting(setting: dict[str, Any], expected: Context)
         ({"temperature": 3}, "Temperature 3: it should be less than or equal to 2"),
         ({"answer_schema": "{"}, "Schema of the answer: it is not JSON"),
         ({"max_turns": 2.5}, "Turns 2.5"),
+        ({"token_budget": "abc"}, "Token budget abc: it is not a number"),
+        ({"token_budget": "-1"}, "Token budget -1: it should be greater than or equal to 1"),
+        ({"token_budget": "2.5"}, "Token budget 2.5"),
+        ({"deadline_s": "nan"}, "Deadline nan: it is not a number"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_title(setting: dict[str, Any], message: str) -> None:
@@ -79,8 +88,15 @@ def test_a_wrong_value_is_named_by_its_title(setting: dict[str, Any], message: s
 
 
 def test_the_settings_of_the_command_are_shown_at_first() -> None:
-    panel = controls({"max_turns": 5, "instructions": {"verify": "Be brief."}, "answer_schema": {"type": "integer"}})
+    panel = controls(
+        {
+            "max_turns": 5,
+            "deadline_s": 2.5,
+            "instructions": {"verify": "Be brief."},
+            "answer_schema": {"type": "integer"},
+        }
+    )
     context = read_settings([shown_value(control) for control in panel])
-    assert context.max_turns == 5
+    assert (context.max_turns, context.deadline_s) == (5, 2.5)
     assert context.instructions == {"verify": "Be brief."}
     assert context.answer_schema == {"type": "integer"}
