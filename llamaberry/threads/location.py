@@ -11,8 +11,8 @@ from typing import Literal
 from llamaberry.folders import data_folder, expand_user
 from llamaberry.graph.errors import SetupError
 
-Status = Literal["running", "interrupted", "failed", "answered"]
-"""Whether a thread's last run goes on, was interrupted, failed (a model call did), or has ended with an answer."""
+Status = Literal["running", "waiting for review", "interrupted", "failed", "answered"]
+"""Whether a thread's last run goes on, is paused, was interrupted, failed (a model call did), or has its answer."""
 
 BUSY_TIMEOUT_S = 5  # wait for another process that writes
 
@@ -49,8 +49,10 @@ def new_name() -> str:
     return f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
 
 
-def unfinished_status(errors: list[str]) -> Status:
-    """Return the status of a run that has not ended; `errors` are those that LangGraph stored for its next step."""
+def unfinished_status(errors: list[str], *, paused: bool) -> Status:
+    """Return the status of a run that has not ended; LangGraph stored `errors`, or a pause, for its next step."""
+    if paused:
+        return "waiting for review"
     # It stores them as text, and also that Ctrl-C cancelled the step.
     return "failed" if any(not error.startswith("CancelledError") for error in errors) else "interrupted"
 

@@ -73,7 +73,11 @@ def _is_elsewhere(location: str) -> bool:
 def _summary(location: str, thread: plain.PlainThread) -> Summary:
     newest = thread.newest
     running = file_lock.is_locked(lock_path(location, newest.thread))
-    status: Status = "running" if running else unfinished_status(thread.errors) if newest.next_node else "answered"
+    status: Status = "answered"
+    if running:
+        status = "running"
+    elif newest.next_node:
+        status = unfinished_status(thread.errors, paused=thread.paused)
     answer = question_values(newest.values, newest.next_node).get("answer") or ""
     return Summary(newest.thread, newest.created_at, status, newest.values.get("query") or "", answer)
 

@@ -42,6 +42,8 @@ class PlainThread(NamedTuple):
     newest: Checkpoint
     errors: list[str]
     """Those with which its next step ended."""
+    paused: bool
+    """Whether that step waits for a review."""
 
 
 def thread_names(location: str) -> list[str]:
@@ -145,13 +147,15 @@ def _checkpoint(row: tuple[str, str, str, bytes]) -> Checkpoint:
 def _with_writes(database: sqlite3.Connection, row: tuple[str, str, str, bytes]) -> PlainThread:
     """Return a thread with what its next step has written: a run may have been killed before the checkpoint."""
     query = "SELECT channel, type, value FROM writes WHERE checkpoint_ns = '' AND thread_id = ? AND checkpoint_id = ?"
-    newest, errors = _checkpoint(row), []
+    newest, errors, paused = _checkpoint(row), [], False
     for channel, kind, value in database.execute(query, row[:2]):
         if channel == "__error__":
             errors.append(str(_load(kind, value)))
+        elif channel == "__interrupt__":
+            paused = True
         elif channel in _KEPT_WRITES and newest.next_node:
             newest.values[channel] = _load(kind, value)
-    return PlainThread(newest, errors)
+    return PlainThread(newest, errors, paused)
 
 
 def _load(kind: str, content: bytes) -> Any:

@@ -29,12 +29,13 @@ class Thread(NamedTuple):
 
     @property
     def status(self) -> Status:
-        """Whether its last run goes on, was interrupted, failed (a model call did), or has ended with an answer."""
+        """How its last run stands."""
         if self.running:
             return "running"
         if not self.unfinished:
             return "answered"
-        return unfinished_status([str(task.error) for task in self.state.tasks if task.error])
+        errors = [str(task.error) for task in self.state.tasks if task.error]
+        return unfinished_status(errors, paused=bool(self.state.interrupts))
 
     @property
     def values(self) -> dict[str, Any]:

@@ -34,7 +34,11 @@ class ServerStore:
         async with connect(self.server) as client:
             newest = await client.threads.search(limit=MAX_THREADS, sort_by="updated_at", sort_order="desc")
         return [
-            listed(thread["thread_id"], dict(thread["values"] or {}).get("query") or "", _STATUS[thread["status"]])
+            listed(
+                thread["thread_id"],
+                dict(thread["values"] or {}).get("query") or "",
+                "waiting for review" if any(thread["interrupts"].values()) else _STATUS[thread["status"]],
+            )
             for thread in newest
         ]
 

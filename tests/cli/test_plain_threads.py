@@ -22,13 +22,14 @@ CONTEXT = Context(max_turns=2, verify="none")
 
 @pytest.fixture
 def stored(scripted: Scripted, tmp_path: Path) -> None:
-    """Threads whose last run was answered, failed in either turn, or was killed before a checkpoint."""
+    """Threads whose last run was answered, failed in either turn, is paused, or was killed before a checkpoint."""
     answer = [first("41"), refine("42", "revise"), synthesis("It is 42.")]
     refused = Reply(status=400)
-    scripts = {
+    scripts: dict[str, list[str | Reply]] = {
         "answered": [*answer, *answer],
         "failed first": [*answer, refused],
         "failed new": [refused],
+        "paused": [first("41")],
         "killed": answer,
         "killed first": [*answer, *answer],
     }
@@ -37,10 +38,11 @@ def stored(scripted: Scripted, tmp_path: Path) -> None:
         async with threads.open_graph() as graph:
             for name, script in scripts.items():
                 groq = scripted(script)
+                context = CONTEXT.model_copy(update={"review": "each_turn" if name == "paused" else "none"})
                 for question in ("one?", "two?"):
                     if len(groq.requests) < len(script):
                         with suppress(ModelError):
-                            await graph.ainvoke({"query": question}, threads.thread_config(name), context=CONTEXT)
+                            await graph.ainvoke({"query": question}, threads.thread_config(name), context=context)
 
     asyncio.run(ask())
     newest = "(SELECT checkpoint_id FROM checkpoints WHERE thread_id = ? ORDER BY 1 DESC LIMIT ?, -1)"
@@ -67,6 +69,7 @@ def test_a_list_is_the_same_as_with_langgraph(stored: None) -> None:
         "answered": ("answered", "two?"),
         "failed first": ("failed", "two?"),
         "failed new": ("failed", "one?"),
+        "paused": ("waiting for review", "one?"),
         "killed": ("interrupted", "one?"),
         "killed first": ("interrupted", "two?"),
     }

@@ -57,6 +57,7 @@ def test_a_review_there_is_answered_here(server: Server, chat: Chat) -> None:
     reviewed = panel(review="each_turn", verify="none")
     view = asyncio.run(last(chat.ask(SESSION, None, QUESTION, reviewed)))
     assert (view.phase, view.pause and view.pause["turn"]["answer"]) == ("paused", "41")
+    assert f"{QUESTION} (waiting for review)" in [thread.label for thread in asyncio.run(chat.list_threads())]
     view = asyncio.run(last(chat.decide(SESSION, str(view.thread), "stop", "", "40", reviewed)))
     assert (view.phase, titles(view)) == ("idle", ["Turn 1 · 40", "Synthesis"])
 
