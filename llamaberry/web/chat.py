@@ -10,15 +10,15 @@ from langgraph.types import Command
 from pydantic import ValidationError
 
 from llamaberry.graph.context import Context
-from llamaberry.graph.errors import LlamaberryError, SetupError, describe_validation_error
+from llamaberry.graph.errors import LlamaberryError, SetupError
 from llamaberry.graph.events import is_own_event
 from llamaberry.graph.review import Pause
 from llamaberry.graph.state import Input
 from llamaberry.stream import StreamEvent
-from llamaberry.web.escape import words
 from llamaberry.web.messages import (
     Message,
     conversation,
+    problem_markdown,
     question_message,
     reply_message,
     text_messages,
@@ -82,12 +82,15 @@ class Chat:
         try:
             return await self.store.read(thread)
         except LlamaberryError as error:
-            return View([reply_message(_problem(error))], thread)
+            return View([reply_message(problem_markdown(error))], thread)
 
     async def ask(self, session: str, thread: str | None, question: str, values: Sequence[Any]) -> AsyncGenerator[View]:
         """Ask a question on the thread, or on a new one."""
-        earlier = await self.open(thread)
-        async for view in self._start(session, thread, earlier.messages, {"query": question}, question, values):
+        before = await self.open(thread)
+        earlier = [*before.messages]
+        if before.phase == "unfinished":  # its question is about to be replaced, and cannot be continued then
+            earlier[-1] = reply_message("**There is no answer:** the run was interrupted.")
+        async for view in self._start(session, thread, earlier, {"query": question}, question, values):
             yield view
 
     async def edit(
@@ -142,7 +145,7 @@ class Chat:
             context = read_settings(values)
             Input(query=question)  # an invalid question must not become the interrupted question of a thread
         except (SetupError, ValidationError) as error:
-            yield View([*earlier, question_message(question), reply_message(_problem(error))], thread)
+            yield View([*earlier, question_message(question), reply_message(problem_markdown(error))], thread)
             return
         name = thread or self.store.new_name()
         async for view in self._run(session, name, earlier, {"query": question}, run_input, context):
@@ -157,7 +160,7 @@ class Chat:
             context = read_settings(values)
         except SetupError as error:
             view = _view(thread, stored)
-            yield view._replace(messages=[*view.messages, reply_message(_problem(error))])
+            yield view._replace(messages=[*view.messages, reply_message(problem_markdown(error))])
             return
         async for view in self._run(session, thread, earlier, state, run_input, context):
             yield view
@@ -188,7 +191,7 @@ class Chat:
             transcript.end(f"**Stopped.** {CONTINUE}")
             phase = "unfinished"
         except LlamaberryError as error:
-            transcript.end(f"{_problem(error)}\n\n{CONTINUE}")
+            transcript.end(f"{problem_markdown(error)}\n\n{CONTINUE}")
             phase = "unfinished"
         if transcript.paused:  # a person may have edited a turn that the transcript has
             yield await self.open(thread)
@@ -243,9 +246,3 @@ def _view(thread: str, stored: StoredThread) -> View:
     transcript = Transcript(thread, {})
     transcript.add({"type": "run_paused", "interrupts": (stored.pause,)})
     return View([*messages, *transcript.messages[1:]], thread, "paused", transcript.paused)
-
-
-def _problem(error: Exception) -> str:
-    """Return in words, as markdown, what went wrong."""
-    text = describe_validation_error(error, {}) if isinstance(error, ValidationError) else str(error)
-    return f"**There is no answer:** {words(text)}"

@@ -1,6 +1,7 @@
 """Texts that a model or a user wrote, as markdown for the page: no HTML and no image of theirs remains."""
 
 import re
+from collections.abc import Callable
 
 from llamaberry.console import plain
 from llamaberry.graph.markdown import lines
@@ -14,16 +15,16 @@ _AFTER_BRACKET = "\u200b"
 
 def reply_markdown(text: str) -> str:
     """Return a reply as markdown: its HTML is shown as text, and its images as their source. Code is as it was."""
-    return "\n".join(line if in_code else _escape(line) for line, in_code in lines(plain(text)))
+    return "\n".join(line if in_code else _outside_code(line, _without_html) for line, in_code in lines(plain(text)))
 
 
-def _escape(line: str) -> str:
+def _outside_code(text: str, escape: Callable[[str], str]) -> str:
     """Escape what is outside of code spans, in which markdown has no HTML."""
     parts, end = [], 0
-    for span in _CODE_SPAN.finditer(line):
-        parts += [_without_html(line[end : span.start()]), span[0]]
+    for span in _CODE_SPAN.finditer(text):
+        parts += [escape(text[end : span.start()]), span[0]]
         end = span.end()
-    return "".join([*parts, _without_html(line[end:])])
+    return "".join([*parts, escape(text[end:])])
 
 
 def _without_html(text: str) -> str:
@@ -33,6 +34,11 @@ def _without_html(text: str) -> str:
 def words(text: str) -> str:
     """Return a short text as markdown that shows it as it is: by entities, since a backslash may begin a formula."""
     return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", plain(text))
+
+
+def words_and_code(text: str) -> str:
+    """Return a message of an error as markdown: its code spans are code, and the rest is shown as it is."""
+    return _outside_code(plain(text), words)
 
 
 def question_markdown(text: str) -> str:

@@ -8,16 +8,18 @@ from typing import Any, Literal, NotRequired
 from urllib.parse import quote
 
 from langchain_core.messages import convert_to_messages
+from pydantic import ValidationError
 from typing_extensions import TypedDict
 
 from llamaberry.console import as_json, one_line
 from llamaberry.graph.answers import answer_changed
 from llamaberry.graph.calls import STRUCTURE, SYNTHESIZE, VERIFY
 from llamaberry.graph.check import is_short_result
+from llamaberry.graph.errors import describe_validation_error
 from llamaberry.graph.tool_calls import ToolCall, describe_tool_call
 from llamaberry.runs.past_run import Node, Run, diff, read_run
 from llamaberry.server.openai_check import fenced
-from llamaberry.web.escape import question_markdown, reply_markdown, words
+from llamaberry.web.escape import question_markdown, reply_markdown, words, words_and_code
 
 
 class Metadata(TypedDict):
@@ -45,6 +47,12 @@ def question_message(text: str) -> Message:
 def reply_message(markdown: str) -> Message:
     """Return a message below the thoughts, such as the answer."""
     return {"role": "assistant", "content": markdown}
+
+
+def problem_markdown(error: Exception) -> str:
+    """Return in words what went wrong."""
+    text = describe_validation_error(error, {}) if isinstance(error, ValidationError) else str(error)
+    return f"**There is no answer:** {words_and_code(text)}"
 
 
 def thought(title: str, content: str, *, seconds: float | None = None, log: str = "") -> Message:

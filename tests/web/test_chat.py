@@ -110,6 +110,16 @@ def test_a_failure_is_shown_in_words(scripted: Scripted, chat: Chat) -> None:
     assert titles(view) == ["Turn 1 · not finished"]
 
 
+def test_a_replaced_question_offers_no_way_to_go_on(scripted: Scripted, chat: Chat) -> None:
+    groq = scripted([Reply(status=401)])
+    thread = ask(chat).thread
+    groq.play()
+    view = ask(chat, thread, "And twice that?", max_turns=1)
+    assert questions(view) == [QUESTION, "And twice that?"]
+    assert view.messages[1]["content"] == "**There is no answer:** the run was interrupted."
+    assert "Press **Continue**" not in str(view.messages)
+
+
 def test_a_review_takes_a_hint_an_answer_and_a_stop(scripted: Scripted, chat: Chat) -> None:
     groq = scripted([first("41"), refine("43", "revise"), synthesis()])
     reviewed = panel(review="each_turn", verify="none")
@@ -117,6 +127,7 @@ def test_a_review_takes_a_hint_an_answer_and_a_stop(scripted: Scripted, chat: Ch
     assert (view.phase, view.pause and view.pause["turn"]["answer"]) == ("paused", "41")
     assert "**Your review of turn 1**" in view.messages[-1]["content"]
     assert asyncio.run(chat.open(view.thread)) == view
+    assert asyncio.run(chat.list_threads())[0].label == f"{QUESTION} (waiting for review)"
     view = asyncio.run(last(chat.decide(SESSION, str(view.thread), "continue", "Count again.", "40", reviewed)))
     assert "Count again." in groq.requests[-1].messages[-1]["content"]
     assert titles(view) == ["Turn 1 · 40", "Turn 2 · revise · 40 → **43**"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llamaberry.web.escape import question_markdown, question_text, reply_markdown, words
+from llamaberry.web.escape import question_markdown, question_text, reply_markdown, words, words_and_code
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,10 @@ def test_a_reply_keeps_its_markdown_and_no_html(reply: str, markdown: str) -> No
 def test_a_short_text_has_no_markup_left() -> None:
     assert words("*a* <b> [c](d)") == "&#42;a&#42; &#60;b&#62; &#91;c&#93;(d)"
     assert words("42: http://x") == "42: http&#58;//x"
+
+
+def test_an_error_keeps_its_code_and_no_other_markup() -> None:
+    assert words_and_code("run `llamaberry resume` or *a* <b>") == "run `llamaberry resume` or &#42;a&#42; &#60;b&#62;"
 
 
 def test_an_edited_question_is_the_one_that_was_asked() -> None:
