@@ -65,7 +65,7 @@ def read_text(*, line: bool = False) -> str:
     Raises:
         SetupError: it is not text.
     """
-    if isinstance(sys.stdin, io.TextIOWrapper):
+    if isinstance(sys.stdin, io.TextIOWrapper) and sys.stdin.errors != "strict":  # not possible after the first read
         sys.stdin.reconfigure(errors="strict")
     try:
         text = sys.stdin.readline() if line else sys.stdin.read()
