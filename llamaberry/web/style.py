@@ -28,6 +28,7 @@ footer, #chat .top-panel, #chat .message:has(.thought-group) + .message-buttons 
 #chat .user-row .flex-wrap { background: var(--background-fill-secondary); border-radius: var(--radius-xl); }
 #chat .user-row .user { flex: 1; min-width: 0; display: flex; align-items: center; }
 #chat .user-row .user > .message { flex: 1; min-width: 0; }
+#chat .edit-textarea { width: 100% !important; min-height: 3lh !important; }
 #chat .message-content, #chat .thought-group { overflow-wrap: anywhere; }
 #chat .thought-group { margin: 0; padding: .35rem .75rem; }
 #chat .thought-group .title { width: 100%; }

@@ -260,6 +260,11 @@ def test_an_edited_question_is_asked_again(site: Site, opened: Opened) -> None:
     ask(page, "Why is the sky green?")
     expect(figures(page)).to_be_visible()
     page.get_by_role("button", name="Edit").click()
+    editor, row = page.locator("#chat textarea").bounding_box(), page.locator("#chat .user-row").bounding_box()
+    assert editor
+    assert row
+    assert editor["width"] > row["width"] * 0.8
+    save_screenshot(page, "web-edit")
     page.locator("#chat textarea").fill("Why is the sky blue?")
     page.get_by_role("button", name="Submit").click()
     expect(page.locator("#thread-list label")).to_contain_text(["Why is the sky blue?", "Why is the sky green?"])
