@@ -117,7 +117,7 @@ def test_metadata_and_settings_are_repeated_in_the_response(api: Api, client: op
         ({"prompt": {"id": "pmpt_1"}}, "prompt", "it is not supported"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format", "'grammar' is not supported"),
         ({"tool_choice": "required"}, "tool_choice", "'required' with 0 tools"),
-        ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice", "'function' with 0 tools"),
+        ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice", "there is no tool 'f' in tools"),
         ({"temperature": -1}, "temperature -1", "it should be greater than or equal to 0"),
         ({"max_output_tokens": 0}, "max_output_tokens 0", "it should be greater than or equal to 1"),
         ({"instructions": "x" * 100_001}, "instructions", "it should have at most 100000 characters"),
