@@ -26,10 +26,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llamaberry import __version__
-from llamaberry.console import print_error
-from llamaberry.graph.errors import SetupError
 from llamaberry.server.guard import Guard, max_body_bytes
 from llamaberry.server.keys import check_keys_file
+from llamaberry.server.listening import AnnouncedServer, open_listener
 from llamaberry.server.mcp_tool import INPUT_SCHEMA, OUTPUT_SCHEMA, Think, ThinkError
 from llamaberry.server.origin import check_address
 
@@ -99,27 +98,14 @@ def listen(host: str, port: int) -> socket.socket:
     """
     check_address(host)
     check_keys_file()
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]
-        raise SetupError(f"--http: {host}:{port} cannot be used ({reason}): choose another address") from error
+    return open_listener(host, port, "choose another address", name="--http: ")
 
 
 async def serve_http(server: McpServer, listener: socket.socket) -> None:
     """Serve by HTTP until a signal arrives, and print the URL to standard error."""
     with listener:
         config = uvicorn.Config(_http_app(server), log_level="warning", timeout_graceful_shutdown=2)
-        await _HttpServer(config).serve(sockets=[listener])
-
-
-class _HttpServer(uvicorn.Server):
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Print the URL once requests and Ctrl-C are served."""
-        await super().startup(sockets)
-        for listener in sockets or ():
-            host, port, *_ = listener.getsockname()
-            print_error(f"MCP at http://{f'[{host}]' if ':' in host else host}:{port}/mcp")
+        await AnnouncedServer(config, "MCP at {url}/mcp").serve(sockets=[listener])
 
 
 def _http_app(server: McpServer) -> ASGIApp:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llamaberry.graph.errors import SetupError
 from llamaberry.html import document, tag
 from llamaberry.server.keys import FailedLogins
+from llamaberry.server.listening import open_listener
 from llamaberry.server.origin import REMEDY, is_loopback, why_refused
 
 COOKIE = "llamaberry"
@@ -49,11 +50,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     if not (serves_others() or is_loopback(host)):
         raise SetupError(f"the page would listen on {host} without a key, for everyone who can reach it: {REMEDY}")
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]
-        raise SetupError(f"{host}:{port} cannot be used ({reason}): choose another with --host or --port") from error
+    return open_listener(host, port, "choose another with --host or --port")
 
 
 class Access:

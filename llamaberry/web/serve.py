@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
 
-from llamaberry.console import print_error
 from llamaberry.graph.errors import SetupError
 from llamaberry.models.limits import limit_callers
 from llamaberry.runs.page import page as run_page
 from llamaberry.runs.past_run import read_run
+from llamaberry.server.listening import AnnouncedServer
 from llamaberry.web.access import Access, serves_others
 from llamaberry.web.chat import Chat
 from llamaberry.web.page import Page, theme
@@ -40,7 +40,7 @@ def serve(listener: socket.socket, settings: Mapping[str, Any], server: str | No
             stack.enter_context(limit_callers())
         app = create_app(ServerStore(server) if server else LocalStore(), settings)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-        _Server(config).run(sockets=[listener])
+        _Server(config, "the page is at {url}/ (Ctrl-C stops it)").run(sockets=[listener])
 
 
 def create_app(store: Store, settings: Mapping[str, Any]) -> ASGIApp:
@@ -74,14 +74,7 @@ def create_app(store: Store, settings: Mapping[str, Any]) -> ASGIApp:
     return Access(app)
 
 
-class _Server(uvicorn.Server):
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Print the URL once requests and Ctrl-C are served."""
-        await super().startup(sockets)
-        for listener in sockets or ():
-            host, port, *_ = listener.getsockname()
-            print_error(f"the page is at http://{f'[{host}]' if ':' in host else host}:{port}/ (Ctrl-C stops it)")
-
+class _Server(AnnouncedServer):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the pages that are still open; uvicorn would print a traceback for each."""
         logging.getLogger("uvicorn.error").disabled = True
