@@ -38,6 +38,9 @@ NO_CHECK = Check(program=None, output=None, error=None, answer=None, verdict="no
 MAX_RESULT_CHARS, MAX_RESULT_LINES = 300, 3
 """A longer answer is not a short result: no program is written to check it."""
 
+MAX_BARE_CHARS = 60
+"""A longer answer is a sentence or more, not a bare result."""
+
 
 def is_short_result(answer: str | None) -> bool:
     """Return whether a program could print this answer: a few words or numbers, without code. None could be one."""
@@ -173,7 +176,10 @@ def standing_answer(turns: Sequence[Turn], check: Check | None) -> str | None:
 
 
 def unanimous_answer(turns: Sequence[Turn]) -> str | None:
-    """Return the short answer that all of several turns state; None if they differ, or it is a text to be weighed."""
-    newest = turns[-1]
-    is_unanimous = len(turns) > 1 and all(same_answer(newest, turn) for turn in turns)
-    return newest["answer"] if is_unanimous and is_short_result(newest["answer"]) else None
+    """Return the bare answer (a number, a name, yes) that all of several turns state; None if they differ.
+
+    None also for a sentence or more: turns keep it word for word, and the synthesis may well improve it.
+    """
+    answer = turns[-1]["answer"]
+    is_unanimous = len(turns) > 1 and all(same_answer(turns[-1], turn) for turn in turns)
+    return answer if is_unanimous and answer and len(answer) <= MAX_BARE_CHARS else None

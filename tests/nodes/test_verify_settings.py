@@ -199,6 +199,13 @@ def test_a_short_answer_of_all_turns_stands(
     assert (result["answer"], result["concise_answer"]) == expected
 
 
+def test_the_synthesis_may_improve_a_kept_sentence(scripted: Scripted) -> None:
+    sentence = "The sky is blue because air scatters blue light more than red light."
+    scripted([first(sentence), refine(sentence), synthesis("Air scatters short waves most.", "Scattering")])
+    result = ask(max_turns=2)
+    assert (result["answer"], result["concise_answer"]) == ("Air scatters short waves most.", "Scattering")
+
+
 def test_turns_that_differ_leave_the_answer_to_synthesis(scripted: Scripted) -> None:
     scripted([first("Yes"), refine("No", "revise"), synthesis("It is unclear.", "Unclear")])
     assert ask(max_turns=2)["concise_answer"] == "Unclear"
