@@ -23,14 +23,21 @@ from llamaberry.models.client import ModelReply
 from llamaberry.nodes import refine_turn as refine
 from llamaberry.nodes._node import Attempt, Node
 
-ASK = """\
-This is the synthesis. Weigh all the turns above by their reasons: a later turn is not better for being later. Then \
+_WRITE = """\
 answer the question for someone who has read none of them. Reply under these headings: `## Analysis of Turns`, \
 `## Comparison`, `## Final Reasoning`, `## Comprehensive Answer`, `## Concise Answer` (the bare result, in a sentence \
 or less)."""
 
+ASK = f"""\
+This is the synthesis. Weigh all the turns above by their reasons: a later turn is not better for being later. Then \
+{_WRITE}"""
+
 PRINTED = """\
 Your program ran, and what it printed stands as the result: {standing}."""
+
+ASK_AFTER_PROGRAM = f"""\
+This is the synthesis. The turns gave other answers, and are not shown. Compare the program with the question, and \
+{_WRITE}"""
 
 PRINTED_ALSO = """\
 A program was written from the question alone, and run:
@@ -57,15 +64,16 @@ def prompt(attempt: Attempt) -> list[AnyMessage] | None:
     a turn has failed: then the best turn's answer is the answer.
     """
     turns, check, stop_reason = attempt.state["turns"], attempt.state.get("check"), attempt.state["stop_reason"]
-    ask = attempt.context.instructions.get("synthesize", ASK)
+    own_ask = attempt.context.instructions.get("synthesize")
     if stop_reason == "error" or (len(turns) == 1 and stop_reason == "max_turns") or verified_turn(turns, check):
         return None
     if attempt.context.second_turn == "independent" and not has_evidence(check) and most_turns_agree(turns):
         return None
     if check and (standing := standing_answer(turns, check)):
-        return refine.after_program(check, attempt, f"{PRINTED.format(standing=standing)}\n\n{ask}")
+        ask = f"{PRINTED.format(standing=standing)}\n\n{own_ask or ASK_AFTER_PROGRAM}"
+        return refine.after_program(check, attempt, ask)
     evidence = [PRINTED_ALSO.format(**check)] if check and check["answer"] else []
-    ask = "\n\n".join([*evidence, ask])
+    ask = "\n\n".join([*evidence, own_ask or ASK])
     return [*refine.after_turns(attempt)[:-1], refine.instruction(ask, turns[-1], attempt)]
 
 

@@ -142,6 +142,7 @@ class Evaluation:
         prompts = (
             *(context.system_prompt, first_turn.ASK, refine_turn.ASK),
             *(f"{refine_turn.PRINTED}\n\n{refine_turn.ASK_AFTER_PROGRAM}", synthesize.ASK),
+            synthesize.ASK_AFTER_PROGRAM,
             *(verify.SYSTEM_PROMPT, *(message.text for message in verify.EXAMPLES), verify.REPAIR, verify.REWRITE),
             *(f"{step}={text}" for step, text in sorted(context.instructions.items())),
         )
