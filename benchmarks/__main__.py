@@ -1,6 +1,6 @@
 """Compare the cost of a run with that of the plain loop.
 
-    python -m benchmarks [--only overhead,throughput,tokens,start,growth] [--quick] [--out DIR] [--local]
+    python -m benchmarks [--only answer,overhead,throughput,tokens,start,growth] [--quick] [--out DIR] [--local]
 
 Prints tables, and writes the results as JSON, and the plots and tables of docs/performance.md. `--quick` makes too few
 runs for meaningful figures: it is a test, and writes to --out only. Linux.
@@ -17,12 +17,13 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import growth, layers, overhead, plots, report, start, throughput, tokens
+from benchmarks import answer, growth, layers, overhead, plots, report, start, throughput, tokens
 from benchmarks.measure import ROOT, Json, machine
 from benchmarks.server import serving
 
 RESULTS = ROOT / "benchmarks" / "results"
 MEASURES: dict[str, Callable[..., Coroutine[Any, Any, Json]]] = {
+    "answer": answer.measure,
     "overhead": overhead.measure,
     "layers": layers.measure,
     "throughput": throughput.measure,

@@ -31,6 +31,7 @@ class Table(NamedTuple):
 def tables(results: Json, before: Json) -> list[Table]:
     """Return the tables of all available results; `before` holds earlier results to compare with."""
     builders: dict[str, Callable[[Json], list[Table]]] = {
+        "answer": _answer,
         "overhead": lambda result: _overhead(result, before.get("overhead")),
         "layers": lambda result: _layers(result, before.get("layers")),
         "throughput": _throughput,
@@ -80,6 +81,15 @@ def goals(results: Json) -> list[tuple[str, str, str]]:
     def add(goal: str, measured: float, limit: float, unit: str = "times") -> None:
         rows.append((goal, f"{measured:.2f} {unit}", "yes" if measured <= limit else "no"))
 
+    if answer := results.get("answer"):
+        for row in answer["times"]:
+            if row["tokens_per_s"]:
+                wall = row["confirmed"]["wall_ratio"]["median"]
+                add(f"wall time of a confirmed answer at {row['latency_ms']} ms: at most 0.4 times", wall, 0.4)
+        billed = {
+            name: count["billed"] / answer["tokens"]["baseline"]["billed"] for name, count in answer["tokens"].items()
+        }
+        add("billed prompt tokens of a confirmed answer: no more than the plain loop's", billed["confirmed"], 1)
     if overhead := results.get("overhead"):
         for setting in overhead["by_setting"]:
             if setting["latency_ms"] == 200:
@@ -121,6 +131,28 @@ def _ms(cost: Json) -> str:
 
 def _times(cost: Json) -> str:
     return f"{cost['median']:.2f} ({cost['low']:.2f} to {cost['high']:.2f})"
+
+
+def _answer(result: Json) -> list[Table]:
+    names = ("confirmed", "corrected", "no-program")
+    times = [
+        [
+            f"{row['latency_ms']} ms",
+            str(row["tokens_per_s"] or "-"),
+            f"{row['baseline']['wall_ms']['median'] / 1000:.2f}",
+            *(
+                f"{row[name]['wall_ms']['median'] / 1000:.2f} ({row[name]['wall_ratio']['median']:.2f})"
+                for name in names
+            ),
+        ]
+        for row in result["times"]
+    ]
+    tokens = [[name, *(f"{count:,}" for count in counts.values())] for name, counts in result["tokens"].items()]
+    columns = ("delay", "tokens/s", "plain loop, s", *(f"{name.replace('-', ' ')}, s (times)" for name in names))
+    return [
+        Table("Time to the answer", columns, times),
+        Table("Tokens to the answer", ("run", "calls", "prompt tokens sent", "billed", "output tokens"), tokens),
+    ]
 
 
 def _overhead(result: Json, before: Json | None) -> list[Table]:

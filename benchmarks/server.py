@@ -1,6 +1,7 @@
 """The scripted Groq of the benchmarks: a process of its own, whose replies are as long as real ones.
 
-The model's name sets the delay before a reply's first byte: "after-200-ms". Other names have no delay.
+The model's name sets the delay before a reply's first byte ("after-200-ms"), the tokens per second
+("after-200-ms-at-500"), and what comes of the check ("confirmed", "corrected", "no-program"). Other names: no delay.
 """
 
 import os
@@ -12,19 +13,31 @@ from contextlib import contextmanager
 from itertools import count
 
 from benchmarks.measure import ROOT
-from testing.scripted_groq import Reply, Request, ScriptedGroq, first, refine, synthesis
+from testing.scripted_groq import Reply, Request, ScriptedGroq, first, program, refine, synthesis, wants_program
 
 REPLY_TOKENS = 400
 """Tokens of a reply, at four characters each: the length of a large model's reply to a school problem."""
 
-_DELAY = re.compile(r"after-(\d+)-ms")
+OUTCOMES = ("confirmed", "corrected", "no-program")
+"""What comes of the check: the first answer is the program's, or another, or no program can answer the question."""
+
+_DELAY = re.compile(r"after-(\d+)-ms(?:-at-(\d+))?")
+_PROGRAM = """\
+tank_litres, hours_a, hours_b = 240, 6, 4
+litres_per_hour = tank_litres / hours_a + tank_litres / hours_b
+hours = tank_litres / litres_per_hour
+minutes_of_one = hours * 60
+answer = 42
+print(answer)"""
 _STEP = "Put the value of the step before into the condition that the question sets, and see whether both sides agree."
 _WHY = "The condition holds for this value and for no other, since each side of it grows by its own constant amount."
 _numbers = count()  # makes every reply different
 
 
-def reply_to(request: Request, tokens: int = REPLY_TOKENS) -> str:
+def reply_to(request: Request, tokens: int = REPLY_TOKENS, outcome: str = "confirmed") -> str:
     """Return a reply of about `tokens` tokens for the step that the prompt (Llamaberry's or the plain loop's) names."""
+    if wants_program(request):
+        return "NONE" if outcome == "no-program" else program(_PROGRAM)
     system, last = (str(request.messages[index]["content"]) for index in (0, -1))
     number = next(_numbers)
     steps = [(f"{_STEP} ({number}.{n})", _WHY) for n in range(max(1, tokens * 4 // 240))]
@@ -32,12 +45,12 @@ def reply_to(request: Request, tokens: int = REPLY_TOKENS) -> str:
         return synthesis(analysis=" ".join(f"{step} {why}" for step, why in steps))
     if "This is a refine turn." in system + last:
         return refine(steps=steps)
-    return first(steps=steps)
+    return first("41" if outcome == "corrected" and "printed" not in last else "42", steps=steps)
 
 
-def model(latency_ms: int) -> str:
-    """Return the name of the model with this delay."""
-    return f"after-{latency_ms}-ms"
+def model(latency_ms: int, tokens_per_s: int = 0, outcome: str = "confirmed") -> str:
+    """Return the name of the model with this delay; with `tokens_per_s` its replies take time for each token, too."""
+    return f"after-{latency_ms}-ms{f'-at-{tokens_per_s}' if tokens_per_s else ''}-{outcome}"
 
 
 @contextmanager
@@ -61,10 +74,14 @@ def main() -> None:
 
     def script(request: Request) -> Reply:
         groq.requests.clear()  # not used here; they would take memory
-        delay = _DELAY.search(str(request.body.get("model")))
-        return Reply(reply_to(request), delay=int(delay[1]) / 1000 if delay else 0)
+        groq.program_requests.clear()
+        name = str(request.body.get("model"))
+        outcome = next((outcome for outcome in OUTCOMES if name.endswith(outcome)), "confirmed")
+        text, delay = reply_to(request, outcome=outcome), _DELAY.search(name)
+        latency_s, tokens_per_s = (int(delay[1]) / 1000, int(delay[2] or 0)) if delay else (0, 0)
+        return Reply(text, delay=latency_s + (len(text) / 4 / tokens_per_s if tokens_per_s else 0))
 
-    with ScriptedGroq(script) as groq:
+    with ScriptedGroq(script, script) as groq:
         sys.stdout.write(f"{groq.url}\n")
         sys.stdout.flush()
         sys.stdin.read()

@@ -69,7 +69,7 @@ async def _count(answer: Any, turns: int, length: int) -> Json:
     prompts, conversations = list[str](), list[str]()
 
     def script(request: Request) -> str:
-        prompts.append(_render(request.messages))
+        prompts.append(render(request.messages))
         reply = reply_to(request, length)
         conversations.append(f"{prompts[-1]}{reply}<|end|>")
         return reply
@@ -81,17 +81,18 @@ async def _count(answer: Any, turns: int, length: int) -> Json:
             await answer(groq.url, question, turns)
             counts["sent"] = sum(map(len, prompts[start:])) // 4
             for content, cache in (("prompts", prompts), ("replies", conversations)):
-                uncached = (_uncached_chars(prompts[index], cache[:index]) for index in range(start, len(prompts)))
+                uncached = (uncached_chars(prompts[index], cache[:index]) for index in range(start, len(prompts)))
                 counts[f"{name}_{content}"] = sum(uncached) // 4
     return counts
 
 
-def _render(messages: Sequence[Json]) -> str:
+def render(messages: Sequence[Json]) -> str:
     """Return the messages in a chat template."""
     return "".join(f"<|{message['role']}|>{message['content']}<|end|>" for message in messages) + "<|assistant|>"
 
 
-def _uncached_chars(prompt: str, cache: Sequence[str]) -> int:
+def uncached_chars(prompt: str, cache: Sequence[str]) -> int:
+    """Return how many characters of a prompt no earlier one in the cache begins with, in whole blocks."""
     cached = max((_common_prefix_chars(prompt, earlier) for earlier in cache), default=0)
     return len(prompt) - cached // BLOCK_CHARS * BLOCK_CHARS
 

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks import answer
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -28,3 +32,10 @@ def test_a_benchmark_writes_its_figures_as_json_only(tmp_path: Path) -> None:
             assert row[name]["cpu_ms"]["median"] > 0
             assert row[name]["wall_ratio"].keys() == {"median", "low", "high"}
         assert row["baseline"]["cpu_ratio"]["median"] == 1
+
+
+@pytest.mark.parametrize(("run", "calls"), [("baseline", 4), ("confirmed", 2), ("corrected", 3), ("no-program", 5)])
+async def test_the_runs_of_the_answer_benchmark_are_real(run: str, calls: int, groq: object) -> None:
+    count = await answer.count_tokens(run)
+    assert count["calls"] == calls
+    assert 0 < count["billed"] < count["sent"]

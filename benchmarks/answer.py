@@ -1,0 +1,80 @@
+"""Time to the answer: the wall time, calls and billed tokens of a run with the check, compared with the plain loop.
+
+The plain loop makes four calls. A run that the program confirms makes two, the second of which writes a short program;
+a corrected one makes three, and one without a program five, one of them short. A delay per call counts calls only; with
+a time per token, too, a short reply takes less time, as it does with a real model.
+
+Billed prompt tokens are the uncached ones and half of the cached ones, as Groq bills them, in a run after one on
+another question, with a cache that keeps prompts only.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from groq import AsyncGroq
+
+from benchmarks import baseline
+from benchmarks.measure import Json, Run, interleaved
+from benchmarks.overhead import QUESTION
+from benchmarks.server import OUTCOMES, model, reply_to
+from benchmarks.tokens import QUESTIONS, render, uncached_chars
+from llamaberry import Context, graph
+from testing.scripted_groq import Request, ScriptedGroq
+
+LATENCIES_MS = (50, 200, 1000)
+TOKENS_PER_S = (0, 500)
+"""0: a reply of any length comes at once, after the delay."""
+
+
+async def measure(*, quick: bool, log: Callable[[str], None]) -> Json:
+    """Measure each latency, each speed of tokens, and each outcome of the check; count the tokens of each outcome."""
+    rows = []
+    async with AsyncGroq() as client:
+        for latency_ms in LATENCIES_MS[:1] if quick else LATENCIES_MS:
+            for tokens_per_s in TOKENS_PER_S:
+                log(f"answer: {latency_ms} ms, {tokens_per_s or 'all'} tokens/s")
+                variants: dict[str, Run] = {"baseline": _plain(client, model(latency_ms, tokens_per_s))}
+                variants |= {name: _ours(model(latency_ms, tokens_per_s, name)) for name in OUTCOMES}
+                cost = await interleaved(variants, rounds=1 if quick else 3 if latency_ms == 1000 else 7)
+                rows.append({"latency_ms": latency_ms, "tokens_per_s": tokens_per_s, **cost})
+    return {"times": rows, "tokens": {name: await count_tokens(name) for name in ("baseline", *OUTCOMES)}}
+
+
+def _plain(client: AsyncGroq, name: str) -> Run:
+    return lambda: baseline.answer(client, QUESTION, model=name)
+
+
+def _ours(name: str) -> Run:
+    return lambda: graph.ainvoke({"query": QUESTION}, context=Context(model=f"groq:{name}"))
+
+
+async def count_tokens(variant: str) -> Json:
+    """Return the calls and tokens of a run, "baseline" or an outcome of the check, after one on another question."""
+    prompts, replies = list[str](), list[str]()
+
+    def script(request: Request) -> str:
+        prompts.append(render(request.messages))
+        replies.append(reply_to(request, outcome=variant))
+        return replies[-1]
+
+    before = os.environ["GROQ_API_BASE"]
+    with ScriptedGroq(script, script, keep_alive=False) as groq:
+        for question in QUESTIONS[:2]:
+            start = len(prompts)
+            if variant == "baseline":
+                async with AsyncGroq(base_url=groq.url) as client:
+                    await baseline.answer(client, question, model="scripted")
+            else:
+                os.environ["GROQ_API_BASE"] = groq.url
+                context: Any = Context(model="groq:scripted")
+                await graph.ainvoke({"query": question}, context=context)
+                os.environ["GROQ_API_BASE"] = before
+    sent = sum(map(len, prompts[start:])) / 4
+    uncached = sum(uncached_chars(prompts[index], prompts[:index]) for index in range(start, len(prompts))) / 4
+    return {
+        "calls": len(prompts) - start,
+        "sent": round(sent),
+        "billed": round(uncached + (sent - uncached) / 2),
+        "output": sum(map(len, replies[start:])) // 4,
+    }
