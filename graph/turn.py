@@ -70,11 +70,13 @@ def keep_turns(turns: list[Turn], update: list[Turn]) -> list[Turn]:
     text is edited, steps, verdict and answer are those of the new text; an edited answer is added below the text.
 
     Raises:
-        ValueError: an edit names a turn that does not exist.
+        ValueError: an edit names no turn, or one that does not exist.
     """
     before = {turn["index"]: turn for turn in turns}
     result = dict(before)
     for edit in update:
+        if "index" not in edit:
+            raise ValueError(f"an edit of a turn needs its index, but has only {', '.join(sorted(edit))}")
         index = edit["index"]
         old = result.get(index)
         if old is None and (missing := Turn.__required_keys__ - edit.keys()):

@@ -7,10 +7,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-# Gradio reads them when it is imported: it must report nothing, and ask nobody for its newest version.
-os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_SSR_MODE": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-
-import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -23,8 +19,6 @@ from llamaberry.runs.page import page as run_page
 from llamaberry.runs.past_run import read_run
 from llamaberry.server.listening import AnnouncedServer
 from llamaberry.web.access import Access, serves_others
-from llamaberry.web.chat import Chat
-from llamaberry.web.page import Page, theme
 from llamaberry.web.server_store import ServerStore
 from llamaberry.web.store import LocalStore, Store
 from llamaberry.web.style import CSS
@@ -45,6 +39,14 @@ def serve(listener: socket.socket, settings: Mapping[str, Any], server: str | No
 
 def create_app(store: Store, settings: Mapping[str, Any]) -> ASGIApp:
     """Return the page as an ASGI app, with the pages of its runs below /runs/."""
+    # Gradio reads them when it is imported: it must report nothing, and ask nobody for its newest version.
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_SSR_MODE": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+    import gradio as gr
+
+    from llamaberry.web.chat import Chat
+    from llamaberry.web.page import Page, theme
+
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/runs/{thread}")

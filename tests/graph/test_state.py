@@ -55,6 +55,12 @@ def test_an_edit_of_a_missing_turn_is_an_error() -> None:
         keep_turns([turn(1)], [edit])
 
 
+def test_an_edit_without_an_index_is_an_error() -> None:
+    edit: Any = {"answer": "4"}
+    with pytest.raises(ValueError, match="needs its index, but has only answer"):
+        keep_turns([turn(1)], [edit])
+
+
 @PROPERTY
 @given(TURNS, TEXTS)
 def test_a_first_turn_starts_the_turns_over(turns: list[Turn], text: str) -> None:
