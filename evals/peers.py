@@ -3,8 +3,8 @@
     pip install --no-deps optillm
     python evals/peers.py evals/results/computation-seed-103 --per-task 5
 
-Each method runs with its own defaults (github.com/algorithmicsuperintelligence/optillm). It gets the question, and one
-line that asks for the answer in a line of its own, so that the evaluation's checkers can read it. The results are
+Each method gets the bare question and runs with its own defaults (github.com/algorithmicsuperintelligence/optillm). Its
+reply is free text, in which `conclusions` looks for the answer: the reply is right if any of them is. The results are
 appended to `peers.jsonl` in the folder; the same command continues, and prints a table with the evaluation's own arms
 on the same questions.
 """
@@ -13,6 +13,7 @@ import argparse
 import importlib
 import importlib.util
 import json
+import re
 import sys
 import time
 from collections import defaultdict
@@ -34,7 +35,9 @@ METHODS = {
     "moa": "mixture_of_agents",
     "self_consistency": "advanced_self_consistency_approach",
 }
-ASK = "\n\nEnd your reply with a line of its own that states only the answer: Answer: …"
+_CONCLUSION = re.compile(
+    r"(?:answer|result)\W{0,3}(?:is|:|are)\W*(.+)|\*\*(.+?)\*\*|\\boxed\{([^{}]+)\}", re.IGNORECASE
+)
 
 
 class Figures(NamedTuple):
@@ -56,7 +59,7 @@ class Completions:
     def create(self, **request: Any) -> Any:
         """Return the server's reply."""
         reply = self._client.chat.completions.create(**request)
-        self.calls += 1
+        self.calls += len(reply.choices)
         self.tokens += reply.usage.total_tokens if reply.usage else 0
         if len(reply.choices) < request.get("n", 1):
             raise ValueError("the server gives one reply per request")
@@ -76,25 +79,24 @@ def load_method(name: str) -> Callable[..., tuple[str, int]]:
     return method
 
 
-def stated_answer(text: str) -> str:
-    """Return what the last line "Answer: …" says, without bold marks; the whole text if there is no such line."""
-    lines = [line.strip(" *_#") for line in text.splitlines()]
-    answers = [line[len("answer:") :].strip(" *_") for line in lines if line.lower().startswith("answer:")]
-    return next((answer for answer in reversed(answers) if answer), text.strip())
+def conclusions(text: str) -> list[str]:
+    """Return what may be the answer in a reply: all of it, its last line, and the last "The answer is …", bold text and
+    `\\boxed{}`."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    last: dict[int, str] = {match.lastindex or 0: match[match.lastindex or 0] for match in _CONCLUSION.finditer(text)}
+    return [text.strip(), *lines[-1:], *(found.strip(" *_.`:\\()[]$") for found in last.values())]
 
 
 def answer(case: Case, name: str, client: OpenAI) -> dict[str, Any]:
     """Return the row of a question answered by a method."""
     counting, started = Completions(client), time.perf_counter()
-    query = f"User: {case.question}{ASK}"  # what optillm's server makes of a conversation
+    query = f"User: {case.question}"  # what optillm's server makes of a conversation
     text, _ = load_method(name)("", query, counting, "local")
-    stated = stated_answer(text)
     return {
         "id": case.id,
         "task": case.task,
         "method": name,
-        "answer": stated,
-        "right": bool(case.check and case.check(stated)),
+        "right": any(case.check(found) for found in conclusions(text)) if case.check else False,
         "calls": counting.calls,
         "tokens": counting.tokens,
         "seconds": round(time.perf_counter() - started, 1),
