@@ -2,7 +2,8 @@
 
 The plain loop makes four calls. A run that the program confirms makes two, the second of which writes a short program;
 a corrected one makes three, and one without a program five, one of them short. A delay per call counts calls only; with
-a time per token, too, a short reply takes less time, as it does with a real model.
+a time per token, too, a short reply takes less time, as it does with a real model. "parallel" is a confirmed answer
+whose program is written in parallel with the first turn.
 
 Billed prompt tokens are the uncached ones and half of the cached ones, as Groq bills them, in a run after one on
 another question, with a cache that keeps prompts only.
@@ -36,6 +37,7 @@ async def measure(*, quick: bool, log: Callable[[str], None]) -> Json:
                 log(f"answer: {latency_ms} ms, {tokens_per_s or 'all'} tokens/s")
                 variants: dict[str, Run] = {"baseline": _plain(client, model(latency_ms, tokens_per_s))}
                 variants |= {name: _ours(model(latency_ms, tokens_per_s, name)) for name in OUTCOMES}
+                variants["parallel"] = _ours(model(latency_ms, tokens_per_s), verify="parallel")
                 cost = await interleaved(variants, rounds=1 if quick else 3 if latency_ms == 1000 else 7)
                 rows.append({"latency_ms": latency_ms, "tokens_per_s": tokens_per_s, **cost})
     return {"times": rows, "tokens": {name: await count_tokens(name) for name in ("baseline", *OUTCOMES)}}
@@ -45,8 +47,8 @@ def _plain(client: AsyncGroq, name: str) -> Run:
     return lambda: baseline.answer(client, QUESTION, model=name)
 
 
-def _ours(name: str) -> Run:
-    return lambda: graph.ainvoke({"query": QUESTION}, context=Context(model=f"groq:{name}"))
+def _ours(name: str, **settings: Any) -> Run:
+    return lambda: graph.ainvoke({"query": QUESTION}, context=Context(model=f"groq:{name}", **settings))
 
 
 async def count_tokens(variant: str) -> Json:

@@ -58,11 +58,12 @@ class Context(BaseModel):
         title="Turns",
         description="Maximum number of turns before the synthesis. With 1, the first turn's answer is the answer.",
     )
-    verify: Literal["program", "none"] = Field(
+    verify: Literal["program", "parallel", "none"] = Field(
         default="program",
         title="Check",
-        description="How answers are checked: by a program that is written from the question and run in a sandbox, "
-        "or not at all.",
+        description="How answers are checked: by a program that is written from the question and run in a sandbox; "
+        "by one that is written in parallel with the first turn, which is faster, but costs a call for a text, too; "
+        "or not at all (none).",
     )
     second_turn: Literal["review", "independent"] = Field(
         default="review",

@@ -19,6 +19,7 @@ from llamaberry.models.objects import Model, ModelObject, inspect_models
 from llamaberry.models.retry import BACKOFF_S, MAX_ATTEMPTS
 from llamaberry.models.tools import TOOL_STEPS, Tool, bind_tools, inspect_tools
 from llamaberry.nodes._node import Node
+from llamaberry.nodes._parallel_check import first_turn_with_program
 from llamaberry.nodes._step import RunnableNode, Step
 from llamaberry.nodes.first_turn import first_turn
 from llamaberry.nodes.refine_turn import refine_turn
@@ -77,7 +78,7 @@ def build_graph(
     """
     trace_to_environment()
     steps = {
-        "first_turn": first_turn,
+        "first_turn": first_turn if "verify" in (nodes or {}) else first_turn_with_program,
         "verify": verify,
         "refine_turn": refine_turn,
         "synthesize": synthesize,

@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from llamaberry.graph.check import NO_CHECK, Check, computes, is_short_result, printed_answer, with_verdict
 from llamaberry.graph.errors import ModelError, SetupError
 from llamaberry.graph.program_reply import parse_program, rejection_of, rejects_program
+from llamaberry.graph.turn import Turn
 from llamaberry.models.client import ModelReply
 from llamaberry.nodes._node import Attempt, Node
 from llamaberry.nodes.refine_turn import ASK_PROGRAM as ASK
@@ -69,13 +70,25 @@ class RunProgram(NamedTuple):
 
 def _job(attempt: Attempt) -> Job | None:
     """Return what is to be done; None if the question or the answer is none for a program."""
-    check, newest = attempt.state.get("check"), attempt.state["turns"][-1]
+    check, newest = attempt.state.get("check"), _newest(attempt)
+    if len(attempt.conversation.query) > MAX_QUESTION_CHARS or (newest and _is_text(newest, check)):
+        return None
     if check is None:
-        is_short = len(attempt.conversation.query) <= MAX_QUESTION_CHARS and is_short_result(newest["answer"])
-        return "write" if is_short else None
+        return "write"
     if check["verdict"] == "failed":
         return "repair"
-    return "rewrite" if newest["index"] == 2 and rejects_program(newest["text"]) else "compare"
+    return "rewrite" if newest and newest["index"] == 2 and rejects_program(newest["text"]) else "compare"
+
+
+def _newest(attempt: Attempt) -> Turn | None:
+    """Return the newest turn; None while the first one is written."""
+    turns = attempt.state["turns"]
+    return turns[-1] if turns else None
+
+
+def _is_text(turn: Turn, check: Check | None) -> bool:
+    """Return whether the first turn to be checked has an answer that no program prints."""
+    return (check is None or turn["index"] == 1) and not is_short_result(turn["answer"])
 
 
 def prompt(attempt: Attempt) -> list[AnyMessage] | None:
@@ -109,8 +122,10 @@ async def use(reply: ModelReply) -> RunProgram | None:
 
 def update(attempt: Attempt, run: RunProgram | None) -> dict[str, Any]:
     """Write the check, and whether the program has to be repaired."""
-    job, check, turn = _job(attempt), attempt.state.get("check"), attempt.state["turns"][-1]
-    if job == "compare" and check:  # a turn that rejects the program does not agree, even if it states the same
+    job, check, turn = _job(attempt), attempt.state.get("check"), _newest(attempt)
+    if (
+        job == "compare" and check and turn
+    ):  # a turn that rejects the program does not agree, even if it states the same
         return _update({**check, "verdict": "differs"} if rejects_program(turn["text"]) else with_verdict(check, turn))
     if run is None:
         return _update(check if job == "repair" and check else NO_CHECK)
@@ -124,7 +139,7 @@ def update(attempt: Attempt, run: RunProgram | None) -> dict[str, Any]:
         check = Check(program=run.program, output=output, error=error, answer=None, verdict="failed")
         return _update(check, to_repair=job == "write")
     check = Check(program=run.program, output=output, error=None, answer=answer, verdict="differs")
-    return _update(with_verdict(check, turn))
+    return _update(with_verdict(check, turn) if turn else check)
 
 
 def on_failure(attempt: Attempt, error: ModelError) -> dict[str, Any]:

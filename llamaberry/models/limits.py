@@ -81,7 +81,7 @@ def max_calls(context: Context, *, tools: bool = False) -> int:
     calls += _MAX_STRUCTURE_CALLS if context.answer_schema else 0
     if context.max_turns == 1:
         return calls
-    return calls + 1 + (_MAX_PROGRAM_CALLS if context.verify == "program" else 0)
+    return calls + 1 + (_MAX_PROGRAM_CALLS if context.verify != "none" else 0)
 
 
 def max_tokens_allowed(context: Context) -> int:

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
@@ -42,6 +43,14 @@ class NodeTrace:
             if span := getattr(tracer, "get_span", lambda _: None)(run.id):  # OpenTelemetry names a span at its start
                 span.update_name(self.name)
         self._add(self._tags, self._metadata)
+
+    def beside(self, node: str) -> Self:
+        """Return the trace of another step's model call, which is made below this node and is not streamed."""
+        other = copy(self)
+        other.step = other.node = node
+        other.name, other.turn, other._tags = step_label(node), None, [TAG_NOSTREAM]
+        other._metadata = {"kind": node, "attempt": self._metadata["attempt"]}
+        return other
 
     @property
     def call_config(self) -> RunnableConfig:
