@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import answer, growth, layers, overhead, plots, report, start, throughput, tokens
+from benchmarks import answer, conversation, growth, layers, overhead, plots, report, start, throughput, tokens
 from benchmarks.measure import ROOT, Json, machine
 from benchmarks.server import serving
 
@@ -31,6 +31,7 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, Json]]] = {
     "local": tokens.measure_local,
     "start": start.measure,
     "growth": growth.measure,
+    "conversation": conversation.measure,
 }
 
 

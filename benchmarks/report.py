@@ -39,6 +39,7 @@ def tables(results: Json, before: Json) -> list[Table]:
         "local": _local,
         "start": _start,
         "growth": _growth,
+        "conversation": _conversation,
     }
     available = [table for name, build in builders.items() if name in results for table in build(results[name])]
     return [*available, Table("Goals", ("goal", "measured", "met"), goals(results))]
@@ -283,3 +284,16 @@ def _growth(result: Json) -> list[Table]:
     columns = ["turns", "reply bytes", "checkpoints", "checkpoint bytes", "pending write bytes"]
     columns += ["wall ms added by SQLite", "CPU, times"]
     return [Table("Growth of a thread in SQLite", columns, [cells(row) for row in result["rows"]])]
+
+
+def _conversation(result: Json) -> list[Table]:
+    columns = ("questions", "MB", "the last question, s", "`history`, CPU s", "`show`, CPU s")
+    rows = [
+        [
+            str(row["questions"]),
+            f"{row['bytes'] / 1e6:.1f}",
+            *(f"{row[name]:.2f}" for name in ("last_question_s", "history_s", "show_s")),
+        ]
+        for row in result["rows"]
+    ]
+    return [Table("A thread of many questions in SQLite", columns, rows)]

@@ -144,6 +144,8 @@ class LocalSession(Session):
         resume = "/resume" if self._in_chat else f"llamaberry resume {thread}"
         self.resume_hint = f"`{resume}` continues from here"
         try:
+            if isinstance(graph_input, dict):
+                await threads.forget_steps(graph, before)
             return await self._stream(graph, graph_input, context)
         except threads.storage_errors() as error:
             print_error(f"this answer is not kept: {error}")

@@ -30,13 +30,13 @@ def show(
     if html is None:
         print_thread(thread, all_=all_)
         return
-    runs = _load(thread)
+    _, runs = _load(thread, all_=all_)
     from llamaberry.folders import write_private
     from llamaberry.runs.page import page
 
     html = output_path(html, "--html")
     try:
-        write_private(html, page(runs if all_ else runs[-1:]))
+        write_private(html, page(runs))
     except OSError as error:
         raise SetupError(f"{html} cannot be written: {error.strerror}") from error
     typer.echo(f"written to {html}")
@@ -51,15 +51,14 @@ def print_thread(name: str, *, all_: bool = False) -> None:
     """Print the thread's newest question, or all its questions, as trees."""
     from llamaberry.cli.tree import print_runs
 
-    runs = _load(name)
-    hidden = 0 if all_ else len(runs) - 1
-    print_runs(runs[hidden:], hidden)
+    hidden, runs = _load(name, all_=all_)
+    print_runs(runs, hidden)
 
 
-def _load(name: str) -> "list[Run]":
-    """Return the runs of the thread (`last`: of the newest one), the oldest first."""
+def _load(name: str, *, all_: bool) -> "tuple[int, list[Run]]":
+    """Return how many runs are left out, and the others of the thread (`last`: of the newest one), the oldest first."""
     from llamaberry.runs.past_run import read_run
     from llamaberry.threads.overview import questions
 
-    name, states = questions(name)
-    return [read_run(name, state) for state in states]
+    found = questions(name, only_newest=not all_)
+    return found.skipped, [read_run(found.thread, state) for state in found.states]

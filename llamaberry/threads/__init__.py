@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llamaberry.threads.locks import is_running as is_running
     from llamaberry.threads.memory import copy_run as copy_run
     from llamaberry.threads.storage import discard_since as discard_since
+    from llamaberry.threads.storage import forget_steps as forget_steps
     from llamaberry.threads.storage import open_graph as open_graph
     from llamaberry.threads.storage import open_sqlite as open_sqlite
     from llamaberry.threads.storage import require_checkpointer as require_checkpointer
@@ -33,7 +34,7 @@ _MODULES = {
     "location": ("checkpoint_location", "new_name"),
     "locks": ("exclusive_thread", "is_running"),
     "memory": ("copy_run",),
-    "storage": ("discard_since", "open_graph", "open_sqlite", "require_checkpointer", "storage_errors"),
+    "storage": ("discard_since", "forget_steps", "open_graph", "open_sqlite", "require_checkpointer", "storage_errors"),
     "stored": (
         *("Thread", "current_values", "find_thread", "forget", "list_threads", "newest_name"),
         *("newest_unfinished", "question_states", "thread_config"),

@@ -13,7 +13,6 @@ from llamaberry.threads.location import (
     threads_off,
     unfinished_status,
 )
-from llamaberry.threads.old_states import question_values
 
 
 class Summary(NamedTuple):
@@ -34,8 +33,16 @@ def summaries() -> list[Summary]:
     return [_summary(location, name) for name in plain.read_threads(location)]
 
 
-def questions(name: str) -> tuple[str, list[dict[str, Any]]]:
-    """Return the thread's name, and the last state of each of its questions, oldest first.
+class Questions(NamedTuple):
+    """What was asked on a thread: the last state of each question, the oldest first, without the first `skipped`."""
+
+    thread: str
+    skipped: int
+    states: list[dict[str, Any]]
+
+
+def questions(name: str, *, only_newest: bool = False) -> Questions:
+    """Return the questions of the thread, or only its newest one.
 
     The name "last" is that of the newest thread.
 
@@ -44,13 +51,15 @@ def questions(name: str) -> tuple[str, list[dict[str, Any]]]:
     """
     location = checkpoint_location()
     if _is_elsewhere(location):
-        return asyncio.run(_stored_questions(name))
+        name, states = asyncio.run(_stored_questions(name))
+        skipped = len(states) - 1 if only_newest else 0
+        return Questions(name, skipped, states[skipped:])
     if name == "last":
         threads = plain.read_threads(location)
         if not threads:
             raise no_threads()
         name = threads[0].newest.thread
-    return name, plain.read_questions(location, name)
+    return Questions(name, *plain.read_questions(location, name, only_newest=only_newest))
 
 
 def forget(name: str) -> int:
@@ -78,7 +87,8 @@ def _summary(location: str, thread: plain.PlainThread) -> Summary:
         status = "running"
     elif newest.next_node:
         status = unfinished_status(thread.errors, paused=thread.paused)
-    answer = question_values(newest.values, newest.next_node).get("answer") or ""
+    is_new = newest.next_node in ("__start__", "first_turn")  # then the answer is that of the question before
+    answer = "" if is_new else newest.values.get("answer") or ""
     return Summary(newest.thread, newest.created_at, status, newest.values.get("query") or "", answer)
 
 

@@ -18,7 +18,6 @@ from llamaberry import file_lock
 from llamaberry.folders import expand_user
 from llamaberry.graph.errors import SetupError
 from llamaberry.threads.location import BUSY_TIMEOUT_S, is_running_elsewhere, lock_path, no_thread, sqlite_error
-from llamaberry.threads.old_states import question_values
 
 LOCK_GRACE_S = 0.5  # `history` holds a lock for an instant
 _BRANCH = "branch:to:"
@@ -63,19 +62,25 @@ def read_threads(location: str) -> list[PlainThread]:
     return sorted(threads, key=lambda thread: thread.newest.created_at, reverse=True)
 
 
-def read_questions(location: str, name: str) -> list[dict[str, Any]]:
-    """Return the last state of each question of the thread, oldest first; an interrupted one is included.
+def read_questions(location: str, name: str, *, only_newest: bool = False) -> tuple[int, list[dict[str, Any]]]:
+    """Return the number of earlier questions that are left out, and the last state of each other one, oldest first.
+
+    An interrupted question is included if it is the newest.
 
     Raises:
         SetupError: there is no such thread.
     """
+    from llamaberry.threads.old_states import question_values  # with LangChain's messages, unlike the rest
+
     with _open(location) as database:
-        rows = database.execute(f"{_SELECT} AND thread_id = ? ORDER BY checkpoint_id", (name,)) if database else []
-        points = [_checkpoint(row) for row in rows]
-    if not points:
-        raise no_thread(name)
+        count = _count_questions(database, name) if database else 0
+        if not (database and count):
+            raise no_thread(name)
+        query = f"{_SELECT} AND {_QUESTION_ENDS} ORDER BY checkpoint_id LIMIT -1 OFFSET :skipped"
+        skipped = count - 1 if only_newest else 0
+        points = [_checkpoint(row) for row in database.execute(query, {"thread": name, "skipped": skipped})]
     last = [*(point for point in points[:-1] if point.next_node is None), points[-1]]
-    return [question_values(point.values, point.next_node) for point in last]
+    return skipped, [question_values(point.values, point.next_node) for point in last]
 
 
 def delete_thread(location: str, name: str) -> int:
@@ -84,21 +89,28 @@ def delete_thread(location: str, name: str) -> int:
     Raises:
         SetupError: there is no such thread, or it is running.
     """
-    inputs = (
-        'SELECT count(*), sum(CAST(metadata AS TEXT) LIKE \'%"source": "input"%\') FROM checkpoints WHERE thread_id = ?'
-    )
     with _open(location) as database:
-        found, questions = database.execute(inputs, (name,)).fetchone() if database else (0, 0)
-        if not (database and found):
+        if not (database and (questions := _count_questions(database, name))):
             raise no_thread(name)
         with _lock(location, name):
             for table in ("checkpoints", "writes"):
                 database.execute(f"DELETE FROM {table} WHERE thread_id = ?", (name,))
             database.commit()
-    return int(questions)
+    return questions
+
+
+def _count_questions(database: sqlite3.Connection, thread: str) -> int:
+    query = f"SELECT count(*) FROM checkpoints WHERE checkpoint_ns = '' AND {_QUESTION_ENDS}"
+    return int(database.execute(query, {"thread": thread}).fetchone()[0])
 
 
 _SELECT = "SELECT thread_id, checkpoint_id, type, checkpoint FROM checkpoints WHERE checkpoint_ns = ''"
+WITH_NEXT_STEP = (
+    "SELECT parent_checkpoint_id FROM checkpoints WHERE checkpoint_ns = '' AND thread_id = :thread "
+    "AND parent_checkpoint_id IS NOT NULL AND json_extract(CAST(metadata AS TEXT), '$.source') != 'input'"
+)
+"""The ids of a thread's checkpoints from which its question went on. On the others, a question ended."""
+_QUESTION_ENDS = f"thread_id = :thread AND checkpoint_id NOT IN ({WITH_NEXT_STEP})"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from llamaberry.folders import expand_user
 from llamaberry.graph.errors import SetupError
 from llamaberry.graph.workflow import ReasoningGraph, build_graph
 from llamaberry.threads.location import BUSY_TIMEOUT_S, checkpoint_location, sqlite_error, threads_off
+from llamaberry.threads.plain import WITH_NEXT_STEP
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -155,6 +156,21 @@ def require_checkpointer(graph: ReasoningGraph) -> BaseCheckpointSaver[Any]:
     if isinstance(graph.checkpointer, BaseCheckpointSaver):
         return graph.checkpointer
     raise threads_off()
+
+
+async def forget_steps(graph: ReasoningGraph, before: StateSnapshot) -> None:
+    """Delete the steps that led to this state and to the ends of earlier questions, which stay, if SQLite stores them.
+
+    Each checkpoint has the whole conversation so far: with all steps of all questions a thread is four times as large.
+    """
+    saver: Any = require_checkpointer(graph)
+    if before.created_at is None or not hasattr(saver.conn, "execute_fetchall"):
+        return
+    ids = {key: before.config["configurable"][f"{key}_id"] for key in ("thread", "checkpoint")}
+    steps = f"thread_id = :thread AND checkpoint_id < :checkpoint AND checkpoint_id IN ({WITH_NEXT_STEP})"
+    for table in ("writes", "checkpoints"):  # in this order: the second one has the links
+        await saver.conn.execute(f"DELETE FROM {table} WHERE checkpoint_ns = '' AND {steps}", ids)
+    await saver.conn.commit()
 
 
 async def discard_since(graph: ReasoningGraph, before: StateSnapshot) -> None:

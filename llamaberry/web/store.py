@@ -100,6 +100,8 @@ class LocalStore:
             if isinstance(run_input, dict):
                 if before.unfinished and before.values.get("turns"):
                     raise SetupError("this thread has an interrupted question: continue it, or start a new chat")
+                if not self._in_memory:
+                    await threads.forget_steps(graph, before.state)
             else:
                 context = _continued(before.state, context)
             threads.keep_ids_above(before.state)

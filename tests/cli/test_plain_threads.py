@@ -77,7 +77,7 @@ def test_a_list_is_the_same_as_with_langgraph(stored: None) -> None:
 
 @pytest.mark.parametrize("name", ["answered", "failed first", "failed new", "killed", "killed first", "last"])
 def test_questions_are_the_same_as_with_langgraph(stored: None, name: str) -> None:
-    found, states = overview.questions(name)
+    found, _, states = overview.questions(name)
     name, expected = asyncio.run(overview._stored_questions(name))
     assert (found, needed(states)) == (name, needed(expected))
 
