@@ -24,6 +24,7 @@ from benchmarks.server import serving
 RESULTS = ROOT / "benchmarks" / "results"
 MEASURES: dict[str, Callable[..., Coroutine[Any, Any, Json]]] = {
     "answer": answer.measure,
+    "answer-local": answer.measure_local,
     "overhead": overhead.measure,
     "layers": layers.measure,
     "throughput": throughput.measure,
@@ -33,6 +34,8 @@ MEASURES: dict[str, Callable[..., Coroutine[Any, Any, Json]]] = {
     "growth": growth.measure,
     "conversation": conversation.measure,
 }
+LOCAL = {"answer-local", "local"}
+"""Those with the local model."""
 
 
 def main() -> None:
@@ -45,11 +48,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick and not options.out:
         parser.error("--quick needs --out DIR: its figures must not replace the real ones")
-    names = set(filter(None, options.only.split(","))) or set(MEASURES) - {"local"}
+    names = set(filter(None, options.only.split(","))) or set(MEASURES) - LOCAL
     if unknown := names - set(MEASURES):
         parser.error(f"--only {','.join(sorted(unknown))}: choose from {', '.join(MEASURES)}")
     if options.local:
-        names.add("local")
+        names |= LOCAL
     if "overhead" in names and not options.quick:
         names.add("layers")
     console, errors = Console(), Console(stderr=True)

@@ -10,6 +10,7 @@ another question, with a cache that keeps prompts only.
 """
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,11 +22,14 @@ from benchmarks.overhead import QUESTION
 from benchmarks.server import OUTCOMES, model, reply_to
 from benchmarks.tokens import QUESTIONS, render, uncached_chars
 from llamaberry import Context, graph
+from llamaberry.graph.reply import parse_synthesis
 from testing.scripted_groq import Request, ScriptedGroq
 
 LATENCIES_MS = (50, 200, 1000)
 TOKENS_PER_S = (0, 500)
 """0: a reply of any length comes at once, after the delay."""
+TASKS = ("gsm_symbolic", "letter_counting", "calendar_arithmetic", "products", "chain_sum", "basic_arithmetic")
+LOCAL_SEED, LOCAL_MAX_TOKENS = 106, 512
 
 
 async def measure(*, quick: bool, log: Callable[[str], None]) -> Json:
@@ -49,6 +53,39 @@ def _plain(client: AsyncGroq, name: str) -> Run:
 
 def _ours(name: str, **settings: Any) -> Run:
     return lambda: graph.ainvoke({"query": QUESTION}, context=Context(model=f"groq:{name}", **settings))
+
+
+async def measure_local(*, quick: bool, log: Callable[[str], None]) -> Json:
+    """Answer generated questions with the local model, one after another, each in the plain loop and in the graph."""
+    from openai import AsyncOpenAI
+
+    from llamaberry.evaluation.data import generate
+    from llamaberry.models.local.server import server
+
+    local, rows = server(), []
+    cases = generate(TASKS[:1] if quick else TASKS, size=1, seed=LOCAL_SEED).cases
+    async with AsyncOpenAI(base_url=local.base_url, api_key=local.api_key, max_retries=0, timeout=3600) as client:
+        for case in cases:
+            log(f"answer: the local model, {case.task}")
+            row: Json = {"task": case.task}
+            started_at = time.perf_counter()
+            replies = await baseline.answer(client, case.question, model="local", max_tokens=LOCAL_MAX_TOKENS)
+            answer = parse_synthesis(replies[-1].text).concise
+            row["baseline"] = _local(started_at, len(replies), case.check, answer)
+            for name, settings in {"ours": {}, "parallel": {"verify": "parallel"}}.items():
+                started_at = time.perf_counter()
+                limits = {"max_tokens": LOCAL_MAX_TOKENS, "turn_timeout_s": 3600}
+                context = Context.model_validate({"model": "local", **limits, **settings})
+                result = await graph.ainvoke({"query": case.question}, context=context)
+                answer = result["concise_answer"]
+                row[name] = _local(started_at, result["usage"]["calls"], case.check, answer)
+            rows.append(row)
+    return {"local": rows}
+
+
+def _local(started_at: float, calls: int, check: Callable[[str], bool] | None, answer: str | None) -> Json:
+    seconds = time.perf_counter() - started_at
+    return {"seconds": round(seconds, 1), "calls": calls, "right": bool(check and answer and check(answer))}
 
 
 async def count_tokens(variant: str) -> Json:

@@ -10,13 +10,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("groq", "httpx", "langchain-core", "langchain-groq", "langgraph", "langgraph-checkpoint-sqlite", "pydantic")
 
 Json = dict[str, Any]
 Run = Callable[[], Awaitable[object]]
+
+
+class Table(NamedTuple):
+    """A title, column headings, and rows of cells."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 def figure(samples: Sequence[float], digits: int = 3) -> Json:

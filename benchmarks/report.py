@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich import box
 from rich.table import Table as RichTable
 
+from benchmarks import answer_report
 from benchmarks.layers import LAYERS
-from benchmarks.measure import ROOT, Json
+from benchmarks.measure import ROOT, Json, Table
 from benchmarks.overhead import SAVERS
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -20,18 +21,11 @@ CACHES = {
 }
 
 
-class Table(NamedTuple):
-    """A title, column headings, and rows of cells."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
 def tables(results: Json, before: Json) -> list[Table]:
     """Return the tables of all available results; `before` holds earlier results to compare with."""
     builders: dict[str, Callable[[Json], list[Table]]] = {
-        "answer": _answer,
+        "answer": answer_report.answer,
+        "answer-local": answer_report.local_answer,
         "overhead": lambda result: _overhead(result, before.get("overhead")),
         "layers": lambda result: _layers(result, before.get("layers")),
         "throughput": _throughput,
@@ -39,7 +33,7 @@ def tables(results: Json, before: Json) -> list[Table]:
         "local": _local,
         "start": _start,
         "growth": _growth,
-        "conversation": _conversation,
+        "conversation": answer_report.conversation,
     }
     available = [table for name, build in builders.items() if name in results for table in build(results[name])]
     return [*available, Table("Goals", ("goal", "measured", "met"), goals(results))]
@@ -133,28 +127,6 @@ def _ms(cost: Json) -> str:
 
 def _times(cost: Json) -> str:
     return f"{cost['median']:.2f} ({cost['low']:.2f} to {cost['high']:.2f})"
-
-
-def _answer(result: Json) -> list[Table]:
-    names = ("confirmed", "parallel", "corrected", "no-program")
-    times = [
-        [
-            f"{row['latency_ms']} ms",
-            str(row["tokens_per_s"] or "-"),
-            f"{row['baseline']['wall_ms']['median'] / 1000:.2f}",
-            *(
-                f"{row[name]['wall_ms']['median'] / 1000:.2f} ({row[name]['wall_ratio']['median']:.2f})"
-                for name in names
-            ),
-        ]
-        for row in result["times"]
-    ]
-    tokens = [[name, *(f"{count:,}" for count in counts.values())] for name, counts in result["tokens"].items()]
-    columns = ("delay", "tokens/s", "plain loop, s", *(f"{name.replace('-', ' ')}, s (times)" for name in names))
-    return [
-        Table("Time to the answer", columns, times),
-        Table("Tokens to the answer", ("run", "calls", "prompt tokens sent", "billed", "output tokens"), tokens),
-    ]
 
 
 def _overhead(result: Json, before: Json | None) -> list[Table]:
@@ -284,16 +256,3 @@ def _growth(result: Json) -> list[Table]:
     columns = ["turns", "reply bytes", "checkpoints", "checkpoint bytes", "pending write bytes"]
     columns += ["wall ms added by SQLite", "CPU, times"]
     return [Table("Growth of a thread in SQLite", columns, [cells(row) for row in result["rows"]])]
-
-
-def _conversation(result: Json) -> list[Table]:
-    columns = ("questions", "MB", "the last question, s", "`history`, CPU s", "`show`, CPU s")
-    rows = [
-        [
-            str(row["questions"]),
-            f"{row['bytes'] / 1e6:.1f}",
-            *(f"{row[name]:.2f}" for name in ("last_question_s", "history_s", "show_s")),
-        ]
-        for row in result["rows"]
-    ]
-    return [Table("A thread of many questions in SQLite", columns, rows)]
