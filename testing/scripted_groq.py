@@ -202,6 +202,11 @@ class ScriptedGroq:
         self.disconnects = 0
         return self
 
+    @property
+    def open_connections(self) -> int:
+        """The number of connections that are open, idle or not."""
+        return len(self._connections)
+
     def wait(self, open_requests: int = 0, timeout: float = 5) -> None:
         """Block until this many requests are open; in a coroutine, `await asyncio.to_thread(groq.wait, 1)`."""
         deadline = time.monotonic() + timeout

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import ssl
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import httpx
 from pydantic import SecretStr
 
 from llamaberry.graph.errors import SetupError
+from llamaberry.models.connections import ConnectionStack
 from llamaberry.models.local import server as local_server
 from llamaberry.models.network import check_environment, client_options, find_route, timeouts
 from llamaberry.models.objects import Model, ObjectSettings
@@ -102,9 +104,7 @@ def _http_clients(settings: ClientSettings) -> tuple[httpx.AsyncClient | None, d
         if settings.provider == "groq":
             from groq import DefaultAsyncHttpxClient, DefaultHttpxClient
 
-            # The default allows 100 connections; a call beyond them would spend its timeout waiting for one.
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-            own: dict[str, Any] = {"limits": limits, "event_hooks": {"response": [observe_headers]}}
+            own: dict[str, Any] = {"event_hooks": {"response": [observe_headers]}}
             options: dict[str, Any] = {}
         else:
             from openai import DefaultAsyncHttpxClient, DefaultHttpxClient  # type: ignore[assignment]
@@ -115,7 +115,9 @@ def _http_clients(settings: ClientSettings) -> tuple[httpx.AsyncClient | None, d
                 options["stream_usage"] = True
     except ImportError:
         return None, {}  # init_chat_model names the package
-    http: Any = DefaultAsyncHttpxClient(**client_options(settings.route), **own)
+    library = sys.modules[DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0]]  # httpx, or openai's httpx2
+    connections: Any = ConnectionStack(library, **client_options(settings.route))
+    http: Any = DefaultAsyncHttpxClient(transport=connections, trust_env=False, **own)
     # Nothing is sent by it, but a package that builds its own reads the proxies again.
     unused = DefaultHttpxClient(trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     # The silence between the tokens of the local model is limited by the caller.
