@@ -12,6 +12,7 @@ def reset_environment(monkeypatch: pytest.MonkeyPatch, *, local: bool = False) -
     for name in list(os.environ):
         if name.startswith(names) or (name.upper().endswith("_PROXY") and not local):
             monkeypatch.delenv(name)
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # a user's Python buffers its output
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
 
 

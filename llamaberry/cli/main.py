@@ -68,6 +68,11 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # the terminal's encoding may lack characters of a reply
     code = _run()
+    try:
+        if sys.stderr:
+            sys.stderr.flush()
+    except OSError:
+        sys.stderr = None  # a full disk; Python would flush it again when it exits, and exit with 120
     if getattr(sys.modules.get("llamaberry.tracing.langsmith"), "flush_timed_out", False):
         for stream in (sys.stdout, sys.stderr):
             if stream:
@@ -92,6 +97,8 @@ def _run() -> int:
         return error.exit_code
     except SetupError as error:
         print_error(str(error))
+        if isinstance(error.__cause__, OSError) and _is_about_stdout(error.__cause__):
+            sys.stdout = None  # Python must not flush it when it exits
         return MISTAKE
     except ModelError as error:
         from llamaberry.models.errors import FIXABLE_STATUS, status_of
@@ -101,18 +108,21 @@ def _run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of the pipe has ended (`| head`). Python must not flush standard output when it exits, either.
-        sys.stdout = None
+        sys.stdout = None  # the reader of the pipe has ended (`| head`)
         return 0
     except OSError as error:
-        if error.filename is None and error.errno in _CANNOT_WRITE:
+        if _is_about_stdout(error):
             print_error(f"standard output cannot be written ({error.strerror}): fix that, and run the command again")
-            sys.stdout = None  # as above
+            sys.stdout = None
         elif error.filename is not None:
             print_error(f"{error.filename} cannot be used ({error.strerror}): fix that, and run the command again")
         else:
             raise
         return MISTAKE
+
+
+def _is_about_stdout(error: OSError) -> bool:
+    return error.filename is None and error.errno in _CANNOT_WRITE
 
 
 def _replace_closed_streams() -> None:
