@@ -7,19 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from testing.fork import Fork
 from testing.loaded_command import loaded_command
 from testing.scripted_groq import ScriptedGroq
 
-COMMAND = [sys.executable, "-c", "from llamaberry.cli.main import main; main()"]
+CODE = "from llamaberry.cli.main import main; main()"
+COMMAND = [sys.executable, "-c", CODE]
 QUESTION = "What is 6 times 7?"
 CSI = "\x1b["
-PIPE_SIZE = 8192
-"""Characters of standard input that certainly fit into a pipe."""
 LIMIT_S = 300
 """After which a command counts as stuck; a busy machine may need minutes to start a dozen at once."""
 ASK_ONE_TURN = ("ask", "Q", "--quiet", "--turns", "1")
@@ -29,19 +29,9 @@ ASK_IN_THREAD = (*ASK_ONE_TURN, "--thread", "T")
 def llamaberry(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command with pipes. `stdin` is its input; the other keywords are added to the environment."""
     stdin = more.pop("stdin", "")
-    environment = os.environ | more
-    command = [*COMMAND, *words]
-    if not loaded_command().can_run_with(environment) or len(stdin) > PIPE_SIZE:
-        return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
-        )
-    (stdin_end, stdin_fd), (stdout_end, stdout_fd), (stderr_end, stderr_fd) = reversed(os.pipe()), os.pipe(), os.pipe()
-    with open(stdin_end, "w") as file:
-        file.write(stdin)
-    with open(stdout_end) as stdout, open(stderr_end) as stderr, ThreadPoolExecutor() as pool:
-        outputs = [pool.submit(file.read) for file in (stdout, stderr)]
-        code = loaded_command().run(words, environment, (stdin_fd, stdout_fd, stderr_fd), LIMIT_S)
-        return subprocess.CompletedProcess(command, code, *(output.result() for output in outputs))
+    with running_command(*words, stdin=subprocess.PIPE, env=os.environ | more) as run:
+        outputs = run.communicate(stdin, timeout=LIMIT_S)
+        return subprocess.CompletedProcess(run.args, run.wait(), *outputs)
 
 
 def usage_error(*words: str, **more: str) -> str:
@@ -59,8 +49,8 @@ def run_in_terminal(*words: str, **more: str) -> str:
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"} | more
     with ThreadPoolExecutor() as pool:
         output = pool.submit(_read_terminal, parent)
-        code = loaded_command().run(words, environment, (child, os.dup(child), os.dup(child)), LIMIT_S)
-        assert code == 0
+        with loaded_command().start(CODE, words, environment, (child, os.dup(child), os.dup(child))) as run:
+            assert run.wait(LIMIT_S) == 0
     os.close(parent)
     return output.result().decode()
 
@@ -76,10 +66,21 @@ def _read_terminal(terminal: int) -> bytes:
 
 
 @contextmanager
-def running_command(*words: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
-    """Start the command; kill it at the end unless it has ended."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen([*COMMAND, *words], stdout=pipe, stderr=pipe, text=True, **more) as run:
+def running_command(
+    *words: str, code: str = CODE, stdin: int = subprocess.DEVNULL, env: Mapping[str, str] | None = None
+) -> Iterator[Fork | subprocess.Popen[str]]:
+    """Start the command, or the program that is `code`; kill it at the end unless it has ended."""
+    run: Fork | subprocess.Popen[str]
+    env, pipe = env or os.environ, subprocess.PIPE
+    if loaded_command().can_run_with(env):
+        (stdout, stdout_end), (stderr, stderr_end) = os.pipe(), os.pipe()
+        stdin_end, entry = os.pipe() if stdin == pipe else (os.open(os.devnull, os.O_RDONLY), None)
+        run = loaded_command().start(code, words, env, (stdin_end, stdout_end, stderr_end))
+        run.open_pipes(entry, stdout, stderr)
+    else:
+        command = [sys.executable, "-c", code, *words]
+        run = subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe, text=True, env=env)
+    with run:
         try:
             yield run
         finally:
@@ -91,7 +92,7 @@ def run_concurrently(*commands: tuple[str, ...], **more: str) -> list[Any]:
     with ExitStack() as stack:
         runs = [stack.enter_context(running_command(*words, env=os.environ | more)) for words in commands]
         outs = [run.communicate(timeout=LIMIT_S) for run in runs]
-    return [subprocess.CompletedProcess(run.args, run.returncode, *out) for run, out in zip(runs, outs, strict=True)]
+    return [subprocess.CompletedProcess(run.args, run.wait(), *out) for run, out in zip(runs, outs, strict=True)]
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 120) -> None:
@@ -109,7 +110,7 @@ def signal_during_call(
     with running_command(*words) as run:
         wait_until(lambda: len(groq.requests) == calls)
         run.send_signal(by)
-        return run.communicate(timeout=10)
+        return run.communicate(timeout=LIMIT_S)
 
 
 def kill_when(groq: ScriptedGroq, command: list[str], condition: Callable[[], bool]) -> None:

@@ -1,17 +1,17 @@
-"""A process that has loaded the command line and forks a copy of itself for each command.
+"""A process that has loaded the product and forks a copy of itself for each command, or another Python program.
 
 Starting Python and importing LangGraph takes a second or two of CPU; a fork takes milliseconds. The copy is a process
 of its own, with its own standard streams, environment, folder and exit, as if it had been started.
 """
 
 import atexit
+import contextlib
 import fcntl
 import functools
 import gc
 import importlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -19,17 +19,21 @@ import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 from langsmith.utils import get_env_var
 
-_READ_AT_START = ("PYTHON", "LC_", "LANG=", "LANGUAGE", "LLAMABERRY_TRACES")
-"""Variables that are read when Python starts or a graph is built; a fork cannot obey a change of theirs."""
+from testing.fork import Fork, report
+
+_READ_AT_START = ("PYTHON", "LC_", "LANG=", "LANGUAGE", "GROQ_LOG")
+"""Variables that are read when Python starts or a package is loaded; a fork cannot obey a change of theirs."""
 _LOADED = (
     "genai_prices.data",
     "groq.resources.chat.completions",
     "httpcore",
     "langchain.chat_models",
     "langchain_groq",
+    "langgraph.checkpoint.postgres.aio",
     "langgraph.checkpoint.sqlite.aio",
     "llamaberry.batch",
     "llamaberry.cli.ask",
@@ -49,22 +53,21 @@ _LOADED = (
 
 
 class LoadedCommand:
-    """The process that forks, and the connection to it. One command runs at a time."""
+    """The process that forks, and the connection to it."""
 
     def __init__(self) -> None:
         self._environment = _read_at_start(os.environ)
         self._connection, other = socket.socketpair()
+        self._one_request = threading.Lock()
         with other:
             command = [sys.executable, "-m", __spec__.name, str(other.fileno())]
             null = subprocess.DEVNULL
             one_thread = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # a process with threads must not fork
             fds = [other.fileno()]
             self._process = subprocess.Popen(command, env=one_thread, stdin=null, stdout=null, pass_fds=fds)
-        self._replies = self._connection.makefile()
         atexit.register(self._close)
 
     def _close(self) -> None:
-        self._replies.close()
         self._connection.close()
         self._process.wait()
 
@@ -72,21 +75,17 @@ class LoadedCommand:
         """Return whether a copy would read the environment as a new Python does."""
         return _read_at_start(environment) == self._environment
 
-    def run(
-        self, words: Sequence[str], environment: Mapping[str, str], streams: Sequence[int], timeout_s: float
-    ) -> int:
-        """Run a command with these file descriptors as its standard streams; close them, and return its exit code."""
-        request = {"words": words, "environment": dict(environment), "folder": os.getcwd()}
-        socket.send_fds(self._connection, [b"\n"], streams)
-        for stream in streams:
-            os.close(stream)
-        self._connection.sendall(json.dumps(request).encode() + b"\n")
-        process_id = int(self._replies.readline())
-        timer = threading.Timer(timeout_s, os.kill, [process_id, signal.SIGKILL])
-        timer.start()
-        code = int(self._replies.readline())
-        timer.cancel()
-        return code
+    def start(self, code: str, words: Sequence[str], environment: Mapping[str, str], streams: Sequence[int]) -> Fork:
+        """Start `python -c CODE WORD…` with these file descriptors as its standard streams, and close them here."""
+        request = {"code": code, "words": words, "environment": dict(environment), "folder": os.getcwd()}
+        status, status_end = os.pipe()
+        descriptors = [*streams, status_end]
+        with self._one_request:
+            socket.send_fds(self._connection, [b"\n"], descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._connection.sendall(json.dumps(request).encode() + b"\n")
+            return Fork([sys.executable, "-c", code, *words], status)
 
 
 @functools.cache
@@ -99,24 +98,38 @@ def _read_at_start(environment: Mapping[str, str]) -> list[str]:
     return sorted(pair for pair in map("=".join, environment.items()) if pair.startswith(_READ_AT_START))
 
 
-def _serve(connection: socket.socket) -> None:
-    """Fork for each request. Only a copy returns from this function, and then ends as its command does."""
+def _serve(connection: socket.socket) -> str:
+    """Fork for each request. Only a copy returns from this function, with the code that it is to run."""
     requests = connection.makefile("rb")
     while True:
-        _, streams, _, _ = socket.recv_fds(connection, 1, 3)
-        if not streams:
+        _, descriptors, _, _ = socket.recv_fds(connection, 1, 4)
+        if not descriptors:
             os._exit(0)  # the process that asked has ended
         request = json.loads(requests.readline())
-        if (process_id := os.fork()) == 0:
+        if os.fork() == 0:  # the command's parent, so that commands can run at the same time
             requests.close()
             connection.close()
-            _become(request, streams)
-            return
-        for stream in streams:
-            os.close(stream)
-        connection.sendall(b"%d\n" % process_id)
-        code = os.waitstatus_to_exitcode(os.waitpid(process_id, 0)[1])
-        connection.sendall(b"%d\n" % code)
+            *streams, status = descriptors
+            if (process_id := os.fork()) == 0:
+                os.close(status)
+                _become(request, streams)
+                return str(request["code"])
+            _watch(process_id, streams, status)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _watch(process_id: int, streams: Sequence[int], status: int) -> NoReturn:
+    """Report a command's id and exit code, and end."""
+    for stream in streams:
+        os.close(stream)
+    with contextlib.suppress(BrokenPipeError):
+        report(process_id, status)
+        report(os.waitstatus_to_exitcode(os.waitpid(process_id, 0)[1]), status)
+    os._exit(0)
 
 
 def _become(request: Mapping[str, object], streams: Sequence[int]) -> None:
@@ -133,7 +146,7 @@ def _become(request: Mapping[str, object], streams: Sequence[int]) -> None:
     sys.argv = ["-c", *request["words"]]  # type: ignore[misc]
     sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc] # noqa: SIM115
     sys.stdout = sys.__stdout__ = open(1, "w", closefd=False)  # type: ignore[misc] # noqa: SIM115
-    sys.stderr = sys.__stderr__ = open(2, "w", closefd=False, errors="backslashreplace")  # type: ignore[misc] # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(2, "w", 1, closefd=False, errors="backslashreplace")  # type: ignore[misc] # noqa: SIM115
 
 
 def _load() -> None:
@@ -145,7 +158,4 @@ def _load() -> None:
 
 if __name__ == "__main__":
     _load()
-    _serve(socket.socket(fileno=int(sys.argv[1])))
-    from llamaberry.cli.main import main
-
-    main()
+    exec(_serve(socket.socket(fileno=int(sys.argv[1]))), {"__name__": "__main__"})

@@ -4,11 +4,10 @@ import os
 import pty
 import select
 import time
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from testing.command import LIMIT_S
+from testing.command import CODE, LIMIT_S
 from testing.loaded_command import loaded_command
 
 CTRL_C, CTRL_D, UP, HOME, DELETE = "\x03", "\x04", "\x1b[A", "\x01", "\x1b[3~"
@@ -22,9 +21,7 @@ class Terminal:
         self._read = 0  # characters of the output that `expect` has passed
         self._fd, child = pty.openpty()
         environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"} | environment
-        self._pool = ThreadPoolExecutor(1)
-        streams = (child, os.dup(child), os.dup(child))
-        self._run = self._pool.submit(loaded_command().run, words, environment, streams, LIMIT_S)
+        self._run = loaded_command().start(CODE, words, environment, (child, os.dup(child), os.dup(child)))
 
     def __enter__(self) -> Self:
         return self
@@ -33,7 +30,7 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._fd)
-        self._pool.shutdown()
+        self._run.wait(LIMIT_S)
 
     def type(self, text: str) -> None:
         """Type a text; "\\n" is the Enter key."""
@@ -58,7 +55,7 @@ class Terminal:
         """Wait for the end, and return the exit code."""
         while self._read_more():
             pass
-        return self._run.result()
+        return self._run.wait(LIMIT_S)
 
     def _read_more(self) -> bool:
         select.select([self._fd], [], [], LIMIT_S)

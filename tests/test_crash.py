@@ -5,9 +5,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +20,7 @@ from llamaberry import build_graph
 from testing.command import (
     ASK_IN_THREAD,
     ASK_ONE_TURN,
+    LIMIT_S,
     assert_answer,
     assert_not_saved,
     assert_refused,
@@ -59,27 +57,23 @@ NODES = {1: "first_turn", 2: "refine_turn", 3: "refine_turn", 4: "synthesize"}
 Run = tuple[dict[str, str] | None, dict[str, Any]]
 
 
-def command(where: str, durability: str, runs: Sequence[Run]) -> list[str]:
-    return [sys.executable, "-c", PROGRAM, json.dumps([where, durability, runs])]
+def program_run(where: str, durability: str, runs: Sequence[Run]) -> Any:
+    """Start the program."""
+    return running_command(json.dumps([where, durability, runs]), code=PROGRAM)
 
 
 def run_until(condition: Callable[[], bool], *args: Any) -> None:
     """Run the program until `condition` holds, then kill it."""
-    with subprocess.Popen(command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            end = time.monotonic() + 30
-            while not condition():
-                assert process.poll() is None, process.communicate()
-                assert time.monotonic() < end
-                time.sleep(0.001)
-        finally:
-            process.kill()
+    with program_run(*args) as process:
+        wait_until(lambda: condition() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
 
 
 def run_to_end(*args: Any) -> list[dict[str, Any]]:
-    process = subprocess.run(command(*args), capture_output=True, timeout=60, check=False)
-    assert (process.returncode, process.stderr) == (0, b"")
-    states: list[dict[str, Any]] = json.loads(process.stdout)
+    with program_run(*args) as process:
+        stdout, stderr = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, stderr) == (0, "")
+    states: list[dict[str, Any]] = json.loads(stdout)
     return states
 
 

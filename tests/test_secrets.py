@@ -2,10 +2,7 @@
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,7 +16,7 @@ from pydantic import ValidationError
 
 from llamaberry import Context, LlamaberryError, build_graph
 from testing.collector import Collector
-from testing.command import COMMAND, llamaberry
+from testing.command import LIMIT_S, llamaberry, running_command, wait_until
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
 KEY = "gsk_PLANTED0key0that0nobody0else0may0see"
@@ -74,16 +71,14 @@ def test_a_killed_process_leaves_the_key_in_no_file(scripted: Scripted, tmp_path
     """The write-ahead log of the database and debug logs included."""
     groq = scripted([first(), Reply(hang=True)])
     more = {"GROQ_API_KEY": KEY, "GROQ_LOG": "debug", "LANGGRAPH_DEBUG": "true"}
-    with subprocess.Popen(
-        [*COMMAND, "ask", "Q"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | more
-    ) as run:
-        while len(groq.requests) < 2 and run.poll() is None:
-            threading.Event().wait(0.01)
-        run.send_signal(signal.SIGKILL)
-        out, err = run.communicate(timeout=10)
+    with running_command("ask", "Q", env=os.environ | more) as run:
+        wait_until(lambda: len(groq.requests) == 2)
+        run.kill()
+        out, err = run.communicate(timeout=LIMIT_S)
     assert (tmp_path / "threads.sqlite-wal").stat().st_size > 0
-    assert b"chat/completions" in err
-    assert KEY.encode() not in out + err + stored(tmp_path) + received(groq)
+    assert "chat/completions" in err
+    assert KEY not in out + err
+    assert KEY.encode() not in stored(tmp_path) + received(groq)
 
 
 async def test_the_key_is_in_no_exception_and_no_state(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:

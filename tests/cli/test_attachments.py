@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from testing.command import COMMAND, assert_refused, llamaberry, running_command
+from testing.command import COMMAND, LIMIT_S, assert_refused, llamaberry, running_command
 from testing.local_model import use_scripted_local
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
@@ -61,7 +61,7 @@ def test_what_is_piped_has_to_be_text(words: tuple[str, ...], locale: str) -> No
 def test_an_open_pipe_without_text_is_not_waited_for(scripted: Scripted) -> None:
     groq = scripted([first()])
     with running_command("ask", "Q", "--turns", "1", stdin=subprocess.PIPE) as run:
-        assert run.wait(60) == 0
+        assert run.wait(LIMIT_S) == 0
     assert "standard input" not in groq.requests[0].messages[-1]["content"]
 
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from testing.command import QUESTION, llamaberry, running_command, signal_during_call, wait_until
+from testing.command import LIMIT_S, QUESTION, llamaberry, running_command, signal_during_call, wait_until
 from testing.compare import ModelByKind, request_kinds, run_compare
 from testing.scripted_groq import Reply, Scripted, first
 from testing.scripts import HANG
@@ -52,7 +52,7 @@ def test_ctrl_c_prints_finished_turns(scripted: Scripted, how: tuple[str, ...]) 
     with running_command("compare", QUESTION, *how) as run:
         wait_until(lambda: "refine" in request_kinds(groq) and groq.open_requests == 1)
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=10)
+        out, err = run.communicate(timeout=LIMIT_S)
     assert (run.returncode, err) == (130, "")
     assert "1 turn · all turns used ·" in out
     assert "1 turn · interrupted ·" in out
@@ -73,6 +73,6 @@ def test_compare_accepts_a_closed_pipe(scripted: Scripted) -> None:
     with running_command("compare", QUESTION) as run:
         assert run.stdout
         run.stdout.close()
-        assert run.wait(30) == 0
+        assert run.wait(LIMIT_S) == 0
         assert run.stderr
         assert run.stderr.read() == ""

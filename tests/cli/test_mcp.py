@@ -18,7 +18,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from llamaberry.console import INTERRUPTED
-from testing.command import COMMAND, assert_refused, llamaberry, running_command
+from testing.command import COMMAND, LIMIT_S, assert_refused, llamaberry, running_command
 from testing.mcp import QUESTION, cancelled_call
 from testing.scripted_groq import ScriptedGroq
 from testing.scripts import HANG
@@ -57,7 +57,7 @@ def test_standard_output_has_only_the_protocol(groq: ScriptedGroq, monkeypatch: 
         assert run.stdout
         ask(run.stdin)
         lines = [run.stdout.readline(), run.stdout.readline()]
-        rest, errors = run.communicate(timeout=30)
+        rest, errors = run.communicate(timeout=LIMIT_S)
     assert [json.loads(line)["id"] for line in lines] == [1, 2]
     assert json.loads(lines[1])["result"]["structuredContent"]["answer"] == "The answer is 42."
     assert (rest, run.returncode) == ("", 0)
@@ -70,7 +70,7 @@ def test_the_end_of_the_input_ends_the_run(groq: ScriptedGroq) -> None:
         assert run.stdin
         ask(run.stdin)
         groq.wait(1, timeout=30)
-        run.communicate(timeout=30)
+        run.communicate(timeout=LIMIT_S)
     groq.wait(0)
     assert (run.returncode, len(groq.requests)) == (0, 1)
 

@@ -17,7 +17,7 @@ from langgraph_sdk import get_sync_client
 
 from llamaberry.graph.state import Output
 from llamaberry.remote import thread_id
-from testing.command import llamaberry, mask_figures, running_command, usage_error, wait_until
+from testing.command import LIMIT_S, llamaberry, mask_figures, running_command, usage_error, wait_until
 from testing.scripted_groq import Reply, ScriptedGroq, first, good_model, refine, synthesis
 from testing.scripts import HANG
 from testing.server import serve, server_environment
@@ -73,7 +73,7 @@ def test_a_busy_thread_is_refused_and_ctrl_c_cancels_its_run(server: Server) -> 
         assert "busy" in usage_error(*ask)
         assert len(groq.requests) == 2
         run.send_signal(signal.SIGINT)
-        out, message = run.communicate(timeout=10)
+        out, message = run.communicate(timeout=LIMIT_S)
         assert (run.returncode, "── the answer so far ──\n41\n" in out, "--thread busy" in message) == (130, True, True)
         groq.wait(0)
     with get_sync_client(url=address, api_key=KEY) as client:
@@ -209,7 +209,7 @@ def test_a_broken_connection_is_restored_without_repeats(server: Server) -> None
         for call in (1, 2, 3):
             wait_until(lambda call=call: len(groq.requests) == call)  # type: ignore[misc]
             cut()
-        out, message = run.communicate(timeout=60)
+        out, message = run.communicate(timeout=LIMIT_S)
     assert (run.returncode, message, len(groq.requests)) == (0, "", 3)
     whole = llamaberry("ask", "Q", "--turns", "2", "--server", address)
     # `langgraph dev` may repeat or lose the piece of a reply that it sent at the cut: event ids are its milliseconds.
@@ -225,7 +225,7 @@ def test_ctrl_c_while_unreachable_says_the_run_may_continue(server: Server) -> N
         wait_until(lambda: len(groq.requests) == 1)
         cut(down=True)
         run.send_signal(signal.SIGINT)
-        _, message = run.communicate(timeout=60)
+        _, message = run.communicate(timeout=LIMIT_S)
     assert (run.returncode, "may continue" in message, "cancelled" in message) == (130, True, False)
     with get_sync_client(url=address, api_key=KEY) as client:
         wait_until(lambda: client.threads.get(thread_id("lost"))["status"] == "idle")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamaberry.runs.past_run import MAX_DIFF_WORDS, diff
-from testing.command import CSI, QUESTION, llamaberry, run_in_terminal, running_command, usage_error
+from testing.command import CSI, LIMIT_S, QUESTION, llamaberry, run_in_terminal, running_command, usage_error
 from testing.pages import HOSTILE_TEXT, PageElements
 from testing.scripted_groq import NO_RETRY, Reply, Scripted, first, refine, synthesis
 from testing.scripts import REVISED_ANSWER
@@ -169,7 +169,7 @@ def test_show_accepts_a_closed_pipe(scripted: Scripted) -> None:
     with running_command("show", "last") as run:
         assert run.stdout
         run.stdout.close()
-        assert run.wait(30) == 0
+        assert run.wait(LIMIT_S) == 0
         assert run.stderr
         assert run.stderr.read() == ""
 

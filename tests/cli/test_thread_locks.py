@@ -11,6 +11,7 @@ import pytest
 from testing.command import (
     ASK_IN_THREAD,
     ASK_ONE_TURN,
+    LIMIT_S,
     assert_answer,
     assert_refused,
     llamaberry,
@@ -72,7 +73,7 @@ def test_a_second_question_waits_until_the_first_dies(scripted: Scripted) -> Non
         assert "thread 'T' is running in another process: waiting" in message
         assert len(groq.requests) == 1
         run.kill()
-        assert second.communicate(timeout=60) == ("42\n", "")
+        assert second.communicate(timeout=LIMIT_S) == ("42\n", "")
     assert len(groq.requests) == 2
 
 
@@ -82,7 +83,7 @@ def test_ctrl_c_ends_the_wait(scripted: Scripted) -> None:
         assert second.stderr
         assert "waiting" in second.stderr.readline()
         second.send_signal(signal.SIGINT)
-        assert second.communicate(timeout=60) == ("", "")
+        assert second.communicate(timeout=LIMIT_S) == ("", "")
         assert second.returncode == 130
 
 

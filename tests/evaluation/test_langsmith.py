@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from testing.collector import Collector, metadata, serve_collector
-from testing.command import COMMAND, llamaberry
+from testing.command import llamaberry, running_command, wait_until
 from testing.environment import trace_to
 from testing.scripted_groq import Reply, Request, Scripted, first, good_model, refine, synthesis
 from testing.traces import COLLECTOR_FAULTS, expected_tree
@@ -124,13 +123,9 @@ def test_a_killed_evaluation_resumes_in_its_experiments(
     groq = scripted(
         lambda request: Reply(hang=True) if "Right?" in json.dumps(request.messages) else mixed_model(request)
     )
-    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    record, end = Path(words[3]) / "langsmith.jsonl", time.monotonic() + 30
-    while not record.exists() or not all(record.read_text().count(f'"{case}"') == 2 for case in "ab"):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    record = Path(words[3]) / "langsmith.jsonl"
+    with running_command(*words):
+        wait_until(lambda: record.exists() and all(record.read_text().count(f'"{case}"') == 2 for case in "ab"))
     completed_calls = len(groq.requests) - 1  # one hangs
     second_groq = scripted(mixed_model)
     with record.open("a") as file:

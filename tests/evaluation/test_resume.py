@@ -12,6 +12,7 @@ import pytest
 
 from llamaberry.evaluation.folder import Folder
 from testing.command import (
+    LIMIT_S,
     assert_refused,
     kill_when,
     llamaberry,
@@ -109,7 +110,7 @@ def test_ctrl_c_exits_with_130_and_says_how_to_resume(scripted: Scripted, tmp_pa
     with running_command("eval", data, "--out", str(out), "--arms", "turns:3+noverify") as run:
         wait_until(lambda: groq.open_requests == 2 and len(groq.requests) == 3)
         run.send_signal(signal.SIGINT)
-        stdout, stderr = run.communicate(timeout=20)
+        stdout, stderr = run.communicate(timeout=LIMIT_S)
     assert (run.returncode, stdout) == (130, "")
     assert re.fullmatch(r"llamaberry: .* to resume\n", stderr)
     assert id_arm_pairs(run_eval(data, out, "--arms", "turns:3+noverify")) == [

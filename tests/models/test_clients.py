@@ -1,22 +1,23 @@
 """Clients live as long as their event loop: no connection is left open, and none is closed while it is used."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
+from testing.command import LIMIT_S, running_command
 from testing.scripted_groq import ScriptedGroq
 
 PREAMBLE = """
-import asyncio, gc, os, sys, threading, time
+import asyncio, os, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 from langchain_core.messages import HumanMessage
 from llamaberry.graph.context import Context
 from llamaberry.graph.workflow import graph
 from llamaberry.models import clients
 from llamaberry.models.client import acall_model
+
+warnings.simplefilter("default", ResourceWarning)
 
 def sockets():
     links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
@@ -34,15 +35,15 @@ def groq() -> Iterator[ScriptedGroq]:
         yield groq
 
 
-def run(code: str, groq: ScriptedGroq, *options: str) -> str:
+def run(code: str, groq: ScriptedGroq) -> str:
     """Run code in another process, with every warning shown; return its output. Nothing may be on stderr."""
     environment = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
     environment |= {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url, "OPENAI_API_KEY": "sk"}
     environment |= {"OPENAI_BASE_URL": f"{groq.url}/openai/v1"}
-    command = [sys.executable, "-W", "default::ResourceWarning", *options, "-c", PREAMBLE + code]
-    process = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
-    assert (process.returncode, process.stderr) == (0, ""), process.stderr
-    return process.stdout
+    with running_command(code=PREAMBLE + code, env=environment) as process:
+        stdout, stderr = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, stderr) == (0, ""), stderr
+    return stdout
 
 
 @pytest.mark.parametrize("model", ["groq:m", "openai:m"])
@@ -86,7 +87,6 @@ print(sockets())
 def test_loops_that_are_only_closed_leave_nothing_open(groq: ScriptedGroq) -> None:
     """Without shutdown_asyncgens: what is left of one is closed when the next one asks."""
     code = """
-import warnings
 warnings.simplefilter("ignore", ResourceWarning)  # such a loop leaves its connections to the garbage collector
 for number in range(50):
     loop = asyncio.new_event_loop()

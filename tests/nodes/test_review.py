@@ -11,7 +11,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
 from llamaberry import Context, SetupError, as_tool, build_graph
-from testing.command import COMMAND, llamaberry, usage_error
+from testing.command import COMMAND, LIMIT_S, llamaberry, running_command, usage_error
 from testing.scripted_groq import Reply, Scripted, ScriptedGroq, first, refine, synthesis
 
 CONFIG: Any = {"configurable": {"thread_id": "T"}}
@@ -214,14 +214,12 @@ def test_resume_continues_a_review(scripted: Scripted) -> None:
 def test_a_late_decision_does_not_reach_the_next_turn(scripted: Scripted) -> None:
     """Another process has replied to the pause in the meantime, and the run waits at the next one."""
     scripted([first("41"), refine("42"), refine("42"), synthesis()])
-    command = [*COMMAND, "ask", "Q", "--review", "--thread", "T"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=os.environ.copy()) as slow:
+    with running_command("ask", "Q", "--review", "--thread", "T", stdin=subprocess.PIPE) as slow:
         assert slow.stderr
         while not slow.stderr.readline().startswith("── review of turn 1"):
             assert slow.poll() is None
         llamaberry("resume", "T", stdin="\n")  # as far as the review of turn 2
-        _, stderr = slow.communicate("a 99\n", timeout=60)
+        _, stderr = slow.communicate("a 99\n", timeout=LIMIT_S)
     assert "review of turn 2" in stderr
     answers = json.loads(llamaberry("resume", "T", "--json", stdin="\n" * 3).stdout)["turns"]
     assert [turn["answer"] for turn in answers] == ["41", "42", "42"]

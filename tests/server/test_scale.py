@@ -19,7 +19,7 @@ from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
 from testing.cluster import KEY, Cluster, cluster, free_port, server_python, shipped_settings
-from testing.command import mask_figures, run_concurrently, running_command, wait_until
+from testing.command import LIMIT_S, mask_figures, run_concurrently, running_command, wait_until
 from testing.keys import KEYS, SECRET, attempts, create_all
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from testing.scripts import count_nth_calls, nth_call_of
@@ -136,7 +136,7 @@ def test_a_stopping_server_finishes_its_runs(servers: tuple[Cluster, ScriptedGro
         wait_until(lambda: len(groq.requests) >= 3)
         assert deployment.stop(holder(deployment, "drain 1")) == -signal.SIGTERM  # a clean exit for systemd
         for run in (one, two):
-            out, errors = run.communicate(timeout=60)
+            out, errors = run.communicate(timeout=LIMIT_S)
             assert (run.returncode, errors) == (0, "")
             check_output(out)
     assert set(count_nth_calls(groq).values()) == {1}
@@ -159,7 +159,7 @@ def test_every_thread_survives_a_restart_of_everything(servers: tuple[Cluster, S
             deployment.start()
             now = threads(client)
             assert {thread: now[thread] for thread in before} == before
-            out, errors = running.communicate(timeout=60)
+            out, errors = running.communicate(timeout=LIMIT_S)
         assert (running.returncode, errors) == (0, "")
         # Redis has lost events: a turn whose stream is among them is printed when the state has it, perhaps late.
         assert sorted(re.findall(r"^turn (\d) · ", out, re.MULTILINE)) == ["1", "2", "3"]
