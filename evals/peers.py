@@ -80,11 +80,17 @@ def load_method(name: str) -> Callable[..., tuple[str, int]]:
 
 
 def conclusions(text: str) -> list[str]:
-    """Return what may be the answer in a reply: all of it, its last line, and the last "The answer is …", bold text and
-    `\\boxed{}`."""
+    """Return what may be the answer in a reply: all of it, its last line, and the last "The answer is …", bold text,
+    `\\boxed{}` and number."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last: dict[int, str] = {match.lastindex or 0: match[match.lastindex or 0] for match in _CONCLUSION.finditer(text)}
-    return [text.strip(), *lines[-1:], *(found.strip(" *_.`:\\()[]$") for found in last.values())]
+    numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
+    return [text.strip(), *lines[-1:], *numbers[-1:], *(found.strip(" *_.`:\\()[]$") for found in last.values())]
+
+
+def is_right(case: Case, text: str) -> bool:
+    """Return whether one of the conclusions of a reply is the answer."""
+    return any(case.check(found) for found in conclusions(text)) if case.check else False
 
 
 def answer(case: Case, name: str, client: OpenAI) -> dict[str, Any]:
@@ -96,7 +102,7 @@ def answer(case: Case, name: str, client: OpenAI) -> dict[str, Any]:
         "id": case.id,
         "task": case.task,
         "method": name,
-        "right": any(case.check(found) for found in conclusions(text)) if case.check else False,
+        "right": is_right(case, text),
         "calls": counting.calls,
         "tokens": counting.tokens,
         "seconds": round(time.perf_counter() - started, 1),
