@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from testing.command import LIMIT_S
 from testing.server import CLI_SETTINGS, COMMAND, ROOT, server_environment
 
 LIST_ROUTES = """
@@ -33,7 +34,7 @@ def list_routes(home: Path) -> list[tuple[str, str]]:
     """Return the method and the path of every route, with the names of its parameters."""
     command = [sys.executable, "-c", LIST_ROUTES, *COMMAND[3:]]
     env = server_environment(home) | CLI_SETTINGS
-    ran = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     output = re.findall(r"^ROUTES(.*)$", ran.stdout, re.MULTILINE)
     assert output, ran.stderr[-2000:]
     return [(method, path) for path, methods in json.loads(output[0]) for method in methods]

@@ -1,8 +1,8 @@
 """Traces of a run: their shape, host programs that make them, and failures of a collector."""
 
 import os
-import subprocess
-import sys
+
+from testing.command import LIMIT_S, running_command
 
 RUN_NODES = ["turn 1", "check", "turn 2", "turn 3", "synthesis"]
 COLLECTOR_FAULTS = {  # name -> arguments of Collector; None: nothing listens
@@ -21,7 +21,8 @@ def expected_tree(*nodes: str, depth: int = 0) -> list[str]:
     return ["  " * depth + line for line in ["llamaberry", *below]]
 
 
-def run_python(code: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run_python(code: str, **more: str) -> None:
     """Run a program that embeds the graph; it must succeed."""
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=True)
+    with running_command(code=code, env=os.environ | more) as run:
+        outputs = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 0, outputs

@@ -43,9 +43,9 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Run two workers on each core: most tests wait, for a process, a retry or a time limit."""
-    return 2 * (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run two workers on each core: most tests wait, for a process, a retry or a time limit; the others do not."""
+    return (1 if "not process" in config.option.markexpr else 2) * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)

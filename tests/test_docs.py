@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llamaberry import Context
+from testing.command import LIMIT_S
 from testing.scripted_groq import Reply, Request, ScriptedGroq, good_model
 from testing.server import PYTHON, ROOT
 
@@ -46,7 +47,7 @@ def test_the_snippets_of_a_page_run(server: tuple[str, ScriptedGroq], page: str,
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
     code = "\n".join(blocks).replace("http://127.0.0.1:2024", address)
     env = os.environ | {"GROQ_API_KEY": "gsk_test", "GROQ_API_BASE": groq.url}
-    options = {"env": env, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 60}
+    options = {"env": env, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": LIMIT_S}
     ran = subprocess.run([*PYTHON, "-c", code], check=False, **options)
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = iter(ran.stdout.splitlines())

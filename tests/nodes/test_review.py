@@ -229,7 +229,7 @@ def test_a_decision_that_is_not_utf8_is_asked_for_again(scripted: Scripted) -> N
     scripted([first("41"), synthesis("It is 41.", "41")])
     strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
     command = [*COMMAND, "ask", "-q", "Q", "--review"]
-    run = subprocess.run(command, input=b"h caf\xe9\ns\n", capture_output=True, env=strict, timeout=60)
+    run = subprocess.run(command, input=b"h caf\xe9\ns\n", capture_output=True, env=strict, timeout=LIMIT_S)
     assert (run.returncode, b"Traceback" in run.stderr) in {(0, False), (130, False)}
 
 

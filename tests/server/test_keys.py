@@ -36,7 +36,7 @@ class Servers(NamedTuple):
 
     def client(self, name: str) -> httpx.Client:
         headers = {"x-api-key": KEYS.get(name, OPERATOR), "accept": "application/json, text/event-stream"}
-        return httpx.Client(base_url=self.address, headers=headers, timeout=10)
+        return httpx.Client(base_url=self.address, headers=headers, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_live_events_reach_their_owner_only(servers: Servers, anna: httpx.Client
             with connect(address, additional_headers={"x-api-key": key}) as socket:
                 socket.send(json.dumps(subscribe))
                 while SECRET not in texts[name]:
-                    texts[name] += str(socket.recv(timeout=30))
+                    texts[name] += str(socket.recv(timeout=120))
         except ConnectionClosed:  # LangGraph ends the stream of another's thread
             texts[name] += "closed"
     assert (SECRET in texts["anna"], SECRET in texts["ann"], texts["ann"][-6:]) == (True, False, "closed")

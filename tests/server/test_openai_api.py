@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from llamaberry.presets import PRESETS
-from testing.command import llamaberry
+from testing.command import LIMIT_S, llamaberry
 from testing.openai_api import QUESTION, Api, ask, error_fields, message_of, streamed
 from testing.scripted_groq import Reply, Request, first, refine, synthesis
 from testing.server import ROOT, serve, server_environment
@@ -269,7 +269,7 @@ async def test_two_concurrent_requests_get_their_own_answers(api: Api) -> None:
         name = re.findall(r"Ann|Bob", json.dumps(request.messages))[0]
         prompt = str(request.messages[-1]["content"])
         write: Any = synthesis if "Concise" in prompt else refine if "Verdict" in prompt else first
-        return Reply(write(name), delay=0.5)
+        return Reply(write(name), delay=5 if write is first else 0)
 
     api.groq.play(script)
     async with openai.AsyncOpenAI(base_url=api.url, api_key="any") as client:
@@ -281,9 +281,8 @@ async def test_two_concurrent_requests_get_their_own_answers(api: Api) -> None:
 
         both = asyncio.gather(one("Ann"), one("Bob"))
         await asyncio.to_thread(api.groq.wait, 2)
-        started_at = time.monotonic()
         await client.models.list()
-        assert time.monotonic() - started_at < 0.4
+        assert len(api.groq.requests) == 2  # both still wait for their first reply
         replies = await both
     assert [reply.choices[0].message.content for reply in replies] == ["Ann", "Bob"]
     assert "Bob" not in replies[0].choices[0].message.reasoning_content
@@ -299,5 +298,5 @@ def test_the_snippets_of_the_docs_run(api: Api) -> None:
     page = (ROOT / "docs" / "openai.md").read_text(encoding="utf-8").replace("http://127.0.0.1:2024", api.address)
     (shell, *_), (code, *_) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("sh", "python"))
     for command in (["bash", "-euc", shell], [sys.executable, "-c", code]):
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         assert (ran.returncode, "The answer is 42." in ran.stdout) == (0, True), ran

@@ -149,7 +149,7 @@ def test_a_websocket_is_closed_at_a_wrong_setting(api: Api, places: dict[str, st
         with websockets.sync.client.connect(url) as connection:
             connection.send(message)
             with pytest.raises(ConnectionClosed) as closed:
-                connection.recv(timeout=10)
+                connection.recv(timeout=120)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
     assert api.groq.requests == []
@@ -178,6 +178,6 @@ def test_a_run_ends_with_its_client_if_that_asks_for_it(api: Api, places: dict[s
     head = f"POST {path.format(**places)} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
     with socket.create_connection((url.host, url.port or 80)) as client:
         client.sendall(f"{head}{body}".encode())
-        api.groq.wait(open_requests=1, timeout=20)
-    api.groq.wait(open_requests=0, timeout=20)
+        api.groq.wait(open_requests=1, timeout=120)
+    api.groq.wait(open_requests=0, timeout=120)
     assert (len(api.groq.requests), api.groq.disconnects) == (1, 1)

@@ -172,11 +172,11 @@ async def test_a_disconnected_client_is_noticed(scripted: Scripted) -> None:
 
 
 async def test_a_hundred_concurrent_requests_are_answered(scripted: Scripted) -> None:
-    groq = scripted(lambda request: Reply(request.messages[-1]["content"], delay=0.2))
+    groq = scripted(lambda request: Reply(request.messages[-1]["content"], delay=1))
     client, start = model(), time.monotonic()
     replies = await asyncio.gather(*(client.ainvoke(str(n), stream=n % 2 == 0) for n in range(100)))
     assert [reply.text for reply in replies] == [str(n) for n in range(100)]
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 50  # half of what they would take one after the other
     await asyncio.to_thread(groq.wait)
     assert groq.disconnects == 0
 

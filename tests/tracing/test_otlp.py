@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from testing.collector import Collector, serve_collector
-from testing.command import llamaberry, usage_error
+from testing.command import LIMIT_S, llamaberry, running_command, usage_error
 from testing.scripted_groq import Reply, Scripted, first, program, refine, synthesis
 from testing.scripts import REVISED_ANSWER
 from testing.traces import RUN_NODES, run_python
@@ -96,8 +96,9 @@ def test_only_build_graph_registers_the_tracer(address: str, hooks: int) -> None
     """An import registers nothing, and a second graph no second tracer."""
     modules = "".join(f"import llamaberry.{name}\n" for name in ("graph.state", "nodes", "tracing.node_trace"))
     build = "from llamaberry import build_graph, graph; build_graph()\n"
-    printed = run_python(HOOKS + modules + HOOKS + build + HOOKS, LLAMABERRY_TRACES=address).stdout
-    before, imported, built = map(int, printed.split())
+    command = [sys.executable, "-c", HOOKS + modules + HOOKS + build + HOOKS]
+    environment = os.environ | {"LLAMABERRY_TRACES": address}
+    before, imported, built = map(int, subprocess.run(command, env=environment, capture_output=True).stdout.split())
     assert (imported - before, built - before) == (0, hooks)
 
 
@@ -136,12 +137,12 @@ def test_the_password_of_the_address_is_never_printed(scripted: Scripted, otlp: 
     scripted(REVISED_ANSWER)
     more = {"LLAMABERRY_TRACES": address.format(otlp.url.removeprefix("http://"))}
     code = "import logging; logging.basicConfig(level='INFO')\nfrom llamaberry.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "ask", "-q", "--trace", "Q"]
-    run = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, timeout=60)
-    assert (run.returncode, run.stdout) == (0, "The answer is 42.\n")
-    assert "pAsSw0rd" not in run.stderr
-    assert "Traceback" not in run.stderr
-    assert run.stderr.count("sending failed") == ("{}" not in address)
+    with running_command("ask", "-q", "--trace", "Q", code=code, env=os.environ | more) as run:
+        stdout, stderr = run.communicate(timeout=LIMIT_S)
+    assert (run.returncode, stdout) == (0, "The answer is 42.\n")
+    assert "pAsSw0rd" not in stderr
+    assert "Traceback" not in stderr
+    assert stderr.count("sending failed") == ("{}" not in address)
     assert {headers.get("authorization") for _, headers, _ in otlp.requests} <= {"Basic YW5uOnBBc1N3MHJk"}
 
 

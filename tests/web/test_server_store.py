@@ -74,7 +74,7 @@ def test_a_stop_cancels_the_run_there(server: Server, chat: Chat) -> None:
         return view
 
     view = asyncio.run(stop())
-    server[1].wait(0, timeout=30)
+    server[1].wait(0, timeout=120)
     assert (view.phase, server[1].disconnects) == ("unfinished", 1)
     server[1].play([refine("42"), synthesis()])
     view = asyncio.run(last(chat.resume(SESSION, str(view.thread), panel(max_turns=2))))
