@@ -2,6 +2,7 @@
 
     asyncio.run(batch(Path("questions.jsonl"), Path("answers.jsonl"), Context(max_turns=2)))
 
+With `workers` the questions are answered in several processes (workers.py); this one reads and writes the files.
 Memory grows by four bytes for each line, and with nothing else.
 """
 
@@ -9,22 +10,29 @@ import asyncio
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from llamaberry.batch.answer import answer, thread_name
 from llamaberry.batch.files import Answers, BatchItem, Questions
+from llamaberry.batch.workers import start_workers
 from llamaberry.console import print_error, progress
 from llamaberry.graph.context import Context
 from llamaberry.graph.errors import ModelError, SetupError
-from llamaberry.graph.workflow import ReasoningGraph, build_graph
+from llamaberry.graph.workflow import build_graph
 from llamaberry.jsonl import exclusive_lock
 from llamaberry.models.client import client_settings
 from llamaberry.models.local import server as local_server
 from llamaberry.models.objects import Model, inspect_models
 from llamaberry.models.pacer import Pacer, current_pacer
-from llamaberry.threads import keep_ids_above, open_sqlite, thread_config
+from llamaberry.threads import open_sqlite
+
+Answering = Callable[[BatchItem], Awaitable[dict[str, Any]]]
 
 CONCURRENCY = 64
 MAX_CONSECUTIVE_FAILURES = 100
@@ -54,6 +62,7 @@ async def batch(
     context: Context | None = None,
     *,
     concurrency: int | None = None,
+    workers: int = 1,
     shard: tuple[int, int] = (1, 1),
     retry_errors: bool = False,
     keep_turns: bool | None = None,
@@ -67,6 +76,7 @@ async def batch(
         out: gets a line for each question as soon as it is answered or has failed.
         context: the settings of each run.
         concurrency: runs at once; by default 64, or the number of slots of the local model.
+        workers: processes that answer; one uses one processor core. All keep to one rate limit and one `out`.
         shard: (i, n) takes every nth line of `source` from line i on: for n processes, each with its own `out`.
         retry_errors: ask questions again that failed, or lost a turn to a failed call.
         keep_turns: keep finished turns of unfinished runs in checkpoints beside `out`, so that a kill loses none.
@@ -78,9 +88,11 @@ async def batch(
         SetupError: something has to be fixed first. Finished answers are kept; the same call resumes.
         ModelError: MAX_CONSECUTIVE_FAILURES questions in a row failed; likewise.
     """
-    token = current_pacer.set(Pacer(notify))
+    pacer = Pacer(notify)
+    token = current_pacer.set(pacer)
     try:
-        job = _Batch(Questions(source, shard, notify), Answers(out), context or Context(), concurrency, model)
+        questions = Questions(source, shard, notify)
+        job = _Batch(questions, Answers(out), context or Context(), concurrency, workers, model, pacer)
         with exclusive_lock(_beside(out, "lock"), out, "OUT"), closing(job.answers):
             await asyncio.to_thread(job.answers.read, drop_failed=retry_errors)
             await job.run(keep_turns=job.context.max_turns > 1 if keep_turns is None else keep_turns)
@@ -98,10 +110,16 @@ class _Batch:
         answers: Answers,
         context: Context,
         concurrency: int | None,
+        workers: int,
         model: Model | Mapping[str, Model] | None,
+        pacer: Pacer,
     ) -> None:
+        if workers > 1 and model:
+            raise SetupError("a model object cannot be sent to other processes: name the model in the Context instead")
         # Fail before touching a file if the model is not set up.
         is_local = "first_turn" not in inspect_models(model) and client_settings(context).provider == "local"
+        if workers > 1 and is_local:
+            raise SetupError("the local model uses all cores from one process: leave out --workers")
         if context.review != "none":
             raise SetupError(f"review {context.review!r} pauses for a person, which a batch cannot do: leave it out")
         questions.check_encoding()
@@ -112,6 +130,7 @@ class _Batch:
         except OSError as error:
             raise SetupError(f"{answers.path} cannot be created ({error.strerror}): choose another OUT") from error
         self.questions, self.answers, self.context, self.model = questions, answers, context, model
+        self.workers, self.pacer = workers, pacer
         self.concurrency = concurrency or (local_server.slots() if is_local else CONCURRENCY)
         self._consecutive_failures = 0
 
@@ -120,17 +139,16 @@ class _Batch:
         done = self.answers.counts.total()
         checkpoints = open_sqlite(_beside(self.answers.path, "checkpoints")) if keep_turns else nullcontext()
         with closing(self.questions.unanswered(self.answers)) as items, progress("answers", total, done) as advance:
-            async with checkpoints as saver:
-                graph = build_graph(saver, model=self.model)
+            async with checkpoints as saver, self._answering(saver) as answer_item:
 
                 async def work() -> None:
                     for item in items:
                         if item is None:
                             await asyncio.sleep(0)
                             continue
-                        self._write(await self._answer(graph, item))
+                        self._write(await answer_item(item))
                         if saver:
-                            await saver.adelete_thread(_thread_name(item))
+                            await saver.adelete_thread(thread_name(item))
                         advance()
 
                 try:
@@ -143,27 +161,15 @@ class _Batch:
         for suffix in ("", "-wal", "-shm"):
             _beside(self.answers.path, f"checkpoints{suffix}").unlink(missing_ok=True)
 
-    async def _answer(self, graph: ReasoningGraph, item: BatchItem) -> dict[str, Any]:
-        """Return the question's line of OUT. A run with checkpoints resumes; one that has ended makes no call."""
-        config = thread_config(_thread_name(item))
-        before = await graph.aget_state(config) if graph.checkpointer else None
-        resume = before is not None and before.created_at is not None
-        if before and resume:
-            keep_ids_above(before)
-        try:
-            state = await graph.ainvoke(
-                None if resume else {"query": item.question},
-                config,
-                context=self.context,
-                durability="sync" if graph.checkpointer else None,
-            )
-        except ModelError as error:
-            return item._asdict() | {"error": str(error)}
-        output = {key: state[key] for key in ("answer", "concise_answer", "stop_reason", "degraded", "check")}
-        if self.context.answer_schema:
-            output["structured"] = state["structured"]
-        turns = {"turns": len(state["turns"]), "model": state["turns"][-1]["model"]}
-        return item._asdict() | output | turns | {"usage": state["usage"]}
+    @asynccontextmanager
+    async def _answering(self, saver: BaseCheckpointSaver[Any] | None) -> AsyncIterator[Answering]:
+        """Yield what answers a question: the graph in this process, or other processes."""
+        if self.workers == 1:
+            yield partial(answer, build_graph(saver, model=self.model), context=self.context)
+            return
+        checkpoints = _beside(self.answers.path, "checkpoints") if saver else None
+        async with start_workers(self.workers, self.context, checkpoints, self.pacer) as workers:
+            yield workers.answer
 
     def _write(self, answer: dict[str, Any]) -> None:
         self.answers.add(answer)
@@ -173,10 +179,6 @@ class _Batch:
                 f"{self._consecutive_failures} questions in a row failed; last error: {answer['error']}: fix that, and "
                 "run the same command again, with --retry-errors for those that failed"
             )
-
-
-def _thread_name(item: BatchItem) -> str:
-    return f"{item.line} {item.checksum:08x}"
 
 
 def _beside(out: Path, what: str) -> Path:

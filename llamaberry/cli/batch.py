@@ -20,6 +20,7 @@ def batch(
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Parallel runs. [default: 64, or the local model's slots]")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that answer, for more than one core.")] = 1,
     shard: Annotated[str | None, typer.Option(help="i/n: every nth line of IN, from line i on.")] = None,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Retry failed questions.")] = False,
     keep_turns: Annotated[
@@ -51,6 +52,7 @@ def batch(
                     out,
                     context,
                     concurrency=concurrency,
+                    workers=workers,
                     shard=(int(number), int(count)),
                     retry_errors=retry_errors,
                     keep_turns=keep_turns,

@@ -63,6 +63,7 @@ HELP_PAGES = {
     "batch": HelpPage(
         (
             "llamaberry batch questions.jsonl answers.jsonl --turns 1",
+            "llamaberry batch questions.jsonl answers.jsonl --workers 4",
             "llamaberry batch questions.jsonl answers.jsonl --retry-errors",
         ),
         (

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import httpx
 
@@ -57,7 +57,7 @@ class Pacer:
             try:
                 reply = await call()
             except ModelError as error:
-                if getattr(error.__cause__, "status_code", None) != 429 or not error.retryable:
+                if not is_refusal(error):
                     raise
                 self._back_off(error.retry_after_s, started_at)
                 refusals += 1
@@ -175,12 +175,27 @@ class _Limit:
         return min(full_in_s, _LONG_S)
 
 
+def is_refusal(error: ModelError) -> bool:
+    """Return whether a call was refused because of a rate limit, and may be made again."""
+    return error.retryable and getattr(error.__cause__, "status_code", None) == 429
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds of a duration such as "2m59.56s", "7.66s" or "500ms"; 0 if it is none."""
     return sum(float(number) * _UNIT_S[unit] for number, unit in _DURATION_PART.findall(text))
 
 
-current_pacer: ContextVar[Pacer | None] = ContextVar("current_pacer", default=None)
+class Paces(Protocol):
+    """A Pacer, or what reaches one in another process."""
+
+    async def call(self, call: Callable[[], Awaitable[Reply]]) -> tuple[Reply, float]:
+        """Make the call when the limits allow it."""
+
+    def observe_headers(self, headers: Mapping[str, str], *, refused: bool) -> None:
+        """Update the limits from the headers of a reply."""
+
+
+current_pacer: ContextVar[Paces | None] = ContextVar("current_pacer", default=None)
 """The pacer of the batch that the current run belongs to, if any."""
 
 
