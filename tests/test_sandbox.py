@@ -128,6 +128,7 @@ def test_an_endless_loop_ends_at_the_time_limit() -> None:
     assert run(f"print(1)\n{ENDLESS}", 0.2)[:2] == ("1\n", "The program ran longer than 0.2 seconds.")
 
 
+@pytest.mark.slow
 def test_an_operation_that_takes_long_ends() -> None:
     """The interpreter looks at its time limit between operations only."""
     result = asyncio.run(run_program(LONG_OPERATION, 0.2, memory_mb=4096))

@@ -41,6 +41,7 @@ def ask(stdin: IO[str]) -> None:
     stdin.flush()
 
 
+@pytest.mark.process
 async def test_a_client_starts_the_server_and_asks(groq: ScriptedGroq) -> None:
     async with Client(parameters("--turns", "1")) as caller:
         result = await caller.call_tool("think", QUESTION)

@@ -113,6 +113,7 @@ JSON = st.recursive(
 KEYS = st.sampled_from(["question", "choices", "options", "target_scores", "answer", "answerKey", "input", "target"])
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=500)
 @given(st.dictionaries(KEYS, JSON, max_size=4))
 def test_any_row_is_read_or_reported(row: dict[str, Any]) -> None:
