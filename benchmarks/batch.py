@@ -3,9 +3,9 @@
     python -m benchmarks.batch [--questions 4000] [--turns 1] [--at-once 64] [--delay 0.05]
 
 Kills `llamaberry batch` at one third and at two thirds of the questions, lets it finish, and counts the ids in OUT.
-Then answers a quarter of the questions, and all of them, without a kill: speed and peak memory (resident, MiB). Last,
-a bare asyncio loop over one HTTP client makes the same calls. The scripted Groq runs in its own process. On a busy
-machine compare the processor time. Linux.
+Then answers a quarter of the questions, and all of them, without a kill: speed and peak memory (resident, MiB); and all
+of them with two workers. Last, a bare asyncio loop over one HTTP client makes the same calls. The scripted Groq runs in
+its own process. On a busy machine compare the processor time. Linux.
 """
 
 import argparse
@@ -89,11 +89,13 @@ def measure(folder: Path, url: str, questions: int, turns: int, concurrency: int
     unique = sum(count == 1 for count in ids.values())
     quarter_cost = run_batch(quarter, folder / "quarter-out.jsonl", options)
     batch_cost = run_batch(source, folder / "out.jsonl", options)
+    workers_cost = run_batch(source, folder / "workers.jsonl", [*options, "--workers", "2"])
     bare_cost = asyncio.run(run_bare_loop(url, calls, concurrency))
 
     table = Table("what", "figure", title=f"{questions:,} questions, {calls:,} calls, {concurrency} at once")
     table.add_row(f"killed at {kills[0]:,} and {kills[1]:,} lines: ids that occur once", f"{unique:,} of {len(ids):,}")
-    for name, cost in (("batch, its start included", batch_cost), ("the same calls in a bare loop", bare_cost)):
+    costs = {"batch, its start included": batch_cost, "the same with two workers": workers_cost}
+    for name, cost in (costs | {"the same calls in a bare loop": bare_cost}).items():
         table.add_row(f"{name}: questions per second", f"{questions / cost.seconds:,.1f}")
         table.add_row(f"{name}: processor time per question", f"{cost.cpu_s / questions * 1000:,.1f} ms")
     table.add_row(f"peak memory, {questions // 4:,} questions", f"{quarter_cost.memory_mib:,.1f} MiB")
