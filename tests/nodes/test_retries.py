@@ -76,21 +76,19 @@ def test_a_lasting_fault_fails_after_three_requests(scripted: Scripted, name: st
     assert model.requests == dict.fromkeys(PASSING, 3)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [*(Reply(status=status) for status in (400, 401, 403, 404, 413, 422)), Reply(status=503, headers=NO_RETRY)],
-    ids=lambda fault: str(fault.status),
-)
+REFUSALS = {str(status): Reply(status=status) for status in (400, 401, 403, 404, 413, 422)}
+REFUSALS["503"] = Reply(status=503, headers=NO_RETRY)  # the provider says that it is not to be retried
+
+
 @pytest.mark.parametrize("before", [0, 1, 3], ids=["first turn", "refine turn", "synthesis"])
-def test_a_refusal_is_not_retried(scripted: Scripted, entry_point: EntryPoint, fault: Reply, before: int) -> None:
-    """Neither is an error that the provider marks as not retryable."""
-    groq = scripted([*GOOD[:before], *[fault] * 9])
-    if before:
-        assert f"answered {fault.status}: " in entry_point("6 x 7?", {})["degraded"]
-    else:
-        with pytest.raises(ModelError, match=f"answered {fault.status}: "):
-            entry_point("6 x 7?", {})
-    assert len(groq.requests) == before + 1
+def test_a_refusal_is_not_retried(scripted: Scripted, entry_point: EntryPoint, before: int) -> None:
+    model = ScriptPerQuestion({name: [*GOOD[:before], *[fault] * 9] for name, fault in REFUSALS.items()})
+    scripted(model)
+    for name, result in ask_concurrently(entry_point, {name: {} for name in REFUSALS}).items():
+        error = result["degraded"] if before else str(result)
+        assert isinstance(result, ModelError) != bool(before)
+        assert f"answered {name}: " in error
+    assert model.requests == dict.fromkeys(REFUSALS, before + 1)
 
 
 @contextmanager
