@@ -1,6 +1,7 @@
 """One record per model call, and the totals of a run."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NotRequired
 
 from langchain_core.messages.ai import UsageMetadata
@@ -104,16 +105,21 @@ def cost_usd(model: str, usage: UsageMetadata) -> float | None:
 
     `model` is "provider:name".
     """
-    provider, _, name = model.partition(":")
-    if provider == "local":
+    if model.startswith("local:"):
         return 0.0
+    # A provider may count more cached tokens than prompt tokens, which the price list refuses.
+    cached = min(_cached(usage), usage["input_tokens"])
+    return _list_price(model, usage["input_tokens"], cached, usage["output_tokens"])
+
+
+@lru_cache(maxsize=256)  # the totals and the traces ask for the same call, one after the other
+def _list_price(model: str, input_tokens: int, cached_tokens: int, output_tokens: int) -> float | None:
     # Imported here: the price list takes longer to load than everything else in this package.
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price
 
-    counts = {"input_tokens": usage["input_tokens"], "output_tokens": usage["output_tokens"]}
-    # A provider may count more cached tokens than prompt tokens, which the price list refuses.
-    tokens = Tokens(**counts, cache_read_tokens=min(_cached(usage), usage["input_tokens"]))
+    tokens = Tokens(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_tokens)
+    provider, _, name = model.partition(":")
     try:
         return float(calc_price(tokens, name, provider_id=provider).total_price)
     except LookupError:

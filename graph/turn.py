@@ -1,6 +1,7 @@
 """A turn: one reply of the model to the question. The reducer keeps every stored turn consistent with its text."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, NotRequired
 
 from langchain_core.messages import AIMessage
@@ -8,9 +9,9 @@ from langchain_core.messages.ai import UsageMetadata
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
+from llamaberry.graph.reply import ParsedTurn, finish_reason, parse_turn
 from llamaberry.graph.reply import Step as Step
 from llamaberry.graph.reply import Verdict as Verdict
-from llamaberry.graph.reply import finish_reason, parse_turn
 from llamaberry.graph.tool_calls import ToolCall
 
 
@@ -91,11 +92,17 @@ def keep_turns(turns: list[Turn], update: list[Turn]) -> list[Turn]:
 def _parsed(turn: Turn, old: Turn | None) -> Turn:
     """Return the turn with the steps, verdict and answer of its text, into which an edited answer goes first."""
     first = turn["index"] == 1
-    parsed = parse_turn(turn["text"], first=first)
+    parsed = _parse(turn["text"], first)
     answer = turn["answer"]
     left_over = old is not None and answer == old["answer"] and turn["text"] != old["text"]
     if answer is not None and answer != parsed.answer and not left_over:
         section = f"## Answer\n{answer}"
         text = parsed.text if parsed.text.endswith(section) else f"{parsed.text}\n\n{section}".lstrip()
         parsed = parse_turn(text, first=first)._replace(answer=answer)
-    return {**turn, "text": parsed.text, "steps": parsed.steps, "verdict": parsed.verdict, "answer": parsed.answer}
+    steps = [step.copy() for step in parsed.steps]
+    return {**turn, "text": parsed.text, "steps": steps, "verdict": parsed.verdict, "answer": parsed.answer}
+
+
+@lru_cache(maxsize=256)  # LangGraph reduces each update twice: for the routers, and for the state
+def _parse(text: str, first: bool) -> ParsedTurn:
+    return parse_turn(text, first=first)

@@ -6,6 +6,7 @@ import ssl
 import sys
 import threading
 from collections.abc import AsyncGenerator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -155,10 +156,18 @@ def _build_client(settings: ClientSettings) -> Client:
     except Exception as error:  # a missing package, an unknown provider, or anything that a provider's class refuses
         raise SetupError(f'model "{settings.model}" cannot be set up: {" ".join(str(error).split())}') from error
     if settings.provider == "groq":
-        # Workaround for groq 0.37, which compares each message with every message type: with the prompt of a tenth turn
-        # that was 40 % of a run's CPU time. Messages in `extra_body` are sent as they are.
-        create = model.async_client.create
-        model.async_client = SimpleNamespace(
-            create=lambda *, messages, **options: create(messages=[], extra_body={"messages": messages}, **options)
-        )
+        model.async_client = SimpleNamespace(create=partial(_create, model.async_client))
     return Client(settings, model, http)
+
+
+async def _create(completions: Any, **request: Any) -> Any:
+    """Send a request with Groq's client as it is; return the reply's JSON, or that of each piece of a stream.
+
+    Workaround for groq 0.37: its `create` compares each message with every message type (in the prompt of a tenth turn
+    this was 40 % of a run's CPU time), and makes objects of the reply, which langchain-groq takes apart again.
+    """
+    from groq import AsyncStream
+
+    stream = request.get("stream") or False
+    options: Any = {"stream": stream, "stream_cls": AsyncStream[Any]}
+    return await completions._client.post("/openai/v1/chat/completions", body=request, cast_to=object, **options)

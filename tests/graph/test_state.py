@@ -112,6 +112,13 @@ def test_an_answer_edited_by_an_older_version_stays() -> None:
     assert keep_turns([cast("Turn", old)], [cast("Turn", {"index": 1, "hint": "x"})])[0]["answer"] == "41"
 
 
+def test_turns_with_one_text_have_steps_of_their_own() -> None:
+    text = "## Reasoning\n1. Six times seven.\n\n## Answer\n42"
+    (one,), (other,) = (keep_turns([], [turn(1, text, None)]) for _ in range(2))
+    one["steps"][0]["statement"] = "changed"
+    assert other["steps"][0]["statement"] == "Six times seven."
+
+
 def test_a_new_turn_is_parsed() -> None:
     raw = turn(1, EDITED_TEXT, None)
     assert [step["statement"] for step in keep_turns([], [raw])[0]["steps"]] == ["b"]
