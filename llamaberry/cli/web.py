@@ -1,5 +1,6 @@
 """`llamaberry web`: the page in the browser."""
 
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -22,15 +23,12 @@ def web(
     page asks for the key.
     """
     Context(**settings)
-    try:
-        from llamaberry.web.access import listen
-        from llamaberry.web.serve import serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("gradio", "uvicorn", "fastapi", "starlette"):
-            raise
-        raise SetupError(f'`llamaberry web` needs: pip install "llamaberry[web]" ({error})') from error
+    if missing := [name for name in ("gradio", "uvicorn") if find_spec(name) is None]:
+        raise SetupError(f'`llamaberry web` needs: pip install "llamaberry[web]" ({missing[0]} is not installed)')
     from llamaberry.models.local import server as local_server
     from llamaberry.tracing.langsmith import tracing_session
+    from llamaberry.web.access import listen
+    from llamaberry.web.serve import serve
 
     with listen(host, port) as listener, tracing_session(report=False, runs=[]):
         try:

@@ -157,6 +157,7 @@ def test_a_server_behind_a_proxy_needs_a_key(monkeypatch: pytest.MonkeyPatch) ->
     check_address("127.0.0.1", behind_proxy=True)
 
 
+@pytest.mark.browser
 def test_a_page_of_another_site_reads_nothing_in_a_browser(api: Api, browser: Browser, page_server: int) -> None:
     """Neither across origins nor when its own domain leads to loopback (DNS rebinding)."""
     port = httpx.URL(api.address).port
