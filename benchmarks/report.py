@@ -240,10 +240,10 @@ def _local(result: Json) -> list[Table]:
 def _start(result: Json) -> list[Table]:
     rows = [
         [name, _times(figures["s"]), _times(figures["ratio"])]
-        for part in ("to_the_end", "to_the_first_token")
+        for part in ("to_the_end", "to_the_first_request")
         for name, figures in result[part].items()
     ]
-    title = "Startup: to the end of the process; for the last two, to the first token"
+    title = "Startup: to the end of the process; for the last two, to the first request"
     return [Table(title, ("what", "s", "times"), rows)]
 
 

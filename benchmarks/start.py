@@ -1,4 +1,4 @@
-"""Startup: imports, `llamaberry --version`, and the time to the first token; each in a new process."""
+"""Startup: imports, commands, and the time until the first request is sent; each in a new process."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from benchmarks.measure import ROOT, Json, figure, ratio
+from testing.scripted_groq import ScriptedGroq
 
 QUESTION = "What is 17 * 23?"
 IMPORTS = {
@@ -16,6 +17,7 @@ IMPORTS = {
     "import llamaberry": "import llamaberry",
     "from llamaberry import graph": "from llamaberry import graph",
 }
+COMMANDS = ("--version", "ask --help", "history")
 PROGRAMS: dict[str, Sequence[str]] = {
     "the plain loop": ("-m", "benchmarks.baseline", QUESTION),
     "llamaberry ask": ("-m", "llamaberry", "ask", "--model", "groq:after-0-ms", QUESTION),
@@ -29,10 +31,11 @@ async def measure(*, quick: bool, log: Callable[[str], None]) -> Json:
     with tempfile.TemporaryDirectory() as home:
         env = os.environ | {"LLAMABERRY_HOME": home, "NO_COLOR": "1"}
         imports: dict[str, Sequence[str]] = {name: ("-c", code) for name, code in IMPORTS.items()}
-        imports["llamaberry --version"] = ("-m", "llamaberry", "--version")
+        for words in COMMANDS:
+            imports[f"llamaberry {words}"] = ("-m", "llamaberry", *words.split())
         return {
             "to_the_end": _figures(imports, env, rounds, _to_the_end, base="import langgraph.graph, langchain_groq"),
-            "to_the_first_token": _figures(PROGRAMS, env, rounds, _to_the_first_token, base="the plain loop"),
+            "to_the_first_request": _figures(PROGRAMS, env, rounds, _to_the_first_request, base="the plain loop"),
         }
 
 
@@ -59,17 +62,10 @@ def _to_the_end(command: Sequence[str], env: dict[str, str]) -> float:
     return time.perf_counter() - started_at
 
 
-def _to_the_first_token(command: Sequence[str], env: dict[str, str]) -> float:
-    """Wait until the first heading of the reply is in the output."""
-    started_at, output = time.perf_counter(), b""
-    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE) as program:
-        if program.stdout is None:
-            raise RuntimeError("the program has no output")
-        while b"##" not in output:
-            piece = os.read(program.stdout.fileno(), 65536)
-            if not piece:
-                raise RuntimeError(f"{' '.join(command)} ended without a reply")
-            output += piece
-        elapsed = time.perf_counter() - started_at
-        program.stdout.read()
-    return elapsed
+def _to_the_first_request(command: Sequence[str], env: dict[str, str]) -> float:
+    """Return the time until the scripted Groq has received the program's first request."""
+    with ScriptedGroq() as groq:
+        address = {"GROQ_API_BASE": groq.url, "GROQ_BASE_URL": groq.url}
+        started_at = time.monotonic()
+        subprocess.run(command, cwd=ROOT, env=env | address, check=True, capture_output=True)
+        return groq.requests[0].time - started_at
